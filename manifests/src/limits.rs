@@ -1,0 +1,55 @@
+//! Every bound on a manifest, with its reason. Nothing is measured here.
+//!
+//! A bound that is passed is an error that names the bound; nothing is cut off silently.
+
+/// Most bytes of a manifest file. It is sent in one NATS message (1 MiB by default) with room for what goes with it.
+pub const MAX_BYTES: usize = 512 * 1024;
+
+/// Deepest nesting of lists and mappings. The format itself needs 12; free-form trait properties may use the rest.
+pub const MAX_DEPTH: usize = 64;
+
+/// Most nodes (scalars, lists, mappings) once aliases are written out. A file of [`MAX_BYTES`] without aliases cannot
+/// have more than about half of this, so only aliases can reach it.
+pub const MAX_NODES: usize = 300_000;
+
+/// Most nodes that aliases alone may add. Manifests repeat a config or a spread by alias, not a whole document.
+pub const MAX_ALIASED_NODES: usize = 20_000;
+
+/// Most components of one app, capabilities included. The planner's time grows with it.
+pub const MAX_COMPONENTS: usize = 1_000;
+
+/// Most links of one component.
+pub const MAX_LINKS: usize = 1_000;
+
+/// Most interfaces of one link.
+pub const MAX_INTERFACES: usize = 64;
+
+/// Most spreads of one scaler.
+pub const MAX_SPREADS: usize = 100;
+
+/// Most policies of one app.
+pub const MAX_POLICIES: usize = 100;
+
+/// Most labels, and most annotations, of one app.
+pub const MAX_METADATA: usize = 256;
+
+/// Most instances that one scaler may ask for. Far above what one host takes, far below an overflow of any sum.
+pub const MAX_INSTANCES: u32 = 10_000;
+
+/// Largest weight of a spread.
+pub const MAX_WEIGHT: u32 = 1_000_000;
+
+/// Longest value of a label or annotation, in bytes.
+pub const MAX_METADATA_VALUE: usize = 4 * 1024;
+
+/// Longest value of a configuration, in bytes. Larger data belongs in a store, not in a manifest.
+pub const MAX_CONFIG_VALUE: usize = 64 * 1024;
+
+/// Longest name of a link, spread, policy, configuration or secret, and longest key of a configuration, in bytes.
+pub const MAX_NAME: usize = 128;
+
+/// Longest manifest version, in bytes.
+pub const MAX_VERSION: usize = 64;
+
+/// Most diagnostics that are returned; one more says how many were left out.
+pub const MAX_DIAGNOSTICS: usize = 100;

@@ -1,0 +1,65 @@
+//! `cargo xtask`: builds, checks and tests the repository, so that a person and the CI type the same. Only the
+//! choice of a task is here. Every task is a module that can be read alone.
+
+mod check;
+mod components;
+mod nats;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Builds, checks and tests Lath.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check the layers between our crates, find files that no `mod` reaches, list the largest files
+    Check,
+    /// Build the guest components into target/components
+    Components {
+        /// Build every one anew, also those that are up to date
+        #[arg(long)]
+        all: bool,
+    },
+    /// Formatting, clippy, layers, and all tests against a real nats-server and real components
+    Test {
+        /// Leave out the tests that start whole lattices (package lath-tests) and the doc tests
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Check => check::check(&workspace),
+        Task::Components { all } => {
+            let wanted = if *all { components::Wanted::Anew } else { components::Wanted::UpToDate };
+            components::build(&workspace, wanted).map(drop)
+        }
+        Task::Test { quick } => {
+            let extent = if *quick { test::Extent::Quick } else { test::Extent::Whole };
+            test::test(&workspace, extent)
+        }
+    }
+}

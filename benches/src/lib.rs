@@ -1,0 +1,1 @@
+//! Measurements of Lath; see the files beside this folder.

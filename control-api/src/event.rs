@@ -1,0 +1,56 @@
+//! Events as CloudEvents 1.0. They wake readers; what counts is in inventories and records.
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::AppStatus;
+use crate::id::HostId;
+use crate::inventory::{HostInventory, HostSummary};
+use crate::time::Timestamp;
+
+/// An event in its envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// A ULID.
+    pub id: String,
+    /// Who says so: a host id, or a manager's id.
+    pub source: String,
+    /// What it is about: a host id or an app's name.
+    pub subject: String,
+    /// When, by the source's clock.
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: EventData,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum EventData {
+    /// A host lives. Every five seconds.
+    #[serde(rename = "dev.lath.host.heartbeat.v1")]
+    Heartbeat(Box<HostSummary>),
+    /// Something changed on a host; all that runs there, unless it is too large for one message.
+    #[serde(rename = "dev.lath.host.inventory.v1")]
+    Inventory(Box<HostInventory>),
+    /// A host has stopped in order.
+    #[serde(rename = "dev.lath.host.stopped.v1")]
+    HostStopped(HostGone),
+    /// An app's status changed.
+    #[serde(rename = "dev.lath.app.status.v1")]
+    App(Box<AppStatus>),
+}
+
+/// A host that has left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostGone {
+    /// Which one.
+    pub host: HostId,
+    /// Its run that ended.
+    pub boot: String,
+}

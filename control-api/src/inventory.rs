@@ -1,0 +1,257 @@
+//! What runs on a host, as the host itself sees it. The truth that managers plan by.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Digest;
+use crate::builtin::BuiltinAliases;
+use crate::bundle::Weight;
+use crate::fence::Fence;
+use crate::id::{AppName, ComponentId, ComponentName, Epoch, HostId, Revision};
+use crate::label::Labels;
+use crate::time::Timestamp;
+
+/// Who a host is and how far its news goes. Sent as a heartbeat, and at the head of every inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostSummary {
+    /// Public key of the host; stays the same when it restarts.
+    pub host: HostId,
+    /// Name for people.
+    pub name: String,
+    /// What spreads choose by.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Version of Lath.
+    pub version: String,
+    /// One run of the host's process: a ULID. Two at the same time under one host id are a mistake that shows.
+    pub boot: String,
+    /// Grows by at least one with every change of the inventory within this boot.
+    pub sequence: u64,
+    /// When the process started.
+    pub started: Timestamp,
+    /// Whether it takes work.
+    pub state: HostState,
+    /// Highest epoch that it has seen.
+    #[serde(default)]
+    pub epoch: Epoch,
+    /// References that the host takes as builtins.
+    #[serde(default)]
+    pub builtins: BuiltinAliases,
+}
+
+/// Whether a host takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// It does.
+    Ready,
+    /// It is going: nothing new, and what is there moves elsewhere.
+    Stopping,
+}
+
+/// All that runs on a host, from one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostInventory {
+    /// Who.
+    pub summary: HostSummary,
+    /// Where it listens for HTTP.
+    #[serde(default)]
+    pub listeners: Vec<ListenerInventory>,
+    /// What it runs, in order of the apps' names.
+    pub apps: Vec<AppInventory>,
+}
+
+/// One page of an inventory; all pages with the same `boot` and `sequence` make one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryPage {
+    /// Apps of this page, and the host's head.
+    pub inventory: HostInventory,
+    /// Ask again after this app; the page is the last when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<AppName>,
+}
+
+/// An address on which a host takes HTTP requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerInventory {
+    /// Address and port.
+    pub address: std::net::SocketAddr,
+    /// Routes there, for people.
+    pub routes: Vec<String>,
+}
+
+/// One app on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppInventory {
+    /// Which app.
+    pub app: AppName,
+    /// The newest decision that the host has accepted for it.
+    pub fence: Fence,
+    /// False after a restart of the host until a manager has spoken: it serves what its journal says.
+    pub confirmed: bool,
+    /// Its components, in order of their names. Empty while the last of it drains.
+    pub components: Vec<ComponentInventory>,
+}
+
+/// One component or capability on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentInventory {
+    /// Name in the manifest.
+    pub component: ComponentName,
+    /// Lattice-wide id.
+    pub id: ComponentId,
+    /// Every prepared or running spec of it.
+    pub units: Vec<UnitInventory>,
+}
+
+/// One spec of a component on a host, from its acceptance to the end of its drain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnitInventory {
+    /// What the accepted bundle calls it.
+    pub role: Role,
+    /// Whether it takes new calls now.
+    pub serving: bool,
+    /// Share of new calls that it takes.
+    pub weight: Weight,
+    /// The app's revision that it belongs to.
+    pub revision: Revision,
+    /// Digest of the spec without its revision.
+    pub content: Digest,
+    /// As the manifest wrote it.
+    pub image: String,
+    /// Digest of the code that answers; none for a builtin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Why it stands there.
+    pub reason: Reason,
+    /// The reason in words, with names and numbers. Empty when there is nothing to add.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Since when it has been in this phase.
+    pub since: Timestamp,
+    /// Most concurrent instances.
+    pub max_instances: u32,
+    /// Calls since the spec was prepared.
+    #[serde(default)]
+    pub calls: CallCounts,
+}
+
+/// What a bundle calls a spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It serves, or will as soon as it is ready.
+    Stable,
+    /// It is prepared beside the stable one.
+    Candidate,
+    /// It was replaced or taken away.
+    Retired,
+}
+
+/// How far a spec has come on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Accepted, nothing done yet.
+    Pending,
+    /// Its code is on the way.
+    Fetching,
+    /// Its code is made runnable.
+    Compiling,
+    /// Its imports are checked against capabilities and links.
+    Linking,
+    /// A first instance is tried, and the probe asked.
+    Starting,
+    /// Ready for calls.
+    Running,
+    /// Takes no new calls, finishes what it took.
+    Draining,
+    /// Gone.
+    Stopped,
+    /// It could not be prepared; the reason tells.
+    Failed,
+    /// It runs and does not answer well.
+    Unhealthy,
+    /// It keeps failing and is tried less and less often.
+    CrashLooping,
+}
+
+impl Phase {
+    /// Whether it can take calls.
+    #[must_use]
+    pub const fn is_running(self) -> bool {
+        matches!(self, Self::Running)
+    }
+
+    /// Whether nothing more will come of it without another decision.
+    #[must_use]
+    pub const fn is_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::CrashLooping)
+    }
+}
+
+/// Why a spec is where it is. Stable texts for scripts; the message beside it is for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Nothing to explain.
+    #[default]
+    AsAsked,
+    /// The code could not be had.
+    FetchFailed,
+    /// The bytes are not those of the digest.
+    DigestMismatch,
+    /// The bytes are no WebAssembly component.
+    NotAComponent,
+    /// The engine refuses the component, or a limit does.
+    CompileFailed,
+    /// An import has neither capability nor link.
+    ImportUnsatisfied,
+    /// It lacks an export that a route or link needs.
+    ExportMissing,
+    /// The first instance trapped or went over a limit.
+    StartFailed,
+    /// The probe got no good answer.
+    ProbeFailed,
+    /// A setting of a builtin capability is wrong.
+    ConfigInvalid,
+    /// The address cannot be listened on.
+    AddressUnavailable,
+    /// Another spec takes its place.
+    Replaced,
+    /// The app or component is no longer wanted here.
+    Removed,
+}
+
+/// Calls of one spec on one host. Counts only grow while the spec is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CallCounts {
+    /// Calls begun.
+    pub started: u64,
+    /// Calls that ended well.
+    pub succeeded: u64,
+    /// Calls that the component ended by a trap.
+    pub trapped: u64,
+    /// Calls ended at their deadline.
+    pub timed_out: u64,
+    /// Calls refused for want of a free instance in time.
+    pub overloaded: u64,
+    /// Other failures: of the platform, of a target, of the caller's connection.
+    pub failed: u64,
+    /// Calls begun and not ended.
+    pub in_flight: u64,
+    /// Latency of ended calls: upper bound of a bucket in microseconds to number of calls. The last bucket has no bound.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub latency_us: BTreeMap<u64, u64>,
+}

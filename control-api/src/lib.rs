@@ -1,0 +1,45 @@
+//! The vocabulary of a lattice: what managers, hosts and tools say to one another, as plain data.
+//!
+//! Read in the order of the modules. Nothing here talks to a network, reads a clock or decides anything.
+//! Rule for changes: a field may be added with a default; a field is never renamed, retyped or given another
+//! meaning. `tests/wire.rs` holds a frozen sample of every message and fails on any other change.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod artifact;
+mod builtin;
+mod bundle;
+mod command;
+mod error;
+mod event;
+mod fence;
+mod id;
+mod inventory;
+mod label;
+mod link;
+mod time;
+
+pub mod app;
+pub mod subject;
+
+pub use artifact::{Digest, Image};
+pub use builtin::{Builtin, BuiltinAliases};
+pub use bundle::{
+    Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, InstancePolicy,
+    Limits, Probe, Weight, Workload,
+};
+pub use command::{ApplyReply, ApplyRequest, InventoryRequest, PingReply, PingRequest, Reply};
+pub use error::{ApiError, ErrorCode};
+pub use event::{CloudEvent, EventData, HostGone};
+pub use fence::{Fence, Order};
+pub use id::{
+    AppName, ComponentId, ComponentName, Epoch, Generation, HostId, IdError, LatticeId, Revision, Step,
+};
+pub use inventory::{
+    AppInventory, CallCounts, ComponentInventory, HostInventory, HostState, HostSummary, InventoryPage,
+    ListenerInventory, Phase, Reason, Role, UnitInventory,
+};
+pub use label::{Labels, Requirements};
+pub use link::{LinkName, LinkSpec, WitInterface};
+pub use subject::{AppVerb, Bucket, HostEventKind, Subjects};
+pub use time::Timestamp;

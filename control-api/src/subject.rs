@@ -1,0 +1,294 @@
+//! Every NATS subject, bucket and key of Lath, built and read in this one place.
+//!
+//! Parts are joined by `.` only, and no identifier contains a dot, so no two different things share a subject
+//! and none is a prefix of another's (invariant N6).
+
+use crate::id::{AppName, ComponentId, HostId, IdError, LatticeId, Revision};
+
+/// First tokens of every control subject: product and version of the API.
+const ROOT: &str = "lath.v1";
+
+/// Builds the subjects of one lattice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    lattice: LatticeId,
+}
+
+impl Subjects {
+    /// The API version that pings announce.
+    pub const API: &'static str = ROOT;
+
+    /// Subjects of `lattice`.
+    #[must_use]
+    pub const fn new(lattice: LatticeId) -> Self {
+        Self { lattice }
+    }
+
+    /// The lattice.
+    #[must_use]
+    pub const fn lattice(&self) -> &LatticeId {
+        &self.lattice
+    }
+
+    /// Request to one host: `ApplyRequest`.
+    #[must_use]
+    pub fn apply(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.apply", self.lattice)
+    }
+
+    /// Request to one host: `InventoryRequest`.
+    #[must_use]
+    pub fn inventory(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.inventory", self.lattice)
+    }
+
+    /// Request to one host: `PingRequest`.
+    #[must_use]
+    pub fn ping(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.ping", self.lattice)
+    }
+
+    /// Everything sent to one host.
+    #[must_use]
+    pub fn host_requests(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.*", self.lattice)
+    }
+
+    /// Request to all hosts, each of which answers: `PingRequest`.
+    #[must_use]
+    pub fn ping_hosts(&self) -> String {
+        format!("{ROOT}.{}.hosts.ping", self.lattice)
+    }
+
+    /// Request to the managers, one of which answers. `verb` is one of [`AppVerb`].
+    #[must_use]
+    pub fn app(&self, verb: AppVerb) -> String {
+        format!("{ROOT}.{}.app.{}", self.lattice, verb.as_str())
+    }
+
+    /// Everything sent to the managers.
+    #[must_use]
+    pub fn app_requests(&self) -> String {
+        format!("{ROOT}.{}.app.*", self.lattice)
+    }
+
+    /// Queue group of the managers: one of them answers a request.
+    #[must_use]
+    pub fn manager_group(&self) -> String {
+        format!("{ROOT}.{}.manager", self.lattice)
+    }
+
+    /// Event of a host; `kind` is the token for its type.
+    #[must_use]
+    pub fn host_event(&self, host: &HostId, kind: HostEventKind) -> String {
+        format!("{ROOT}.{}.evt.host.{host}.{}", self.lattice, kind.as_str())
+    }
+
+    /// Events of all hosts.
+    #[must_use]
+    pub fn host_events(&self) -> String {
+        format!("{ROOT}.{}.evt.host.>", self.lattice)
+    }
+
+    /// Status events of one app.
+    #[must_use]
+    pub fn app_event(&self, app: &AppName) -> String {
+        format!("{ROOT}.{}.evt.app.{app}", self.lattice)
+    }
+
+    /// Every event of the lattice.
+    #[must_use]
+    pub fn events(&self) -> String {
+        format!("{ROOT}.{}.evt.>", self.lattice)
+    }
+
+    /// Prefix of the invocation subjects of a component, and its queue group, as in 1.x: `{lattice}.{id}`.
+    #[must_use]
+    pub fn invocations(&self, component: &ComponentId) -> String {
+        format!("{}.{component}", self.lattice)
+    }
+
+    /// Last token of a request subject: the verb.
+    #[must_use]
+    pub fn verb(subject: &str) -> &str {
+        subject.rsplit_once('.').map_or(subject, |(_, verb)| verb)
+    }
+
+    /// Name of a bucket of this lattice.
+    #[must_use]
+    pub fn bucket(&self, bucket: Bucket) -> String {
+        format!("lath-{}-{}", bucket.as_str(), self.lattice)
+    }
+}
+
+/// What can be asked of the managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AppVerb {
+    /// `DeployRequest` → `ChangeReply`.
+    Deploy,
+    /// `RollbackRequest` → `ChangeReply`.
+    Rollback,
+    /// `AppRequest` → `ChangeReply`: stop the app, keep its revisions.
+    Undeploy,
+    /// `AppRequest` → `ChangeReply`: stop the app and forget it.
+    Delete,
+    /// `AppRequest` → `AppStatus`.
+    Status,
+    /// `AppRequest` → `History`.
+    History,
+    /// `ListRequest` → `AppList`.
+    List,
+    /// `ListRequest` → `HostList`.
+    Hosts,
+    /// `ListRequest` → `ManagerInfo`.
+    Ping,
+}
+
+impl AppVerb {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Deploy,
+        Self::Rollback,
+        Self::Undeploy,
+        Self::Delete,
+        Self::Status,
+        Self::History,
+        Self::List,
+        Self::Hosts,
+        Self::Ping,
+    ];
+
+    /// The subject's last token.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Undeploy => "undeploy",
+            Self::Delete => "delete",
+            Self::Status => "status",
+            Self::History => "history",
+            Self::List => "list",
+            Self::Hosts => "hosts",
+            Self::Ping => "ping",
+        }
+    }
+
+    /// The verb of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.as_str() == name)
+    }
+}
+
+/// Kinds of host events, as subject tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEventKind {
+    /// `EventData::Heartbeat`.
+    Heartbeat,
+    /// `EventData::Inventory`.
+    Inventory,
+    /// `EventData::HostStopped`.
+    Stopped,
+}
+
+impl HostEventKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Inventory => "inventory",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What a lattice keeps in JetStream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    /// Key-value: one desired record for each app, key [`app_key`].
+    Apps,
+    /// Key-value: revisions, each written once, key [`revision_key`].
+    Revisions,
+    /// Key-value: which manager acts, key [`LEASE_KEY`].
+    Lease,
+    /// Object store: code by the hexadecimal digits of its digest.
+    Components,
+}
+
+impl Bucket {
+    // No part contains a dash, so the join with the lattice's name has one reading.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Apps => "apps",
+            Self::Revisions => "revisions",
+            Self::Lease => "lease",
+            Self::Components => "components",
+        }
+    }
+}
+
+/// Key of the lease in [`Bucket::Lease`].
+pub const LEASE_KEY: &str = "manager";
+
+/// Key of an app's desired record in [`Bucket::Apps`].
+#[must_use]
+pub fn app_key(app: &AppName) -> String {
+    app.to_string()
+}
+
+/// Key of a revision in [`Bucket::Revisions`].
+#[must_use]
+pub fn revision_key(app: &AppName, revision: Revision) -> String {
+    format!("{app}.{revision}")
+}
+
+/// The app and revision of a key in [`Bucket::Revisions`].
+///
+/// # Errors
+/// When the key is not of that form.
+pub fn parse_revision_key(key: &str) -> Result<(AppName, Revision), IdError> {
+    let (app, revision) = key.split_once('.').unwrap_or((key, ""));
+    Ok((app.parse()?, revision.parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back() {
+        let app: AppName = "shop".parse().unwrap();
+        assert_eq!(parse_revision_key(&revision_key(&app, Revision(7))).unwrap(), (app, Revision(7)));
+        assert!(parse_revision_key("shop").is_err());
+        assert!(parse_revision_key("shop.0").is_err());
+    }
+
+    #[test]
+    fn n6_subjects_of_different_lattices_never_overlap() {
+        let names = ["a", "a-b", "a_b", "b", "apps-a", "host"];
+        let all: Vec<String> = names
+            .iter()
+            .flat_map(|name| {
+                let subjects = Subjects::new(name.parse().unwrap());
+                let app: AppName = "a".parse().unwrap();
+                [
+                    subjects.ping_hosts(),
+                    subjects.app(AppVerb::List),
+                    subjects.app_event(&app),
+                    subjects.bucket(Bucket::Apps),
+                    subjects.bucket(Bucket::Components),
+                ]
+            })
+            .collect();
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+    }
+
+    #[test]
+    fn verbs_are_found_by_their_token() {
+        let subjects = Subjects::new("default".parse().unwrap());
+        for verb in AppVerb::ALL {
+            assert_eq!(AppVerb::named(Subjects::verb(&subjects.app(verb))), Some(verb));
+        }
+    }
+}

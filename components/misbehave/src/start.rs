@@ -1,5 +1,5 @@
-//! The fault at start: a constructor that `_initialize` runs while the component is instantiated. It must cost
-//! nothing in the ordinary build, and must not be dropped by the linker in the other one.
+//! The fault at start. A component calls `_initialize` of its module, where there is one, while it is
+//! instantiated; constructors would not do, since the bindings run those only at the first call of an export.
 
 /// Traps in the build with `LATH_GUEST_TRAP_AT_START=1`.
 const TRAPS: bool = match option_env!("LATH_GUEST_TRAP_AT_START") {
@@ -7,12 +7,9 @@ const TRAPS: bool = match option_env!("LATH_GUEST_TRAP_AT_START") {
     None => false,
 };
 
-#[used]
-#[unsafe(link_section = ".init_array")]
-static AT_START: extern "C" fn() = at_start;
-
-extern "C" fn at_start() {
+#[unsafe(export_name = "_initialize")]
+extern "C" fn initialize() {
     if TRAPS {
-        core::arch::wasm32::unreachable();
+        core::arch::wasm32::unreachable()
     }
 }

@@ -34,7 +34,10 @@ pub(crate) fn find_or_fetch(workspace: &Workspace) -> Result<PathBuf> {
         let named = PathBuf::from(named);
         let version = version(&named).with_context(|| format!("{VARIABLE} is set to {}", named.display()))?;
         if version < OLDEST {
-            bail!("{VARIABLE} names a nats-server {version:?}; at least {OLDEST:?} is needed");
+            let ((major, minor), (oldest_major, oldest_minor)) = (version, OLDEST);
+            bail!(
+                "{VARIABLE} names nats-server {major}.{minor}; {oldest_major}.{oldest_minor} or later is needed"
+            );
         }
         return Ok(named);
     }
@@ -56,7 +59,8 @@ fn on_path() -> Option<PathBuf> {
 /// Major and minor version of a nats-server, as it says itself.
 fn version(server: &Path) -> Result<(u32, u32)> {
     let said = output(Command::new(server).arg("--version"))?;
-    parse_version(&said).with_context(|| format!("`{}` is not a version of nats-server", said.trim()))
+    let line = said.lines().next().unwrap_or_default();
+    parse_version(line).with_context(|| format!("`{line}` is not a version of nats-server"))
 }
 
 /// Reads `nats-server: v2.15.1`.

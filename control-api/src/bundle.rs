@@ -217,8 +217,9 @@ pub struct Grants {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRoute {
-    /// Where the host listens.
-    pub address: SocketAddr,
+    /// Where the host listens; its own default address when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
     /// Host of the request, lower-case, without port; any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -233,29 +234,34 @@ pub struct HttpRoute {
 }
 
 impl HttpRoute {
-    /// Whether two routes would claim the same requests.
+    /// Whether two routes would claim the same requests, where `default` is what hosts listen on by default.
     #[must_use]
-    pub fn collides(&self, other: &Self) -> bool {
-        self.address.port() == other.address.port()
-            && (self.address.ip() == other.address.ip()
-                || self.address.ip().is_unspecified()
-                || other.address.ip().is_unspecified())
-            && self.host == other.host
-            && self.path == other.path
+    pub fn collides(&self, other: &Self, default: Option<SocketAddr>) -> bool {
+        let same_address = match (self.address.or(default), other.address.or(default)) {
+            (Some(a), Some(b)) => {
+                a.port() == b.port()
+                    && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+            }
+            (None, None) => true,
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        same_address && self.host == other.host && self.path == other.path
     }
 
     /// The route for people: `127.0.0.1:8000`, `127.0.0.1:8000/cart`, `127.0.0.1:8000 host=shop.test`.
     #[must_use]
     pub fn describe(&self) -> String {
+        let address =
+            self.address.map_or_else(|| "default address".to_owned(), |address| address.to_string());
         let path = self.path.as_deref().unwrap_or_default();
         match &self.host {
-            Some(host) => format!("{}{path} host={host}", self.address),
-            None => format!("{}{path}", self.address),
+            Some(host) => format!("{address}{path} host={host}"),
+            None => format!("{address}{path}"),
         }
     }
 }
 
-/// A readiness request: `GET path`, answered with a status below 400.
+/// A readiness request: `GET path`, answered with a status of 200 to 299.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {

@@ -36,6 +36,9 @@ pub struct HostSummary {
     /// Highest epoch that it has seen.
     #[serde(default)]
     pub epoch: Epoch,
+    /// Where its builtin HTTP server listens for routes that name no address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_default: Option<std::net::SocketAddr>,
     /// References that the host takes as builtins.
     #[serde(default)]
     pub builtins: BuiltinAliases,

@@ -9,7 +9,7 @@ mod rollout;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lath_control_api::{AppName, ComponentId, ComponentName};
+use lath_control_api::{AppName, ComponentId, ComponentName, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
 pub use rollout::{RolloutPolicy, Share, Strategy};
@@ -31,7 +31,8 @@ pub struct Manifest {
     pub annotations: BTreeMap<String, String>,
     /// True when other apps may use the components of this one.
     pub shared: bool,
-    /// Components and capabilities in the order of the file. Names are unique, and so are ids.
+    /// Components and capabilities in the order of the file. Names are unique, and so are the ids of those that are
+    /// not shared ones of other apps.
     pub components: Vec<Component>,
     /// Policies of every type, in the order of the file, with unique names. The rollout policy is among them.
     pub policies: Vec<Policy>,
@@ -160,7 +161,7 @@ pub struct Spread {
     /// Name, unique in its scaler; `default` for the one made when the manifest gives none.
     pub name: String,
     /// A host is eligible when each of these labels has exactly this value on it.
-    pub requirements: BTreeMap<String, String>,
+    pub requirements: Requirements,
     /// Weight against the other spreads, 0 to [`crate::limits::MAX_WEIGHT`]; [`Spread::DEFAULT_WEIGHT`] when not given.
     pub weight: u32,
 }
@@ -177,7 +178,7 @@ impl Spread {
 #[non_exhaustive]
 pub struct Link {
     /// Name that tells links of the same interface apart; `default` when not given.
-    pub name: String,
+    pub name: LinkName,
     /// WIT namespace, such as `wasi`.
     pub namespace: String,
     /// WIT package, such as `http`.
@@ -196,11 +197,6 @@ pub struct Link {
     pub target_secrets: Vec<SecretUse>,
 }
 
-impl Link {
-    /// Name of a link that gives none.
-    pub const DEFAULT_NAME: &'static str = "default";
-}
-
 /// A GET request made to an HTTP component before it gets traffic; an answer of 200 to 299 passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -211,6 +207,13 @@ pub struct Probe {
     pub timeout: Duration,
     /// Attempts before the revision counts as not ready, 1 to 100.
     pub attempts: u32,
+}
+
+impl Probe {
+    /// Timeout of a probe that gives none.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+    /// Attempts of a probe that gives none.
+    pub const DEFAULT_ATTEMPTS: u32 = 3;
 }
 
 /// Bounds on one invocation of a component.

@@ -59,19 +59,25 @@ pub enum ImageRefError {
     #[error("the path of a `file://` image {0}")]
     File(&'static str),
     /// A name that no builtin can have.
-    #[error("`{0}` cannot be the name of a builtin: lower-case letters, digits and `-`, beginning with a letter")]
+    #[error(
+        "`{0}` cannot be the name of a builtin: lower-case letters, digits and `-`, beginning with a letter"
+    )]
     Builtin(String),
     /// The registry is not a host name with an optional port.
     #[error("`{0}` is not a registry: a host name, then `:PORT` if needed")]
     Registry(String),
     /// The repository breaks the OCI grammar.
-    #[error("`{0}` is not a repository name: lower-case letters and digits, with single `.`, `_`, `__` or dashes between them")]
+    #[error(
+        "`{0}` is not a repository name: lower-case letters and digits, with single `.`, `_`, `__` or dashes between them"
+    )]
     Repository(String),
     /// More text than the grammar allows.
     #[error("the registry and repository of an image have at most {MAX_NAME} characters")]
     TooLong,
     /// The tag breaks the OCI grammar.
-    #[error("`{0}` is not a tag: 1 to {MAX_TAG} letters, digits, `_`, `.` or `-`, not beginning with `.` or `-`")]
+    #[error(
+        "`{0}` is not a tag: 1 to {MAX_TAG} letters, digits, `_`, `.` or `-`, not beginning with `.` or `-`"
+    )]
     Tag(String),
     /// The digest is of another kind or length.
     #[error("`{0}` is not a digest: `sha256:` and 64 digits from 0-9 and a-f")]

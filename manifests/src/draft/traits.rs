@@ -1,0 +1,147 @@
+//! Reads traits by their type: scalers, links, probes, limits, and what other tools put there.
+//!
+//! 1.x chose the shape of a trait's properties by trying; here the type decides, so a slip is reported as what it is.
+
+use std::time::Duration;
+
+use super::{DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, link, shapes};
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::document::NodeId;
+use crate::limits::{MAX_INSTANCES, MAX_LINKS, MAX_SPREADS, MAX_WEIGHT};
+use crate::manifest::{Limits, OtherTrait, Probe};
+use crate::read::Object;
+use crate::report::{At, Report, Spanned, shown};
+
+/// The types that mean something here.
+const KNOWN: [&str; 5] = ["spreadscaler", "daemonscaler", "link", "probe", "limits"];
+
+/// Bounds of [`Probe::timeout`]: shorter than the first cannot be told from none, longer than the last holds a rollout up.
+const PROBE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+/// Bounds of [`Limits::invocation_deadline`].
+const DEADLINE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3_600));
+/// Bounds of [`Limits::memory_bytes`]: the last is all that 32-bit addresses reach.
+const MEMORY: (u64, u64) = (1 << 20, 4 << 30);
+
+pub(super) fn read_all<'t>(report: &mut Report<'t>, list: NodeId, component: &mut DraftComponent<'t>) {
+    for item in bounded_list(report, list, "traits", MAX_LINKS) {
+        read_one(report, *item, component);
+    }
+}
+
+fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftComponent<'t>) {
+    let Some(object) = report.object(id, &shapes::TRAIT) else { return };
+    let kind = object.required(report, "type").and_then(|id| report.text(id));
+    let properties = object.required(report, "properties");
+    let (Some(kind), Some(properties)) = (kind, properties) else { return };
+    let at = kind.at;
+    match kind.value {
+        "spreadscaler" => component.scalers.extend(read_scaler(report, properties, at, false)),
+        "daemonscaler" => component.scalers.extend(read_scaler(report, properties, at, true)),
+        "link" => component.links.extend(link::read(report, properties, at)),
+        "probe" => component.probes.push(Spanned { value: read_probe(report, properties), at }),
+        "limits" => component.limits.push(Spanned { value: read_limits(report, properties), at }),
+        _ => component.other_traits.extend(read_other(report, kind, properties)),
+    }
+}
+
+fn read_other(report: &mut Report<'_>, kind: Spanned<&str>, properties: NodeId) -> Option<OtherTrait> {
+    let name = shown(kind.value);
+    if let Some(near) = report.suggest(kind.value, KNOWN) {
+        let message = format!("`{name}` is not a type of trait");
+        let diagnostic = Diagnostic::error(code::COMPONENT_TYPE, message);
+        report.add(kind.at, "", diagnostic.help(format!("did you mean `{near}`?")));
+        return None;
+    }
+    let message = format!("traits of type `{name}` are not known and have no effect");
+    let help = "remove the trait, unless another tool reads it";
+    report.add(kind.at, "", Diagnostic::warning(code::UNKNOWN_TRAIT, message).help(help));
+    Some(OtherTrait { kind: kind.value.to_owned(), properties: report.tree.to_json(properties) })
+}
+
+fn read_scaler<'t>(report: &mut Report<'t>, id: NodeId, at: At, daemon: bool) -> Option<DraftScaler<'t>> {
+    let object = report.object(id, &shapes::SCALER)?;
+    let instances = read_instances(report, &object);
+    let spreads = match object.get(report, "spread") {
+        Some(list) => bounded_list(report, list, "spreads", MAX_SPREADS),
+        None => &[],
+    };
+    let spreads = spreads.iter().filter_map(|item| read_spread(report, *item)).collect();
+    Some(DraftScaler { at, daemon, instances, spreads })
+}
+
+fn read_instances<'t>(report: &mut Report<'t>, object: &Object<'t>) -> Option<u32> {
+    let range = 0..=MAX_INSTANCES;
+    let Some((old, at)) = object.get_with_key(report, "replicas") else {
+        return object.required(report, "instances").and_then(|id| report.whole(id, "`instances`", range));
+    };
+    if let Some(new) = object.key("instances") {
+        let diagnostic =
+            Diagnostic::error(code::DUPLICATE_KEY, "`replicas` and `instances` are the same field")
+                .label(new.span, "the number is also here")
+                .help("remove `replicas`");
+        report.add(at, "", diagnostic);
+        return None;
+    }
+    deprecated(report, at, "`replicas`", "`instances`");
+    report.whole(old, "`replicas`", range)
+}
+
+fn read_spread<'t>(report: &mut Report<'t>, id: NodeId) -> Option<DraftSpread<'t>> {
+    let object = report.object(id, &shapes::SPREAD)?;
+    let name = object.required(report, "name").and_then(|id| report.text(id));
+    let requirements =
+        object.get(report, "requirements").map(|id| report.pairs(id, "requirements")).unwrap_or_default();
+    let weight = object.get(report, "weight").and_then(|id| report.whole(id, "`weight`", 0..=MAX_WEIGHT));
+    Some(DraftSpread { name, requirements, weight })
+}
+
+fn read_probe(report: &mut Report<'_>, id: NodeId) -> Option<Probe> {
+    let object = report.object(id, &shapes::PROBE)?;
+    let path = object
+        .required(report, "path")
+        .and_then(|id| report.text(id))
+        .and_then(|path| read_path(report, path));
+    let timeout = match object.get(report, "timeout") {
+        Some(id) => {
+            let text = report.quantity(id)?;
+            report.duration(text, "`timeout`", PROBE_TIMEOUT.0..=PROBE_TIMEOUT.1)
+        }
+        None => Some(Probe::DEFAULT_TIMEOUT),
+    };
+    let attempts = match object.get(report, "attempts") {
+        Some(id) => report.whole(id, "`attempts`", 1..=100),
+        None => Some(Probe::DEFAULT_ATTEMPTS),
+    };
+    Some(Probe { path: path?, timeout: timeout?, attempts: attempts? })
+}
+
+/// A path is put into a request line as it is, so it must be one word of visible ASCII.
+fn read_path(report: &mut Report<'_>, path: Spanned<&str>) -> Option<String> {
+    let text = path.value;
+    let fits = text.starts_with('/')
+        && text.len() <= 1024
+        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if fits {
+        return Some(text.to_owned());
+    }
+    let message = format!("a probe cannot ask for the path `{}`", shown(text));
+    let help = "a path begins with `/` and has up to 1,024 visible ASCII characters, without `#`; encode others as `%XX`";
+    report.add(path.at, "", Diagnostic::error(code::PROBE, message).help(help));
+    None
+}
+
+fn read_limits(report: &mut Report<'_>, id: NodeId) -> Option<Limits> {
+    let object = report.object(id, &shapes::LIMITS)?;
+    let mut limits = Limits::default();
+    if let Some(id) = object.get(report, "memory") {
+        let text = report.quantity(id)?;
+        limits.memory_bytes = report.size(text, "`memory`", MEMORY.0..=MEMORY.1)?;
+    }
+    if let Some(id) = object.get(report, "invocation_deadline") {
+        let text = report.quantity(id)?;
+        limits.invocation_deadline =
+            report.duration(text, "`invocation_deadline`", DEADLINE.0..=DEADLINE.1)?;
+    }
+    Some(limits)
+}

@@ -1,0 +1,326 @@
+//! The JSON Schema of a manifest, for editors (draft-07) and for tools (2020-12).
+//!
+//! These types are only ever described, never filled: a schema cannot say all that [`crate::load`] checks, and serde would
+//! stop at the first problem. Tests hold their fields against those that the reader knows, and the committed files
+//! under `schema/` against what is generated.
+#![expect(dead_code, reason = "the types describe a document and are never filled")]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::limits;
+
+/// Which edition of JSON Schema is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edition {
+    /// What YAML language servers understand.
+    Draft07,
+    /// The current one.
+    Draft2020,
+}
+
+/// The schema of a manifest.
+#[must_use]
+pub fn schema(edition: Edition) -> serde_json::Value {
+    let settings = match edition {
+        Edition::Draft07 => SchemaSettings::draft07(),
+        Edition::Draft2020 => SchemaSettings::draft2020_12(),
+    };
+    settings.into_generator().into_root_schema_for::<Manifest>().to_value()
+}
+
+type Pairs = BTreeMap<String, String>;
+
+/// An application manifest, as Lath and wadm read it.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Manifest {
+    /// Always `core.oam.dev/v1beta1`.
+    api_version: ApiVersion,
+    /// Always `Application`.
+    kind: Application,
+    metadata: Metadata,
+    spec: Specification,
+}
+
+#[derive(JsonSchema)]
+enum ApiVersion {
+    #[serde(rename = "core.oam.dev/v1beta1")]
+    V1Beta1,
+}
+
+#[derive(JsonSchema)]
+enum Application {
+    Application,
+}
+
+/// What the app is called and what is said about it.
+#[derive(JsonSchema)]
+struct Metadata {
+    /// Name of the app, unique in its lattice.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"))]
+    name: String,
+    /// Values are text: put numbers in quotes. Known keys: `version`, `description`,
+    /// `experimental.wasmcloud.dev/shared` (`"true"` lets other apps use the components of this one).
+    #[schemars(extend("maxProperties" = limits::MAX_METADATA))]
+    annotations: Option<Pairs>,
+    /// Labels of the app. Values are text.
+    #[schemars(extend("maxProperties" = limits::MAX_METADATA))]
+    labels: Option<Pairs>,
+}
+
+/// What the app consists of.
+#[derive(JsonSchema)]
+struct Specification {
+    /// Components and capabilities; at least one.
+    #[schemars(length(min = 1, max = limits::MAX_COMPONENTS))]
+    components: Vec<Component>,
+    /// Policies that components refer to, and the rollout policy of the app.
+    #[schemars(length(max = limits::MAX_POLICIES))]
+    policies: Option<Vec<Policy>>,
+}
+
+/// Settings for the app or for its secrets.
+#[derive(JsonSchema)]
+struct Policy {
+    /// Name that secrets refer to.
+    name: String,
+    /// `policy.secret.wasmcloud.dev/v1alpha1` (properties: `backend`), or `policy.rollout.lath.dev/v1` (properties:
+    /// `strategy`, `max_parallel`, `max_surge`, `max_unavailable`, `min_healthy`, `progress_deadline`,
+    /// `auto_rollback`, `drain_deadline`).
+    #[serde(rename = "type")]
+    kind: String,
+    /// Values are text: put numbers in quotes.
+    properties: Pairs,
+}
+
+/// Code that is invoked, or a capability that hosts provide.
+#[derive(JsonSchema)]
+struct Component {
+    /// Name of the component, unique in the manifest. Links lead to it.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"))]
+    name: String,
+    #[serde(rename = "type")]
+    kind: ComponentType,
+    properties: ComponentProperties,
+    /// How many run and where, what they are linked to, and more.
+    #[schemars(length(max = limits::MAX_LINKS))]
+    traits: Option<Vec<Trait>>,
+}
+
+/// `actor` and `provider` are old names of `component` and `capability`.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ComponentType {
+    Component,
+    Capability,
+    Actor,
+    Provider,
+}
+
+/// Where the code comes from and what it takes. Exactly one of `image` and `application`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ComponentProperties {
+    /// `REGISTRY/REPOSITORY:TAG`, `file://PATH` from the folder of the manifest, or `builtin://NAME`.
+    image: Option<String>,
+    /// A component that another app shares.
+    application: Option<SharedComponent>,
+    /// Id in the lattice; `{app}-{component}` when left out.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,126}$"))]
+    id: Option<String>,
+    /// Named configurations.
+    config: Option<Vec<ConfigProperty>>,
+    /// References to secrets.
+    secrets: Option<Vec<SecretProperty>>,
+}
+
+/// A component of another app.
+#[derive(JsonSchema)]
+struct SharedComponent {
+    /// Name of the other app.
+    name: String,
+    /// Name of the component in its manifest.
+    component: String,
+}
+
+/// A named configuration.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ConfigProperty {
+    /// Its name: of the app's own with `properties`, of one that the lattice has without.
+    name: String,
+    /// Keys and values. Values are text: put numbers in quotes.
+    properties: Option<Pairs>,
+}
+
+/// A reference to a secret; the value is never in a manifest.
+#[derive(JsonSchema)]
+struct SecretProperty {
+    /// Name by which the component asks for it.
+    name: String,
+    properties: SecretSource,
+}
+
+/// Where a secret is kept.
+#[derive(JsonSchema)]
+struct SecretSource {
+    /// Name of a policy of this manifest that names the backend.
+    policy: String,
+    /// Key in the backend.
+    key: String,
+    /// Field under that key.
+    field: Option<String>,
+    /// Version; the newest when left out.
+    version: Option<String>,
+}
+
+/// A scaler: `instances` in all (`spreadscaler`) or on each host (`daemonscaler`).
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["instances"] }, { "required": ["replicas"] }]))]
+struct Scaler {
+    /// How many.
+    #[schemars(range(max = limits::MAX_INSTANCES))]
+    instances: Option<u32>,
+    /// Old name of `instances`.
+    #[schemars(range(max = limits::MAX_INSTANCES))]
+    #[deprecated]
+    replicas: Option<u32>,
+    /// Which hosts; all of them when left out.
+    #[schemars(length(max = limits::MAX_SPREADS))]
+    spread: Option<Vec<Spread>>,
+}
+
+/// A rule that picks hosts by their labels.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Spread {
+    /// Name, unique in the scaler.
+    name: String,
+    /// Labels that a host must have, with exactly these values.
+    requirements: Option<Pairs>,
+    /// Weight against the other spreads; 100 when left out.
+    #[schemars(range(max = limits::MAX_WEIGHT))]
+    weight: Option<u32>,
+}
+
+/// A link from this component to another one.
+#[derive(JsonSchema)]
+struct Link {
+    /// Tells links of the same interface apart; `default` when left out.
+    name: Option<String>,
+    /// WIT namespace, such as `wasi`.
+    namespace: String,
+    /// WIT package, such as `http`.
+    package: String,
+    /// WIT interfaces of the package, without versions.
+    #[schemars(length(min = 1, max = limits::MAX_INTERFACES))]
+    interfaces: Vec<String>,
+    target: Target,
+    /// What this end of the link takes.
+    source: Option<LinkSource>,
+    /// Old place of `config` inside `target`.
+    #[deprecated]
+    target_config: Option<Vec<ConfigProperty>>,
+    /// Old place of `config` inside `source`.
+    #[deprecated]
+    source_config: Option<Vec<ConfigProperty>>,
+}
+
+/// The other end of a link. Only its name is the old form.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+enum Target {
+    Full(LinkTarget),
+    Name(String),
+}
+
+/// The other end of a link.
+#[derive(JsonSchema)]
+struct LinkTarget {
+    /// Name of a component of this manifest.
+    name: String,
+    /// Configuration handed to the target.
+    config: Option<Vec<ConfigProperty>>,
+    /// Secrets handed to the target.
+    secrets: Option<Vec<SecretProperty>>,
+}
+
+/// The end where a link begins.
+#[derive(JsonSchema)]
+struct LinkSource {
+    /// Configuration handed to the source.
+    config: Option<Vec<ConfigProperty>>,
+    /// Secrets handed to the source.
+    secrets: Option<Vec<SecretProperty>>,
+}
+
+/// A GET request that must be answered with 200 to 299 before the component gets traffic.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Probe {
+    /// Path of the request.
+    #[schemars(regex(pattern = "^/"))]
+    path: String,
+    /// Longest wait for one answer, such as `2s`; 2 s when left out.
+    timeout: Option<String>,
+    /// Attempts before the revision counts as not ready; 3 when left out.
+    #[schemars(range(min = 1, max = 100))]
+    attempts: Option<u32>,
+}
+
+/// Bounds on one invocation.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    /// Most memory of one instance, such as `64Mi`; 256Mi when left out.
+    memory: Option<String>,
+    /// Longest an invocation may take, such as `30s`; 30 s when left out.
+    invocation_deadline: Option<String>,
+}
+
+/// A trait: the type decides what its properties are.
+struct Trait;
+
+impl JsonSchema for Trait {
+    fn schema_name() -> Cow<'static, str> {
+        "Trait".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let types: [(&str, Schema); 5] = [
+            ("spreadscaler", generator.subschema_for::<Scaler>()),
+            ("daemonscaler", generator.subschema_for::<Scaler>()),
+            ("link", generator.subschema_for::<Link>()),
+            ("probe", generator.subschema_for::<Probe>()),
+            ("limits", generator.subschema_for::<Limits>()),
+        ];
+        let known: Vec<&str> = types.iter().map(|(kind, _)| *kind).collect();
+        let rules: Vec<Schema> = types.iter().map(|(kind, properties)| rule(kind, properties)).collect();
+        json_schema!({
+            "description": "How many run and where, a link, a probe, or limits. Other types are kept and have no effect.",
+            "type": "object",
+            "properties": {
+                "type": { "anyOf": [{ "enum": known }, { "type": "string" }] },
+                "properties": true
+            },
+            "required": ["type", "properties"],
+            "additionalProperties": false,
+            "allOf": rules
+        })
+    }
+}
+
+fn rule(kind: &str, properties: &Schema) -> Schema {
+    json_schema!({
+        "if": { "properties": { "type": { "const": kind } } },
+        "then": { "properties": { "properties": properties } }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Invocations between components over NATS, in the wire format `wrpc.0.0.1`, and the encoding of their values.
+//!
+//! One invocation is: the caller publishes the parameters on the subject of the function ([`Target`]) with its
+//! inbox as the reply; one member of the callee's queue group takes the message, accepts it on that inbox with
+//! an inbox of its own, and answers on `{inbox}.results`. Whatever does not fit in one message, and every
+//! stream, follows on channels below the two inboxes. A channel is a byte stream; an empty message ends it.
+//! The format is frozen. `docs/` and the reference of the 1.x world describe it byte by byte.
+//!
+//! Lath adds three headers, which unmodified peers ignore and to which nothing is added when a peer does not
+//! send its own: `lath-call` on the invocation, `lath-accept` on the accept, `lath-error` on an end that is a
+//! failure. See `peer.rs` for what two Lath peers gain by them.
+//!
+//! Nothing here decides where a call goes or whether it may be made: that is the host's. Rules kept by all
+//! modules: no lock is held across an `await`, every queue has a bound, a slow reader harms only its own call.
+//!
+//! Read in this order: `subject`, `peer`, `inbox`, `channel`, `client`, `invoke`, `serve`, `codec`, `http`.
+#![warn(missing_docs)]
+
+mod channel;
+mod client;
+mod failure;
+mod inbox;
+mod invoke;
+mod peer;
+mod subject;
+
+pub mod codec;
+pub mod serve;
+
+pub use async_nats::HeaderMap;
+pub use channel::{StreamError, StreamReader, StreamWriter};
+pub use client::{Client, ConnectError, Limits};
+pub use failure::{Failure, FailureCode};
+pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
+pub use serve::{Call, Export, Handler, ServeError, ServeOptions, Service, Serving, serve};
+pub use subject::{Instance, SubjectError, Target, queue_group, wire_function};
+
+/// Header with the id of the caller. Providers choose the resources of a link by it.
+pub const SOURCE_ID: &str = "source-id";
+/// Header with the name of the link that the call goes along; missing means `default`.
+pub const LINK_NAME: &str = "link-name";
+/// Header with the id of the callee, which providers of the 1.x world set on their calls.
+pub const TARGET_ID: &str = "target-id";

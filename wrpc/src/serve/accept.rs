@@ -1,0 +1,324 @@
+//! The loop that takes calls in: subscriptions, queue, permits, drain.
+//!
+//! It owns every subscription and every running call, so that stopping is one thing to do. It never waits for
+//! a handler. The rule: a message that was received is either worked on or refused, never forgotten.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_nats::{Message, Subscriber};
+use futures::future::{BoxFuture, pending};
+use futures::stream::SelectAll;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::call::{Call, Unanswered};
+use super::{Drained, Export, Load, Place, ServeError, ServeOptions, Service};
+use crate::client::{Client, NoRoundTrip};
+use crate::failure::{Failure, FailureCode};
+use crate::peer::LathCall;
+use crate::subject::Target;
+
+/// How long a caller that needs no accept waits for one, when the results are not there before.
+const ACCEPT_WITHIN: Duration = Duration::from_millis(5);
+/// How long to wait for the server to confirm subscriptions; it answers in the time of a round trip.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+/// More digits than a NATS server reads in the count of an UNSUB, which it then takes as "now"; the NATS client
+/// takes it literally and keeps the subscription open. Together: the server stops sending, and what it had
+/// sent still arrives. The client's own ways to unsubscribe drop what is under way.
+const UNSUBSCRIBE_NOW: u64 = i64::MAX as u64;
+
+pub(super) enum Command {
+    Extend(Vec<Export>, oneshot::Sender<Result<(), ServeError>>),
+    Drain(Instant, oneshot::Sender<Drained>),
+}
+
+/// A subscription and the function that it serves.
+struct Subscription {
+    export: Arc<Export>,
+    subscriber: Subscriber,
+}
+
+impl Stream for Subscription {
+    type Item = (Arc<Export>, Message);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.subscriber.poll_next_unpin(cx);
+        next.map(|message| message.map(|message| (Arc::clone(&self.export), message)))
+    }
+}
+
+/// A call that waits for a permit.
+struct Waiting {
+    export: Arc<Export>,
+    message: Unanswered,
+    bytes: usize,
+    /// When its caller stops waiting.
+    expires: Option<Instant>,
+}
+
+type Acquire = BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>;
+
+struct Draining {
+    deadline: Instant,
+    done: oneshot::Sender<Drained>,
+    /// The round trip after which nothing more can arrive; none when it is over.
+    confirm: Option<BoxFuture<'static, Result<(), NoRoundTrip>>>,
+}
+
+pub(super) struct AcceptLoop {
+    client: Client,
+    place: Place,
+    options: ServeOptions,
+    services: watch::Receiver<Service>,
+    load: watch::Sender<Load>,
+    subscribed: BTreeSet<String>,
+    subscriptions: SelectAll<Subscription>,
+    queue: VecDeque<Waiting>,
+    queued_bytes: usize,
+    /// A place in the line for a permit, kept until it is given so that others cannot overtake for ever.
+    acquire: Option<Acquire>,
+    running: JoinSet<()>,
+    draining: Option<Draining>,
+}
+
+enum Event {
+    Command(Option<Command>),
+    Permit(Result<OwnedSemaphorePermit, AcquireError>),
+    Message(Arc<Export>, Message),
+    ServiceChanged,
+    Finished,
+    Confirmed,
+    DrainOver,
+}
+
+impl AcceptLoop {
+    pub(super) fn new(
+        client: Client,
+        place: Place,
+        services: watch::Receiver<Service>,
+        options: ServeOptions,
+        load: watch::Sender<Load>,
+    ) -> Self {
+        Self {
+            client,
+            place,
+            options,
+            services,
+            load,
+            subscribed: BTreeSet::new(),
+            subscriptions: SelectAll::new(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            acquire: None,
+            running: JoinSet::new(),
+            draining: None,
+        }
+    }
+
+    pub(super) async fn subscribe(&mut self, exports: &[Export]) -> Result<(), ServeError> {
+        for export in exports {
+            let target =
+                Target::new(&self.place.lattice, &self.place.id, export.instance.as_deref(), &export.func)?;
+            if !self.subscribed.insert(target.as_str().to_owned()) {
+                continue;
+            }
+            let subscribed =
+                self.client.nats().queue_subscribe(target.subject(), self.place.group.clone()).await;
+            let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
+            self.subscriptions.push(Subscription { export: Arc::new(export.clone()), subscriber });
+        }
+        if self.client.is_connected()
+            && self.client.round_trip(Instant::now() + CONFIRM_WITHIN).await.is_err()
+        {
+            tracing::warn!(component = %self.place.id, "the NATS server has not confirmed the subscriptions yet");
+        }
+        Ok(())
+    }
+
+    /// Runs until it is drained or dropped.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let event = self.next_event(&mut commands).await;
+            match event {
+                Event::Command(Some(Command::Extend(exports, done))) => {
+                    let result = self.subscribe(&exports).await;
+                    // Whoever asked may have gone.
+                    let _ = done.send(result);
+                }
+                Event::Command(Some(Command::Drain(deadline, done))) => {
+                    self.begin_drain(deadline, done).await
+                }
+                // The owner is gone and this task is about to be aborted.
+                Event::Command(None) => return,
+                Event::Permit(permit) => self.take_call(permit.ok()),
+                Event::Message(export, message) => self.enqueue(export, message),
+                // A place in the line of the old permits is of no use.
+                Event::ServiceChanged => self.acquire = None,
+                Event::Finished => {}
+                Event::Confirmed => self.confirmed(),
+                Event::DrainOver => return self.end_drain().await,
+            }
+            while self.running.try_join_next().is_some() {}
+            self.publish_load();
+            if self.is_drained() {
+                return self.end_drain().await;
+            }
+        }
+    }
+
+    async fn next_event(&mut self, commands: &mut mpsc::Receiver<Command>) -> Event {
+        let waiting = !self.queue.is_empty();
+        if waiting && self.acquire.is_none() {
+            let permits = Arc::clone(&self.services.borrow_and_update().permits);
+            match Semaphore::try_acquire_owned(Arc::clone(&permits)) {
+                Ok(permit) => return Event::Permit(Ok(permit)),
+                Err(_) => self.acquire = Some(permits.acquire_owned().boxed()),
+            }
+        }
+        let draining = self.draining.is_some();
+        let deadline = self.draining.as_ref().map(|draining| draining.deadline);
+        let confirm = self.draining.as_mut().and_then(|draining| draining.confirm.as_mut());
+        tokio::select! {
+            biased;
+            () = maybe_sleep(deadline) => Event::DrainOver,
+            command = commands.recv(), if !draining => Event::Command(command),
+            Ok(()) = self.services.changed() => Event::ServiceChanged,
+            permit = maybe(self.acquire.as_mut()), if waiting => {
+                self.acquire = None;
+                Event::Permit(permit)
+            }
+            Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
+            _ = maybe(confirm) => Event::Confirmed,
+            Some(_) = self.running.join_next() => Event::Finished,
+        }
+    }
+
+    fn enqueue(&mut self, export: Arc<Export>, message: Message) {
+        let bytes = message.payload.len();
+        let expires =
+            LathCall::from_headers(message.headers.as_ref()).map(|call| Instant::now() + call.timeout);
+        let message = Unanswered { client: self.client.clone(), message: Some(message) };
+        let full = self.queue.len() >= self.options.max_queue
+            || self.queued_bytes.saturating_add(bytes) > self.options.max_queue_bytes;
+        if full {
+            let text = format!("{} calls wait already", self.queue.len());
+            return message.refuse(&Failure::new(FailureCode::Overloaded, text));
+        }
+        self.queued_bytes += bytes;
+        self.queue.push_back(Waiting { export, message, bytes, expires });
+    }
+
+    /// Starts the longest waiting call. Without a permit, which means that no more will come, it is refused.
+    fn take_call(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        let Some(mut waiting) = self.next_waiting() else { return };
+        let Some(permit) = permit else {
+            let failure = Failure::new(FailureCode::Stopping, "the callee takes no more calls");
+            return waiting.message.refuse(&failure);
+        };
+        let message = waiting.message.message.take();
+        let Some(call) = message.and_then(|message| Call::new(&self.client, waiting.export, message)) else {
+            tracing::debug!(component = %self.place.id, "a call without a reply subject was ignored");
+            return;
+        };
+        let handler = Arc::clone(&self.services.borrow().handler);
+        self.running.spawn(async move {
+            work(handler.as_ref(), call).await;
+            drop(permit);
+        });
+    }
+
+    /// The longest waiting call whose caller still waits too.
+    fn next_waiting(&mut self) -> Option<Waiting> {
+        loop {
+            let waiting = self.queue.pop_front()?;
+            self.queued_bytes -= waiting.bytes;
+            if waiting.expires.is_none_or(|expires| expires > Instant::now()) {
+                return Some(waiting);
+            }
+            let failure = Failure::new(FailureCode::Timeout, "the caller's time was over before the start");
+            waiting.message.refuse(&failure);
+        }
+    }
+
+    async fn begin_drain(&mut self, deadline: Instant, done: oneshot::Sender<Drained>) {
+        for subscription in self.subscriptions.iter_mut() {
+            // This fails only when the client is closed, and then nothing arrives either.
+            let _ = subscription.subscriber.unsubscribe_after(UNSUBSCRIBE_NOW).await;
+        }
+        let client = self.client.clone();
+        let within = deadline.min(Instant::now() + CONFIRM_WITHIN);
+        let confirm = async move { client.round_trip(within).await }.boxed();
+        self.draining = Some(Draining { deadline, done, confirm: Some(confirm) });
+    }
+
+    /// Nothing can arrive any more: takes in what has, and lets go of the subscriptions.
+    fn confirmed(&mut self) {
+        while let Some(Some((export, message))) = self.subscriptions.next().now_or_never() {
+            self.enqueue(export, message);
+        }
+        self.subscriptions = SelectAll::new();
+        if let Some(draining) = &mut self.draining {
+            draining.confirm = None;
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let confirmed = self.draining.as_ref().is_some_and(|draining| draining.confirm.is_none());
+        confirmed && self.queue.is_empty() && self.running.is_empty()
+    }
+
+    async fn end_drain(mut self) {
+        let drained = Drained { aborted: self.running.len(), refused: self.queue.len() };
+        for waiting in self.queue.drain(..) {
+            waiting.message.refuse(&Failure::new(FailureCode::Stopping, "the callee has stopped"));
+        }
+        self.running.shutdown().await;
+        self.publish_load();
+        if let Some(draining) = self.draining.take() {
+            let _ = draining.done.send(drained);
+        }
+    }
+
+    fn publish_load(&self) {
+        let load = Load { queued: self.queue.len(), running: self.running.len() };
+        self.load.send_if_modified(|old| std::mem::replace(old, load) != load);
+    }
+}
+
+/// Runs a handler, and accepts the call before it or beside it.
+async fn work(handler: &dyn super::Handler, call: Call) {
+    let acceptance = call.acceptance();
+    if call.wants_accept_now() {
+        if acceptance.send().await.is_ok() {
+            handler.handle(call).await;
+        }
+        return;
+    }
+    let mut handling = handler.handle(call);
+    if timeout(ACCEPT_WITHIN, &mut handling).await.is_err() {
+        // Without a connection there is nobody to tell, but the work has begun.
+        let _ = acceptance.send().await;
+        handling.await;
+    }
+}
+
+/// The result of a future that may not be there; then it is waited for ever.
+async fn maybe<F: Future + Unpin>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => pending().await,
+    }
+}
+
+async fn maybe_sleep(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}

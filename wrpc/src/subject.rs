@@ -1,0 +1,135 @@
+//! The subjects of invocations: spelled here and nowhere else.
+//!
+//! No inbox subject is made here; those belong to `inbox.rs`. The rule: whatever text comes in, what goes out
+//! is one literal subject without wildcards, so that no name from a component can widen a subscription.
+
+use std::fmt;
+
+use async_nats::Subject;
+use lath_control_api::{ComponentId, LatticeId};
+
+/// The protocol tag, which is part of every invocation subject.
+pub(crate) const PROTOCOL: &str = "wrpc.0.0.1";
+
+/// Longest instance or function name, in bytes. NATS has a limit of 4096 bytes for a whole protocol line.
+const MAX_NAME: usize = 512;
+
+/// A name that cannot stand in a subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` cannot be invoked: a name has 1 to 512 visible ASCII characters, no `*`, no `>` and no empty part between dots"
+)]
+pub struct SubjectError {
+    /// The name as it was given, cut to 100 characters.
+    pub name: String,
+}
+
+/// Name of a WIT instance as it is served, such as `wasi:keyvalue/store@0.2.0-draft`, or none for functions
+/// that stand at the root of a component.
+pub type Instance<'a> = Option<&'a str>;
+
+/// One function of one component or provider, in one lattice. Cheap to clone; make it once and keep it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    subject: Subject,
+}
+
+impl Target {
+    /// The function `func` of `instance` at `id`. Names of resource functions may carry their tag
+    /// (`[method]bucket.get`), which does not appear on the wire.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a subject.
+    pub fn new(
+        lattice: &LatticeId,
+        id: &ComponentId,
+        instance: Instance<'_>,
+        func: &str,
+    ) -> Result<Self, SubjectError> {
+        let func = wire_function(func);
+        checked(func)?;
+        let subject = match instance {
+            Some(instance) => format!("{lattice}.{id}.{PROTOCOL}.{}.{func}", checked(instance)?),
+            None => format!("{lattice}.{id}.{PROTOCOL}.{func}"),
+        };
+        Ok(Self { subject: subject.into() })
+    }
+
+    /// The invocation subject.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.subject
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        self.subject.clone()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.subject)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.subject)
+    }
+}
+
+/// The queue group in which every host serves `id`: all replicas on all hosts share the calls.
+#[must_use]
+pub fn queue_group(lattice: &LatticeId, id: &ComponentId) -> String {
+    format!("{lattice}.{id}")
+}
+
+/// The name of a function on the wire: without the tag that WIT puts before functions of resources.
+#[must_use]
+pub fn wire_function(func: &str) -> &str {
+    match func.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, name)) => name,
+        None => func,
+    }
+}
+
+fn checked(name: &str) -> Result<&str, SubjectError> {
+    let fits = name.len() <= MAX_NAME
+        && name.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'>')
+        && name.split('.').all(|part| !part.is_empty());
+    if fits { Ok(name) } else { Err(SubjectError { name: name.chars().take(100).collect() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(instance: Instance<'_>, func: &str) -> Result<String, SubjectError> {
+        let (lattice, id) = ("default".parse().unwrap(), "http_hello_world".parse().unwrap());
+        Target::new(&lattice, &id, instance, func).map(|t| t.as_str().to_owned())
+    }
+
+    #[test]
+    fn subjects_are_those_of_the_1x_world() {
+        assert_eq!(
+            target(Some("wrpc:http/incoming-handler@0.1.0"), "handle").unwrap(),
+            "default.http_hello_world.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle"
+        );
+        assert_eq!(target(None, "run").unwrap(), "default.http_hello_world.wrpc.0.0.1.run");
+        for tagged in ["[constructor]bucket", "[static]bucket.open", "[method]bucket.get"] {
+            let plain = tagged.split(']').nth(1).unwrap();
+            assert_eq!(
+                target(Some("a:b/c"), tagged).unwrap(),
+                format!("default.http_hello_world.wrpc.0.0.1.a:b/c.{plain}")
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_widens_a_subject() {
+        for bad in ["", "*", ">", "a.>", "a..b", ".a", "a.", "a b", "a\r\nPUB x 0", "ä", &"a".repeat(600)] {
+            assert!(target(Some("a:b/c"), bad).is_err(), "{bad:?}");
+            assert!(target(Some(bad), "f").is_err(), "{bad:?}");
+        }
+    }
+}

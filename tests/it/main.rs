@@ -1,0 +1,1 @@
+//! What a lattice of real processes must hold, from outside. One file for each part of that promise.

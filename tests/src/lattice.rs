@@ -1,0 +1,240 @@
+//! A lattice: one nats-server, some hosts and a manager, each a process of its own that a test can kill, freeze and
+//! bring back with its data. Hosts share one HTTP address. What runs on the lattice is not known here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::nats::Nats;
+use crate::process::Process;
+use crate::store::Store;
+use crate::{Lath, binary, eventually, ports};
+
+/// Longest time until a host or a manager is ready on a busy machine.
+const READY: Duration = Duration::from_secs(30);
+/// Longest time for a host or a manager to stop in order.
+const STOP: Duration = Duration::from_secs(40);
+/// The lattice's name. Every test has a nats-server of its own, so one name does for all.
+const LATTICE: &str = "default";
+
+/// What a lattice consists of.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    hosts: Vec<Vec<String>>,
+}
+
+impl Setup {
+    /// With another host, called `host-1`, `host-2` and so on, which has these labels (`key=value`).
+    #[must_use]
+    pub fn host(mut self, labels: &[&str]) -> Self {
+        self.hosts.push(labels.iter().map(|label| (*label).to_owned()).collect());
+        self
+    }
+
+    /// Starts it and waits until every part is ready and known to the manager.
+    pub async fn start(self) -> Lattice {
+        Lattice::start(self).await
+    }
+}
+
+/// A running lattice. Dropping it ends it; when the test has failed, its logs are shown and kept.
+#[derive(Debug)]
+pub struct Lattice {
+    /// The server that joins it.
+    pub nats: Nats,
+    /// The address on which all hosts take HTTP requests.
+    pub address: SocketAddr,
+    hosts: Vec<Daemon>,
+    manager: Daemon,
+    // The last one: files go when no process uses them any more.
+    folder: Option<TempDir>,
+}
+
+/// A host or a manager, which runs or may be started again.
+#[derive(Debug)]
+pub struct Daemon {
+    name: String,
+    folder: PathBuf,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Lattice {
+    /// Two hosts without labels.
+    pub async fn of_two_hosts() -> Self {
+        Setup::default().host(&[]).host(&[]).start().await
+    }
+
+    async fn start(setup: Setup) -> Self {
+        // Built before anything waits with a deadline.
+        let _ = binary::lath();
+        let folder = tempfile::Builder::new().prefix("lath-test-").tempdir().expect("cannot create a folder");
+        let nats = Nats::start(&folder.path().join("nats")).await;
+        let address = ports::free_address();
+        let manager = ["manager", "--http", &ports::free_address().to_string()].map(str::to_owned);
+        let manager = Daemon::new(folder.path(), "manager", manager.to_vec(), &nats);
+        let hosts = setup.hosts.iter().zip(1..).map(|(labels, number)| {
+            let name = format!("host-{number}");
+            let mut arguments = vec!["host".to_owned(), "--name".to_owned(), name.clone()];
+            arguments.extend(["--http-default".to_owned(), address.to_string()]);
+            arguments.extend(labels.iter().flat_map(|label| ["--label".to_owned(), label.clone()]));
+            Daemon::new(folder.path(), &name, arguments, &nats)
+        });
+        let hosts = hosts.collect();
+        let mut lattice = Self { nats, address, hosts, manager, folder: Some(folder) };
+        lattice.start_all().await;
+        lattice
+    }
+
+    async fn start_all(&mut self) {
+        self.manager.launch();
+        for host in &mut self.hosts {
+            host.launch();
+        }
+        self.manager.ready().await;
+        for host in &mut self.hosts {
+            host.ready().await;
+        }
+        let (lath, wanted) = (self.lath(), self.hosts.len());
+        eventually(READY, "the manager to know every host", async || {
+            let known = lath.run(["hosts", "-o", "json"]).await;
+            let hosts = known.code.filter(|code| *code == 0).map(|_| items(&known.json(), "hosts").len());
+            if hosts == Some(wanted) { Ok(()) } else { Err(known.told()) }
+        })
+        .await;
+    }
+
+    /// Commands to this lattice.
+    #[must_use]
+    pub fn lath(&self) -> Lath {
+        Lath::new(&self.nats.url(), self.folder())
+    }
+
+    /// The lattice's store from behind.
+    pub async fn store(&self) -> Store {
+        Store::of(&self.nats.url(), LATTICE).await
+    }
+
+    /// A folder for the test's own files.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().expect("the folder is there until the end").path()
+    }
+
+    /// The host of that number, from 1.
+    pub fn host(&mut self, number: usize) -> &mut Daemon {
+        &mut self.hosts[number - 1]
+    }
+
+    /// The manager.
+    pub fn manager(&mut self) -> &mut Daemon {
+        &mut self.manager
+    }
+
+    fn show_logs(&mut self) {
+        let daemons = self.hosts.iter_mut().chain([&mut self.manager]);
+        for process in daemons.filter_map(|daemon| daemon.process.as_mut()) {
+            // So that the log says whether it still ran.
+            let _ = process.ended();
+            eprintln!("{}", process.last_words());
+        }
+        if let Some(nats) = self.nats.process() {
+            eprintln!("{}", nats.last_words());
+        }
+    }
+}
+
+impl Drop for Lattice {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+            let kept = self.folder.take().map(TempDir::keep);
+            eprintln!("all logs and data are kept in {}", kept.unwrap_or_default().display());
+        }
+    }
+}
+
+impl Daemon {
+    fn new(folder: &Path, name: &str, mut arguments: Vec<String>, nats: &Nats) -> Self {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).expect("cannot create a folder");
+        let mut daemon = Self { name: name.to_owned(), folder, arguments: Vec::new(), process: None };
+        let path = |path: PathBuf| path.display().to_string();
+        let (data, ready) = (path(daemon.folder.join("data")), path(daemon.ready_file()));
+        let shared = ["--lattice", LATTICE, "--nats-url", &nats.url(), "--ready-file", &ready];
+        arguments.extend(shared.map(str::to_owned));
+        arguments.extend(["--data-dir".to_owned(), data]);
+        daemon.arguments = arguments;
+        daemon
+    }
+
+    fn ready_file(&self) -> PathBuf {
+        self.folder.join("ready.json")
+    }
+
+    /// Starts it again with its data and waits until it is ready.
+    pub async fn restart(&mut self) {
+        self.launch();
+        self.ready().await;
+    }
+
+    /// Starts it again with its data, without waiting.
+    pub fn launch(&mut self) {
+        let _ = std::fs::remove_file(self.ready_file());
+        let mut command = Command::new(binary::lath());
+        command.args(&self.arguments).current_dir(&self.folder);
+        for (name, _) in std::env::vars_os() {
+            // What the developer's shell sets for `lath` must not reach the lattice, but for what it logs.
+            if name.to_string_lossy().starts_with("LATH_") && name != "LATH_LOG" {
+                command.env_remove(name);
+            }
+        }
+        self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
+    }
+
+    /// Waits until it says that it is ready, and gives what it says.
+    ///
+    /// # Panics
+    /// When it ends instead.
+    pub async fn ready(&mut self) -> Value {
+        let file = self.ready_file();
+        let process = self.process.as_mut().expect("it was started");
+        eventually(READY, "a daemon to be ready", async || {
+            assert!(process.ended().is_none(), "it ended instead\n{}", process.last_words());
+            let text =
+                std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            serde_json::from_str(&text).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// The running process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it runs")
+    }
+
+    /// Kills it, as a power cut would.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(STOP).await;
+        }
+    }
+}
+
+/// The list under `key`; empty when there is none.
+#[must_use]
+pub fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}

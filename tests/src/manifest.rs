@@ -1,0 +1,246 @@
+//! Manifests of test apps, made from what a test wants to vary. Only forms that every lattice accepts: broken ones
+//! are written out by the tests that need them. An app is a value; each change gives another one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::binary;
+
+/// The built component of that name, such as `http-hello-v1`.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn guest(name: &str) -> PathBuf {
+    let file = binary::workspace().join("target/components").join(format!("{name}.wasm"));
+    assert!(file.is_file(), "{} is missing; run `cargo xtask components`", file.display());
+    file
+}
+
+/// An app: a capability `http` and what is behind it.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    components: Vec<Component>,
+    /// Settings of the way from `http` to the first component.
+    route: BTreeMap<String, String>,
+    rollout: BTreeMap<String, String>,
+    scaling: Scaling,
+}
+
+/// Where the components of an app run.
+#[derive(Debug, Clone)]
+pub enum Scaling {
+    /// On every host.
+    Everywhere,
+    /// On one host of those whose labels fit.
+    OnOne(BTreeMap<String, String>),
+}
+
+#[derive(Debug, Clone)]
+struct Component {
+    name: String,
+    image: String,
+    config: BTreeMap<String, String>,
+    probe: Option<String>,
+    /// Component that answers `lath:demo/greeter`.
+    greeter: Option<String>,
+}
+
+impl App {
+    /// One component, `hello`, that says its config and version.
+    #[must_use]
+    pub fn hello(name: &str, address: SocketAddr) -> Self {
+        Self::new(name, address, vec![Component::new("hello", "http-hello-v1")])
+    }
+
+    /// Two linked components: `front` asks `greeter`.
+    #[must_use]
+    pub fn greeting(name: &str, address: SocketAddr) -> Self {
+        let front = Component::new("front", "http-front-v1");
+        let front = Component { greeter: Some("greeter".to_owned()), ..front };
+        Self::new(name, address, vec![front, Component::new("greeter", "greeter-v1")])
+    }
+
+    fn new(name: &str, address: SocketAddr, components: Vec<Component>) -> Self {
+        let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
+        let (rollout, scaling) = (BTreeMap::new(), Scaling::Everywhere);
+        Self { name: name.to_owned(), components, route, rollout, scaling }
+    }
+
+    /// With another built component as the code of `component`.
+    #[must_use]
+    pub fn image(self, component: &str, guest_name: &str) -> Self {
+        self.file(component, &guest(guest_name))
+    }
+
+    /// With a file as the code of `component`.
+    #[must_use]
+    pub fn file(self, component: &str, file: &Path) -> Self {
+        self.change(component, |component| component.image = format!("file://{}", file.display()))
+    }
+
+    /// With a setting of `component`.
+    #[must_use]
+    pub fn config(self, component: &str, key: &str, value: &str) -> Self {
+        self.change(component, |component| drop(component.config.insert(key.to_owned(), value.to_owned())))
+    }
+
+    /// With a request that `component` must answer before it gets traffic.
+    #[must_use]
+    pub fn probe(self, component: &str, path: &str) -> Self {
+        self.change(component, |component| component.probe = Some(path.to_owned()))
+    }
+
+    /// Taking only requests whose path is below `path`.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        self.route.insert("path".to_owned(), path.to_owned());
+        self
+    }
+
+    /// Taking only requests to `host`.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        self.route.insert("host".to_owned(), host.to_owned());
+        self
+    }
+
+    /// With a property of its rollout policy.
+    #[must_use]
+    pub fn rollout(mut self, key: &str, value: &str) -> Self {
+        self.rollout.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Running there.
+    #[must_use]
+    pub fn scaling(self, scaling: Scaling) -> Self {
+        Self { scaling, ..self }
+    }
+
+    fn change(mut self, name: &str, change: impl FnOnce(&mut Component)) -> Self {
+        let component = self.components.iter_mut().find(|component| component.name == name);
+        change(component.unwrap_or_else(|| panic!("the app has no component `{name}`")));
+        self
+    }
+
+    /// Writes the manifest into `folder` and gives its path.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join(format!("{}.yaml", self.name));
+        std::fs::write(&path, self.yaml()).expect("cannot write a manifest");
+        path
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        let mut yaml = format!(
+            "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: {}\nspec:\n",
+            quoted(&self.name)
+        );
+        if !self.rollout.is_empty() {
+            yaml.push_str("  policies:\n    - name: rollout\n      type: policy.rollout.lath.dev/v1\n");
+            let _ = writeln!(yaml, "      properties: {}", flow(&self.rollout));
+        }
+        yaml.push_str("  components:\n");
+        for component in &self.components {
+            self.write_component(&mut yaml, component);
+        }
+        self.write_http(&mut yaml);
+        yaml
+    }
+
+    fn write_component(&self, yaml: &mut String, component: &Component) {
+        let Component { name, image, config, probe, greeter } = component;
+        let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
+        let _ = writeln!(yaml, "        image: {}", quoted(image));
+        if !config.is_empty() {
+            let settings = quoted(&format!("{name}-settings"));
+            let _ = writeln!(yaml, "        config: [{{ name: {settings}, properties: {} }}]", flow(config));
+        }
+        yaml.push_str("      traits:\n");
+        self.write_scaler(yaml);
+        if let Some(path) = probe {
+            let _ =
+                writeln!(yaml, "        - type: probe\n          properties: {{ path: {} }}", quoted(path));
+        }
+        if let Some(target) = greeter {
+            write_link(yaml, ["lath", "demo", "greeter"], target, None);
+        }
+    }
+
+    fn write_http(&self, yaml: &mut String) {
+        yaml.push_str("    - name: http\n      type: capability\n      properties:\n");
+        yaml.push_str("        image: builtin://http-server\n");
+        if let Some(mode) = ["path", "host"].into_iter().find(|key| self.route.contains_key(*key)) {
+            let _ = writeln!(
+                yaml,
+                "        config: [{{ name: server, properties: {{ routing_mode: {mode} }} }}]"
+            );
+        }
+        yaml.push_str("      traits:\n");
+        self.write_scaler(yaml);
+        let front = &self.components.first().expect("an app has a component").name;
+        write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
+    }
+
+    fn write_scaler(&self, yaml: &mut String) {
+        match &self.scaling {
+            Scaling::Everywhere => {
+                yaml.push_str("        - type: daemonscaler\n          properties: { instances: 50 }\n");
+            }
+            Scaling::OnOne(labels) => {
+                yaml.push_str(
+                    "        - type: spreadscaler\n          properties:\n            instances: 1\n",
+                );
+                let _ =
+                    writeln!(yaml, "            spread: [{{ name: one, requirements: {} }}]", flow(labels));
+            }
+        }
+    }
+}
+
+impl Component {
+    fn new(name: &str, guest_name: &str) -> Self {
+        let image = format!("file://{}", guest(guest_name).display());
+        Self { name: name.to_owned(), image, config: BTreeMap::new(), probe: None, greeter: None }
+    }
+}
+
+fn write_link(
+    yaml: &mut String,
+    [namespace, package, interface]: [&str; 3],
+    target: &str,
+    source: Option<&BTreeMap<String, String>>,
+) {
+    yaml.push_str("        - type: link\n          properties:\n");
+    let _ = writeln!(yaml, "            namespace: {namespace}\n            package: {package}");
+    let _ = writeln!(yaml, "            interfaces: [{interface}]");
+    let _ = writeln!(yaml, "            target: {{ name: {} }}", quoted(target));
+    if let Some(settings) = source {
+        let _ = writeln!(
+            yaml,
+            "            source: {{ config: [{{ name: route, properties: {} }}] }}",
+            flow(settings)
+        );
+    }
+}
+
+/// A mapping on one line.
+fn flow(map: &BTreeMap<String, String>) -> String {
+    let pairs = map.iter().map(|(key, value)| format!("{}: {}", quoted(key), quoted(value)));
+    format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+}
+
+/// Every JSON text is a YAML scalar.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

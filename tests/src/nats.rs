@@ -1,0 +1,106 @@
+//! A nats-server of a test's own: started, killed, stopped and started again on the same port with the same store.
+//! What is in it is not known here. It listens on the loopback interface only.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::Process;
+use crate::{binary, eventually, ports};
+
+/// Longest start of a nats-server on a busy machine, recovery of a small store included.
+const START: Duration = Duration::from_secs(20);
+
+/// A nats-server with JetStream.
+#[derive(Debug)]
+pub struct Nats {
+    folder: PathBuf,
+    address: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Nats {
+    /// Starts a server that keeps its store in `folder`.
+    ///
+    /// # Panics
+    /// When there is no nats-server, or it does not answer in time.
+    pub async fn start(folder: &Path) -> Self {
+        std::fs::create_dir_all(folder).expect("cannot create the folder of the store");
+        let mut nats = Self { folder: folder.to_owned(), address: ports::free_address(), process: None };
+        nats.restart().await;
+        nats
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Kills the server; the store stays as it is.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Asks the server to stop and waits until it has.
+    pub async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(START).await;
+        }
+    }
+
+    /// Starts the server again after [`Nats::kill`] or [`Nats::stop`].
+    pub async fn restart(&mut self) {
+        let mut command = Command::new(binary::nats_server());
+        command.args(["--jetstream", "--store_dir"]).arg(self.folder.join("store"));
+        command.args(["--addr", "127.0.0.1", "--port", &self.address.port().to_string()]);
+        let mut process = Process::start("nats-server", command, &self.folder.join("nats.log"));
+        eventually(START, "nats-server to answer", async || match process.ended() {
+            Some(_) => panic!("nats-server did not start\n{}", process.last_words()),
+            None => greeting(self.address),
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// The server's process, when it runs.
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+}
+
+/// A server sends `INFO` to whoever connects, once JetStream has its store.
+fn greeting(address: SocketAddr) -> Result<(), String> {
+    let mut said = [0; 4];
+    let mut stream = TcpStream::connect(address).map_err(|error| error.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(1))).map_err(|error| error.to_string())?;
+    stream.read_exact(&mut said).map_err(|error| error.to_string())?;
+    if &said == b"INFO" { Ok(()) } else { Err(format!("it said {said:?}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_killed_server_returns_with_its_store_on_the_same_port() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut nats = Nats::start(folder.path()).await;
+        let url = nats.url();
+        let bucket = |client| async {
+            let config = async_nats::jetstream::kv::Config { bucket: "b".to_owned(), ..Default::default() };
+            async_nats::jetstream::new(client).create_key_value(config).await.unwrap()
+        };
+        let client = async_nats::connect(&url).await.unwrap();
+        bucket(client).await.put("key", "value".into()).await.unwrap();
+        nats.kill();
+        assert!(async_nats::connect(&url).await.is_err());
+        nats.restart().await;
+        let client = async_nats::connect(&url).await.unwrap();
+        assert_eq!(bucket(client).await.get("key").await.unwrap().as_deref(), Some(&b"value"[..]));
+        nats.stop().await;
+    }
+}

@@ -1,1 +1,30 @@
-//! Placeholder while the workspace is laid out.
+//! Deciding what hosts should run: desired records and observations in, records and commands out.
+//!
+//! Pure: no clock, network, store or random source. The same input gives the same output, byte for byte. One
+//! door: [`plan`] for one app. The record that it returns is committed before any of its commands is sent, and
+//! every command can be derived again from the record, so a manager may die between any two instructions.
+//!
+//! In reading order: [`record`] (what is stored), [`desired`] (what a revision asks of hosts), [`observed`]
+//! (what hosts say), [`change`] (what users ask for), [`admit`] (what apps may not share), [`placement`]
+//! (which host runs what), [`bundles`] (what one host is told), [`assess`] (how far a host has come),
+//! [`rollout`] (what happens next), [`status`] (what people are told), [`check`] (what must never happen).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod admit;
+pub mod assess;
+pub mod bundles;
+pub mod change;
+pub mod check;
+pub mod desired;
+pub mod observed;
+pub mod placement;
+mod plan;
+pub mod record;
+pub mod rollout;
+pub mod status;
+
+pub use desired::AppSpec;
+pub use observed::ObservedState;
+pub use plan::{Command, PlanInput, PlanLimits, PlanOutput, plan};
+pub use record::{DesiredRecord, RevisionRecord};

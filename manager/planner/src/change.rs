@@ -1,0 +1,238 @@
+//! What users ask for, as a change of the record. Nothing is stored or sent here.
+
+use std::collections::BTreeMap;
+
+use lath_control_api::app::{Cause, ChangeKind, ChangeReply};
+use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Timestamp};
+
+use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
+use crate::rollout;
+
+/// An accepted change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The record to commit; none when nothing has to change.
+    pub record: Option<DesiredRecord>,
+    /// The revision to write before the record is committed, if the change makes one.
+    pub revision: Option<RevisionRecord>,
+    /// What the user is told.
+    pub reply: ChangeReply,
+}
+
+/// A manifest to be deployed, with its images resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeployAsk {
+    /// The app that the manifest names.
+    pub app: AppName,
+    /// The manifest's text.
+    pub manifest: String,
+    /// What its image references stand for.
+    pub images: BTreeMap<String, Resolved>,
+    /// Who and why.
+    pub cause: Cause,
+    /// Refuse unless this revision is deployed; 0 stands for none.
+    pub if_revision: Option<Revision>,
+}
+
+/// Deploys a manifest. `current` is the revision that `record` names as wanted.
+///
+/// # Errors
+/// When another revision is deployed than the caller expects.
+pub fn deploy(
+    record: Option<&DesiredRecord>,
+    current: Option<&RevisionRecord>,
+    ask: DeployAsk,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    check_expected(record, &ask.app, ask.if_revision)?;
+    let content = RevisionRecord::content_of(&ask.manifest, &ask.images);
+    if let Some(record) = record.filter(|record| runs(record, current, &content)) {
+        return Ok(unchanged(record));
+    }
+    let mut next = record.cloned().unwrap_or_else(|| DesiredRecord::new(ask.app.clone()));
+    let number = next.last_revision.next();
+    let revision = RevisionRecord {
+        schema: SCHEMA,
+        app: ask.app,
+        revision: number,
+        manifest: ask.manifest,
+        images: ask.images,
+        content,
+        repeats: None,
+        created: now,
+        cause: ask.cause.clone(),
+    };
+    let from = start(&mut next, ChangeKind::Deploy, Some(number), ask.cause, now);
+    Ok(changed(next, from, Some(revision)))
+}
+
+/// The revision to go back to: `to`, or the newest good one that differs from what is wanted now.
+///
+/// # Errors
+/// When there is none, or when `to` failed or was never good.
+pub fn rollback_target(
+    record: &DesiredRecord,
+    to: Option<Revision>,
+    content_of: impl Fn(Revision) -> Option<Digest>,
+) -> Result<Revision, ApiError> {
+    let app = &record.app;
+    if let Some(to) = to {
+        if let Some(problem) = record.failed.get(&to) {
+            return Err(ApiError::new(
+                ErrorCode::UnfitRevision,
+                format!("revision {to} of `{app}` failed: {}", problem.message),
+            )
+            .with_help(format!("choose a revision that completed: lath history {app}")));
+        }
+        if !record.good.contains(&to) {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("`{app}` has no revision {to} that completed"),
+            )
+            .with_help(format!("lath history {app}")));
+        }
+        return Ok(to);
+    }
+    // In the middle of a rollout, going back means to what serves.
+    if let Some(serving) =
+        record.serving.filter(|serving| record.rollout.is_some() && Some(*serving) != record.revision)
+    {
+        return Ok(serving);
+    }
+    let wanted = record.revision.and_then(&content_of);
+    let differs = |revision: &&Revision| wanted.is_none() || content_of(**revision) != wanted;
+    record.good.iter().rev().find(differs).copied().ok_or_else(|| {
+        ApiError::new(ErrorCode::NoPrevious, format!("`{app}` has no earlier revision to go back to"))
+            .with_help(format!("lath history {app}"))
+    })
+}
+
+/// Goes back to `target`, as a new revision that repeats it. `current` is the revision that is wanted now.
+///
+/// # Errors
+/// When another revision is deployed than the caller expects.
+pub fn rollback(
+    record: &DesiredRecord,
+    current: Option<&RevisionRecord>,
+    target: &RevisionRecord,
+    cause: Cause,
+    if_revision: Option<Revision>,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    check_expected(Some(record), &record.app, if_revision)?;
+    if runs(record, current, &target.content) {
+        return Ok(unchanged(record));
+    }
+    let mut next = record.clone();
+    let number = next.last_revision.next();
+    let original = target.repeats.unwrap_or(target.revision);
+    let revision = RevisionRecord {
+        schema: SCHEMA,
+        revision: number,
+        repeats: Some(original),
+        created: now,
+        cause: cause.clone(),
+        ..target.clone()
+    };
+    let from = start(&mut next, ChangeKind::Rollback, Some(number), cause, now);
+    Ok(changed(next, from, Some(revision)))
+}
+
+/// Stops an app. Its revisions stay.
+#[must_use]
+pub fn undeploy(app: &AppName, record: Option<&DesiredRecord>, cause: Cause, now: Timestamp) -> Change {
+    stop(app, record, Wanted::Stop, cause, now)
+}
+
+/// Stops an app and forgets it once nothing of it is left.
+#[must_use]
+pub fn delete(app: &AppName, record: Option<&DesiredRecord>, cause: Cause, now: Timestamp) -> Change {
+    stop(app, record, Wanted::Forget, cause, now)
+}
+
+fn stop(
+    app: &AppName,
+    record: Option<&DesiredRecord>,
+    wanted: Wanted,
+    cause: Cause,
+    now: Timestamp,
+) -> Change {
+    let already = |record: &DesiredRecord| {
+        record.wanted == wanted || (wanted == Wanted::Stop && record.wanted == Wanted::Forget)
+    };
+    let Some(record) = record else { return unchanged(&DesiredRecord::new(app.clone())) };
+    if already(record) {
+        return unchanged(record);
+    }
+    let mut next = record.clone();
+    next.wanted = wanted;
+    let from = start(&mut next, ChangeKind::Undeploy, None, cause, now);
+    // Hosts may drop it at any moment from now on, so nothing counts as serving any more.
+    next.serving = None;
+    next.base = crate::record::Assignment::default();
+    changed(next, from, None)
+}
+
+/// Whether `record` is on the way to this content, or there.
+fn runs(record: &DesiredRecord, current: Option<&RevisionRecord>, content: &Digest) -> bool {
+    let same = current
+        .is_some_and(|current| Some(current.revision) == record.revision && current.content == *content);
+    let fails = record.rollout.as_ref().is_some_and(|rollout| rollout.problem.is_some());
+    record.wanted == Wanted::Run && same && !fails
+}
+
+/// Takes the change into the record. Returns the revision that it comes from.
+fn start(
+    record: &mut DesiredRecord,
+    kind: ChangeKind,
+    to: Option<Revision>,
+    cause: Cause,
+    now: Timestamp,
+) -> Option<Revision> {
+    let from = record.serving;
+    record.generation = record.generation.next();
+    record.step = Step(1);
+    record.revision = to;
+    if let Some(to) = to {
+        record.wanted = Wanted::Run;
+        record.last_revision = to;
+    }
+    rollout::begin(record, kind, now);
+    record.begin_history(kind, from, cause, now);
+    from
+}
+
+fn changed(record: DesiredRecord, from: Option<Revision>, revision: Option<RevisionRecord>) -> Change {
+    let reply = ChangeReply { from, unchanged: false, ..reply(&record) };
+    Change { record: Some(record), revision, reply }
+}
+
+fn unchanged(record: &DesiredRecord) -> Change {
+    Change { record: None, revision: None, reply: reply(record) }
+}
+
+fn reply(record: &DesiredRecord) -> ChangeReply {
+    ChangeReply {
+        app: record.app.clone(),
+        revision: record.revision,
+        from: record.serving,
+        generation: record.generation,
+        unchanged: true,
+        notes: Vec::new(),
+    }
+}
+
+fn check_expected(
+    record: Option<&DesiredRecord>,
+    app: &AppName,
+    expected: Option<Revision>,
+) -> Result<(), ApiError> {
+    let found = record.and_then(|record| record.revision).unwrap_or(Revision(0));
+    match expected {
+        Some(expected) if expected != found => {
+            Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is at revision {found}, not {expected}"))
+                .with_help(format!("look at what changed: lath history {app}")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,297 @@
+//! What a revision asks of hosts: a manifest with every name replaced by what it stands for.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use lath_control_api::ApiError;
+use lath_control_api::{
+    AppName, Builtin, ComponentId, ComponentName, ComponentSpec, DrainPolicy, ErrorCode, Grants, HttpRoute,
+    Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
+};
+use lath_manifests::Manifest;
+use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
+
+use crate::record::{Resolved, RevisionRecord};
+
+/// A revision of an app, ready to be placed: specs that lack nothing but the number of instances on a host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppSpec {
+    /// The app.
+    pub app: AppName,
+    /// Its revision.
+    pub revision: Revision,
+    /// Its components and capabilities by name.
+    pub components: BTreeMap<ComponentName, ComponentPlan>,
+    /// How it replaces another revision.
+    pub rollout: RolloutPolicy,
+    /// One line for lists.
+    pub description: Option<String>,
+}
+
+/// One component of a revision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentPlan {
+    /// Lattice-wide id.
+    pub id: ComponentId,
+    /// Whether it is a capability: hosts are counted then, not instances.
+    pub capability: bool,
+    /// Where and how often it runs.
+    pub scaling: Scaling,
+    /// What hosts run; its `max_instances` is set when it is placed.
+    pub spec: ComponentSpec,
+}
+
+impl AppSpec {
+    /// The spec of a component with its number of instances on a host.
+    #[must_use]
+    pub fn spec_for(&self, component: &ComponentName, instances: u32) -> Option<ComponentSpec> {
+        let plan = self.components.get(component)?;
+        Some(ComponentSpec { max_instances: instances.max(1), ..plan.spec.clone() })
+    }
+
+    /// How what is replaced goes away.
+    #[must_use]
+    pub fn drain(&self) -> DrainPolicy {
+        DrainPolicy { deadline_ms: millis(self.rollout.drain_deadline) }
+    }
+
+    /// Every HTTP route of the app.
+    pub fn routes(&self) -> impl Iterator<Item = &HttpRoute> {
+        self.components.values().flat_map(|plan| &plan.spec.routes)
+    }
+}
+
+/// What `record` asks of hosts.
+///
+/// # Errors
+/// When the manifest asks for something that Lath cannot give: each such thing is named, nothing is left out
+/// silently.
+pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, ApiError> {
+    let components = manifest
+        .components
+        .iter()
+        .map(|component| Ok((component.name.clone(), plan_component(manifest, component, record)?)))
+        .collect::<Result<_, ApiError>>()?;
+    Ok(AppSpec {
+        app: manifest.name.clone(),
+        revision: record.revision,
+        components,
+        rollout: manifest.rollout,
+        description: manifest.description.clone(),
+    })
+}
+
+fn plan_component(
+    manifest: &Manifest,
+    component: &Component,
+    record: &RevisionRecord,
+) -> Result<ComponentPlan, ApiError> {
+    refuse_secrets(component)?;
+    let workload = workload(component, record)?;
+    let config = merge(&component.config)?;
+    let builtin = match &workload {
+        Workload::Builtin { builtin, .. } => Some(*builtin),
+        Workload::Component { .. } => None,
+    };
+    let capability = component.kind == lath_manifests::manifest::Kind::Capability;
+    if capability != builtin.is_some() {
+        return Err(wrong_kind(component, capability));
+    }
+    let links =
+        component.links.iter().map(|link| link_spec(manifest, link)).collect::<Result<Vec<_>, ApiError>>()?;
+    let routes = match builtin {
+        Some(Builtin::HttpServer) => http_routes(&component.name, &config, &links)?,
+        None => Vec::new(),
+    };
+    let spec = ComponentSpec {
+        revision: record.revision,
+        workload,
+        max_instances: 1,
+        instance_policy: InstancePolicy::Fresh,
+        limits: Limits {
+            memory_bytes: component.limits.memory_bytes,
+            invocation_deadline_ms: millis(component.limits.invocation_deadline),
+        },
+        config,
+        links,
+        grants: Grants::default(),
+        routes,
+        probe: component.probe.as_ref().map(|probe| Probe {
+            path: probe.path.clone(),
+            timeout_ms: millis(probe.timeout),
+            attempts: probe.attempts,
+        }),
+        annotations: BTreeMap::new(),
+    };
+    Ok(ComponentPlan { id: component.id.clone(), capability, scaling: component.scaling.clone(), spec })
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn workload(component: &Component, record: &RevisionRecord) -> Result<Workload, ApiError> {
+    let image = match &component.source {
+        Source::Image(image) => image,
+        Source::Shared { app, component: other } => {
+            return Err(unsupported(format!(
+                "component `{}` uses `{other}` of app `{app}`: components shared between apps cannot be deployed yet",
+                component.name
+            ))
+            .with_help("give the component an `image` of its own"));
+        }
+    };
+    let reference = image.to_string();
+    match record.images.get(&reference) {
+        Some(Resolved::Code { digest }) => {
+            Ok(Workload::Component { image: Image { reference, digest: digest.clone() } })
+        }
+        Some(Resolved::Builtin { builtin }) => Ok(Workload::Builtin { builtin: *builtin, reference }),
+        None => Err(unsupported(format!("image `{reference}` of `{}` was not resolved", component.name))
+            .with_help(match image {
+                ImageRef::Builtin(_) => "hosts have these builtins: http-server",
+                ImageRef::File(_) | ImageRef::Oci(_) => "deploy the manifest again",
+            })),
+    }
+}
+
+fn wrong_kind(component: &Component, capability: bool) -> ApiError {
+    let (message, help) = if capability {
+        (
+            "is a capability, and hosts have no such capability built in; external providers cannot be deployed yet",
+            "use `builtin://http-server`, or make it `type: component` if it is WebAssembly",
+        )
+    } else {
+        ("is a capability built into hosts, not a component", "write `type: capability`")
+    };
+    unsupported(format!("`{}` {message}", component.name)).with_help(help)
+}
+
+fn unsupported(message: String) -> ApiError {
+    ApiError::new(ErrorCode::ImageUnsupported, message)
+}
+
+fn refuse_secrets(component: &Component) -> Result<(), ApiError> {
+    let of_links =
+        component.links.iter().flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets));
+    match component.secrets.iter().chain(of_links).next() {
+        None => Ok(()),
+        Some(secret) => Err(unsupported(format!(
+            "`{}` uses the secret `{}`: secrets are not delivered to hosts yet, and it would run without",
+            component.name, secret.name
+        ))
+        .with_help("remove the secret, or wait for a version of Lath that delivers them")),
+    }
+}
+
+/// Pairs of the named configurations, a later one winning over an earlier one.
+fn merge(uses: &[ConfigUse]) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut merged = BTreeMap::new();
+    for config in uses {
+        match &config.properties {
+            Some(properties) => merged.extend(properties.clone()),
+            None => {
+                return Err(unsupported(format!(
+                    "the configuration `{}` has no properties here, and the lattice keeps no configurations outside of apps yet",
+                    config.name
+                ))
+                .with_help("give the configuration its `properties` in this manifest"));
+            }
+        }
+    }
+    Ok(merged)
+}
+
+fn link_spec(manifest: &Manifest, link: &Link) -> Result<LinkSpec, ApiError> {
+    let target = manifest.component(&link.target).ok_or_else(|| {
+        ApiError::new(ErrorCode::InvalidManifest, format!("link target `{}` does not exist", link.target))
+    })?;
+    Ok(LinkSpec {
+        name: link.name.clone(),
+        namespace: link.namespace.clone(),
+        package: link.package.clone(),
+        interfaces: link.interfaces.clone(),
+        target: target.id.clone(),
+        target_name: target.name.clone(),
+        source_config: merge(&link.source_config)?,
+        target_config: merge(&link.target_config)?,
+    })
+}
+
+/// Routes of a builtin HTTP server: one for each link that carries `wasi:http/incoming-handler`, with the keys of
+/// the 1.x provider. `path` and `host` count in every routing mode, so that one address can serve several apps.
+fn http_routes(
+    name: &ComponentName,
+    config: &BTreeMap<String, String>,
+    links: &[LinkSpec],
+) -> Result<Vec<HttpRoute>, ApiError> {
+    let carries = |link: &&LinkSpec| {
+        link.namespace == "wasi"
+            && link.package == "http"
+            && link.interfaces.iter().any(|i| i == "incoming-handler")
+    };
+    let mut routes: Vec<HttpRoute> = Vec::new();
+    for link in links.iter().filter(carries) {
+        let key = |wanted: &str| {
+            link.source_config
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.as_str())
+        };
+        let address = route_address(
+            name,
+            key("address"),
+            key("port"),
+            config.get("default_address").map(String::as_str),
+        )?;
+        let route = HttpRoute {
+            address,
+            host: key("host").map(str::to_ascii_lowercase),
+            path: key("path").filter(|path| *path != "/").map(|path| format!("/{}", path.trim_matches('/'))),
+            target: link.target.clone(),
+            timeout_ms: key("timeout_ms").map(|value| parse_key(name, "timeout_ms", value)).transpose()?,
+        };
+        if let Some(taken) = routes.iter().find(|other| other.collides(&route, None)) {
+            return Err(ApiError::new(
+                ErrorCode::RouteTaken,
+                format!(
+                    "`{name}` has two links for {}: to `{}` and to `{}`",
+                    route.describe(),
+                    taken.target,
+                    route.target
+                ),
+            )
+            .with_help("give each link its own `address`, `path` or `host`"));
+        }
+        routes.push(route);
+    }
+    Ok(routes)
+}
+
+fn route_address(
+    name: &ComponentName,
+    address: Option<&str>,
+    port: Option<&str>,
+    default: Option<&str>,
+) -> Result<Option<SocketAddr>, ApiError> {
+    match (address, port, default) {
+        (Some(address), _, _) => parse_key(name, "address", address).map(Some),
+        (None, Some(port), _) => {
+            let port: u16 = parse_key(name, "port", port)?;
+            Ok(Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
+        }
+        (None, None, Some(default)) => parse_key(name, "default_address", default).map(Some),
+        (None, None, None) => Ok(None),
+    }
+}
+
+fn parse_key<T: std::str::FromStr>(name: &ComponentName, key: &str, value: &str) -> Result<T, ApiError> {
+    value.parse().map_err(|_| {
+        ApiError::new(ErrorCode::BadRequest, format!("`{key}` of `{name}` is `{}`", value.escape_debug()))
+            .with_help(match key {
+                "timeout_ms" => "write a number of milliseconds",
+                "port" => "write a port from 1 to 65535",
+                _ => "write IP:PORT, such as 127.0.0.1:8000",
+            })
+    })
+}

@@ -1,0 +1,187 @@
+//! What hosts have said, folded into one state. Always stale: silence is not absence until it has lasted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lath_control_api::{AppInventory, AppName, HostId, HostInventory, HostState, HostSummary, Timestamp};
+
+/// Everything heard from the hosts of a lattice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObservedState {
+    hosts: BTreeMap<HostId, ObservedHost>,
+    /// Since when we have been able to hear: silence before this point says nothing.
+    listening_since: Timestamp,
+}
+
+/// One host as last heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedHost {
+    /// What it said of itself.
+    pub summary: HostSummary,
+    /// What it runs; none before its first inventory of this boot.
+    pub inventory: Option<HostInventory>,
+    /// When it was last heard, by our clock.
+    pub heard: Timestamp,
+}
+
+impl ObservedHost {
+    /// Its entry for an app.
+    #[must_use]
+    pub fn app(&self, app: &AppName) -> Option<&AppInventory> {
+        self.inventory.as_ref()?.apps.iter().find(|entry| entry.app == *app)
+    }
+
+    /// Whether the inventory at hand is the newest that the host has announced.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.inventory.as_ref().is_some_and(|inventory| inventory.summary.sequence >= self.summary.sequence)
+    }
+}
+
+/// Whether an observation was news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It was older than what is known, or said the same.
+    None,
+    /// The host lives; nothing that is known of it has changed.
+    Alive,
+    /// What the host runs has changed: concerns the apps on it.
+    Inventory,
+    /// The host is new, gone, restarted, or has other labels or another state: concerns every app.
+    Host,
+}
+
+impl ObservedState {
+    /// Nothing heard yet, listening since `now`.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { hosts: BTreeMap::new(), listening_since: now }
+    }
+
+    /// We can hear again since `now`: no host is blamed for the silence before.
+    pub fn listening_again(&mut self, now: Timestamp) {
+        self.listening_since = now;
+    }
+
+    /// A host has said that it lives.
+    pub fn heard(&mut self, summary: HostSummary, now: Timestamp) -> News {
+        match self.hosts.get_mut(&summary.host) {
+            None => {
+                self.hosts
+                    .insert(summary.host.clone(), ObservedHost { summary, inventory: None, heard: now });
+                News::Host
+            }
+            Some(known) => {
+                if is_older(&summary, &known.summary) {
+                    return News::None;
+                }
+                known.heard = now;
+                if known.summary.boot != summary.boot {
+                    // A new process: what the old one ran is no longer known, the host's journal will tell.
+                    known.inventory = None;
+                }
+                let same =
+                    HostSummary { sequence: summary.sequence, epoch: summary.epoch, ..known.summary.clone() };
+                let changed = same != summary;
+                known.summary = summary;
+                if changed { News::Host } else { News::Alive }
+            }
+        }
+    }
+
+    /// A host has said what it runs.
+    pub fn inventory(&mut self, inventory: HostInventory, now: Timestamp) -> News {
+        let news = self.heard(inventory.summary.clone(), now);
+        let Some(known) = self.hosts.get_mut(&inventory.summary.host) else { return News::None };
+        if news == News::None {
+            return News::None;
+        }
+        let newer = known.inventory.as_ref().is_none_or(|held| {
+            held.summary.boot != inventory.summary.boot || held.summary.sequence < inventory.summary.sequence
+        });
+        if newer {
+            known.inventory = Some(inventory);
+            return if news == News::Host { News::Host } else { News::Inventory };
+        }
+        news
+    }
+
+    /// A host has said that this run of it ends.
+    pub fn stopped(&mut self, host: &HostId, boot: &str) -> News {
+        match self.hosts.get(host) {
+            Some(known) if known.summary.boot == boot => {
+                self.hosts.remove(host);
+                News::Host
+            }
+            Some(_) | None => News::None,
+        }
+    }
+
+    /// Forgets hosts that have been silent for longer than `silence`; returns them.
+    pub fn forget_silent(&mut self, now: Timestamp, silence: Duration) -> Vec<HostId> {
+        let gone: Vec<HostId> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| self.silence(host, now) > silence)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for host in &gone {
+            self.hosts.remove(host);
+        }
+        gone
+    }
+
+    /// Every host that is known, in order of ids.
+    pub fn hosts(&self) -> impl Iterator<Item = (&HostId, &ObservedHost)> {
+        self.hosts.iter()
+    }
+
+    /// One host.
+    #[must_use]
+    pub fn host(&self, host: &HostId) -> Option<&ObservedHost> {
+        self.hosts.get(host)
+    }
+
+    /// A host's name for people; its id when it is not known.
+    #[must_use]
+    pub fn name_of(&self, host: &HostId) -> String {
+        self.hosts.get(host).map_or_else(|| host.to_string(), |known| known.summary.name.clone())
+    }
+
+    /// How long a host has been silent while we listened.
+    #[must_use]
+    pub fn silence(&self, host: &ObservedHost, now: Timestamp) -> Duration {
+        now.since(host.heard.max(self.listening_since))
+    }
+
+    /// Whether a host is there: heard lately enough.
+    #[must_use]
+    pub fn is_alive(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
+        self.hosts.get(host).is_some_and(|known| self.silence(known, now) <= lost_after)
+    }
+
+    /// Whether enough time has passed since we began to listen to miss a host that never spoke.
+    #[must_use]
+    pub fn has_listened(&self, now: Timestamp, lost_after: Duration) -> bool {
+        now.since(self.listening_since) > lost_after
+    }
+
+    /// Since when we listen.
+    #[must_use]
+    pub const fn listening_since(&self) -> Timestamp {
+        self.listening_since
+    }
+
+    /// Whether a host is there and takes work.
+    #[must_use]
+    pub fn takes_work(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
+        self.is_alive(host, now, lost_after)
+            && self.hosts.get(host).is_some_and(|known| known.summary.state == HostState::Ready)
+    }
+}
+
+/// News of an earlier boot, or of an earlier moment of the same boot. Boots are ULIDs, so they sort by time; a
+/// boot that is earlier by the host's clock but arrives later is taken for a delayed message.
+fn is_older(new: &HostSummary, known: &HostSummary) -> bool {
+    (new.boot.as_str(), new.sequence) < (known.boot.as_str(), known.sequence)
+}

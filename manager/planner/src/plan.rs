@@ -1,0 +1,307 @@
+//! The planner's one door: an app's record and what was observed in, the next record and commands out.
+//!
+//! Order of things: see whether the store has gone back in time, place, move the rollout along one edge, then
+//! derive what every host is to be told from the record that results.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lath_control_api::app::{AppStatus, Problem};
+use lath_control_api::{AppInventory, ApplyRequest, Epoch, HostId, Step, Timestamp};
+use lath_manifests::manifest::RolloutPolicy;
+
+use crate::assess::{Assessment, assess};
+use crate::bundles::{self, Revisions};
+use crate::check::{self, Violation};
+use crate::observed::ObservedState;
+use crate::placement::{self, Candidate, Placement};
+use crate::record::{Assignment, DesiredRecord, Rollout, Wanted};
+use crate::rollout::{Advance, Situation, advance};
+use crate::status;
+
+/// Bounds that are the same for every app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanLimits {
+    /// A host that was silent for longer, while we could hear, is lost: its share runs elsewhere. Two heartbeats
+    /// of five seconds may be late or lost without consequence.
+    pub lost_after: Duration,
+}
+
+impl Default for PlanLimits {
+    fn default() -> Self {
+        Self { lost_after: Duration::from_secs(11) }
+    }
+}
+
+/// All that decides the plan of one app.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanInput<'a> {
+    /// The time. Only differences to earlier times of the same clock count.
+    pub now: Timestamp,
+    /// Term of the manager that plans.
+    pub epoch: Epoch,
+    /// Bounds.
+    pub limits: &'a PlanLimits,
+    /// What hosts have said.
+    pub observed: &'a ObservedState,
+    /// The app's record as stored.
+    pub record: &'a DesiredRecord,
+    /// Contents of [`DesiredRecord::needed_revisions`].
+    pub revisions: &'a Revisions,
+}
+
+/// What is to be done about an app.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanOutput {
+    /// The next record, when it differs: to be committed before any command is sent.
+    pub record: Option<DesiredRecord>,
+    /// What hosts that are there must be told, hosts in order of ids. Derived from the next record.
+    pub commands: Vec<Command>,
+    /// What people are told.
+    pub status: AppStatus,
+    /// When time alone could change this answer.
+    pub wake_at: Option<Timestamp>,
+    /// Nothing of the app is left and nobody wants it: the record and its revisions may be deleted.
+    pub forget: bool,
+    /// Broken invariants. With any of them nothing is committed or sent.
+    pub violations: Vec<Violation>,
+}
+
+/// One request to one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// To whom.
+    pub host: HostId,
+    /// What.
+    pub request: ApplyRequest,
+    /// Why, for logs.
+    pub why: String,
+}
+
+/// Decides what is to be done about one app now.
+#[must_use]
+pub fn plan(input: &PlanInput<'_>) -> PlanOutput {
+    let planner = Planner { input };
+    planner.plan()
+}
+
+struct Planner<'a> {
+    input: &'a PlanInput<'a>,
+}
+
+impl Planner<'_> {
+    fn plan(&self) -> PlanOutput {
+        let before = self.input.record;
+        let mut record = before.clone();
+        self.outrun(&mut record);
+        let unplaced = self.place(&mut record);
+        let policy = self.policy(&record);
+        let hosts = self.assess_all(&record);
+        let situation =
+            Situation { now: self.input.now, policy: &policy, hosts: &hosts, unplaced: &unplaced };
+        let waits = self.must_wait_for_news(&record);
+        let advance = if waits { Advance::default() } else { advance(&record, &situation) };
+        let record = match &advance.record {
+            Some(next) => next.clone(),
+            None if waits => record,
+            None => release(record, &situation),
+        };
+        self.finish(record, &advance, &unplaced)
+    }
+
+    fn finish(&self, mut record: DesiredRecord, advance: &Advance, unplaced: &[Problem]) -> PlanOutput {
+        let hosts = self.assess_all(&record);
+        self.note_touched(&mut record, &hosts);
+        let commands = self.commands(&record, &hosts);
+        let violations = check::check(self.input, &record, &commands);
+        let status = status::status(self.input, &record, &hosts, unplaced);
+        let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
+        let changed = record != *self.input.record;
+        PlanOutput {
+            wake_at: self.wake_at(&record, advance, changed),
+            record: changed.then_some(record),
+            commands,
+            status,
+            forget,
+            violations,
+        }
+    }
+
+    /// Hosts that hold a later generation than the record are proof that the store has lost writes (N2): take the
+    /// decision at hand again under a number that they obey.
+    fn outrun(&self, record: &mut DesiredRecord) {
+        let held = self.input.observed.hosts().filter_map(|(_, host)| Some(host.app(&record.app)?.fence));
+        let highest = held.map(|fence| (fence.generation, fence.step)).max();
+        if let Some((generation, _)) = highest.filter(|held| *held > (record.generation, record.step)) {
+            record.generation = generation.next();
+            record.step = Step(1);
+        }
+    }
+
+    fn takes_work(&self, host: &HostId) -> bool {
+        self.input.observed.takes_work(host, self.input.now, self.input.limits.lost_after)
+    }
+
+    fn is_alive(&self, host: &HostId) -> bool {
+        self.input.observed.is_alive(host, self.input.now, self.input.limits.lost_after)
+    }
+
+    /// Gives every component its hosts. Returns what could not be placed.
+    fn place(&self, record: &mut DesiredRecord) -> Vec<Problem> {
+        let Some(spec) = record.revision.and_then(|revision| self.input.revisions.get(&revision)) else {
+            return Vec::new();
+        };
+        let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
+        if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
+            return Vec::new();
+        }
+        let hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
+        if record.rollout.is_some() {
+            self.place_base(record, &hosts);
+            if going_back {
+                return Vec::new();
+            }
+        }
+        let current = record.assignment.and(&record.base);
+        let Placement { assignment, problems } = placement::place(spec, &hosts, &current);
+        if assignment != record.assignment {
+            if record.rollout.is_none() {
+                let kept = record.assignment.and(&record.surplus);
+                record.surplus = kept.beyond(&assignment, |host| self.is_alive(host));
+            }
+            record.assignment = assignment;
+            record.step = record.step.next();
+        }
+        problems
+    }
+
+    /// Hosts that may run something of the app and have never been heard may just not have spoken yet: nothing
+    /// is placed elsewhere and nothing is called done before they had the time to.
+    fn must_wait_for_news(&self, record: &DesiredRecord) -> bool {
+        let PlanInput { now, limits, observed, .. } = *self.input;
+        !observed.has_listened(now, limits.lost_after)
+            && bundles::hosts(record).iter().any(|host| observed.host(host).is_none())
+    }
+
+    /// The old revision keeps its places; what has lost its last one is placed again.
+    fn place_base(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) {
+        let Some(spec) = record.serving.and_then(|revision| self.input.revisions.get(&revision)) else {
+            return;
+        };
+        let mut base = record.base.clone();
+        base.0.retain(|host, _| self.is_alive(host));
+        if base == record.base {
+            return;
+        }
+        let placed = placement::place(spec, hosts, &base).assignment;
+        for component in spec.components.keys() {
+            if base.0.values().any(|on| on.contains_key(component)) {
+                continue;
+            }
+            for (host, components) in &placed.0 {
+                if let Some(instances) = components.get(component) {
+                    base.add(host, component, *instances);
+                }
+            }
+        }
+        record.base = base;
+        record.step = record.step.next();
+    }
+
+    fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {
+        let spec =
+            record.revision.or(record.serving).and_then(|revision| self.input.revisions.get(&revision));
+        spec.map(|spec| spec.rollout).unwrap_or_default()
+    }
+
+    /// Every host that is there and has to do with the app, judged by what `record` tells it.
+    fn assess_all(&self, record: &DesiredRecord) -> BTreeMap<HostId, Assessment> {
+        let hosts = self.concerned(record);
+        hosts
+            .into_iter()
+            .map(|host| {
+                let request = self.request(record, &host);
+                let assessment = assess(self.input.observed, &host, &request);
+                (host, assessment)
+            })
+            .collect()
+    }
+
+    /// Hosts that are there and have something of the app, should have it, or may have it.
+    fn concerned(&self, record: &DesiredRecord) -> BTreeSet<HostId> {
+        let mut hosts = bundles::hosts(record);
+        let runs = |entry: &AppInventory| !entry.components.is_empty();
+        let reporting =
+            self.input.observed.hosts().filter(|(_, host)| host.app(&record.app).is_some_and(runs));
+        hosts.extend(reporting.map(|(id, _)| id.clone()));
+        hosts.retain(|host| self.is_alive(host));
+        hosts
+    }
+
+    fn request(&self, record: &DesiredRecord, host: &HostId) -> ApplyRequest {
+        bundles::request(record, self.input.revisions, host, self.input.epoch)
+    }
+
+    /// Remembers who may hold something of the app, and forgets who says that it does not.
+    fn note_touched(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) {
+        for (host, assessment) in hosts {
+            let asked = !self.request(record, host).bundles.is_empty();
+            if asked {
+                record.touched.insert(host.clone());
+            } else if assessment.is_settled() {
+                record.touched.remove(host);
+            }
+        }
+    }
+
+    fn commands(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> Vec<Command> {
+        let due = hosts
+            .iter()
+            .filter(|(_, assessment)| !assessment.ahead && (!assessment.accepted || assessment.unconfirmed));
+        due.map(|(host, assessment)| {
+            let why = if assessment.unconfirmed {
+                "the host waits for confirmation"
+            } else {
+                "the host has not taken it on"
+            };
+            Command { host: host.clone(), request: self.request(record, host), why: why.to_owned() }
+        })
+        .collect()
+    }
+
+    fn wake_at(&self, record: &DesiredRecord, advance: &Advance, changed: bool) -> Option<Timestamp> {
+        let PlanInput { now, limits, observed, .. } = *self.input;
+        if changed {
+            // What the new record leads to is decided by planning it.
+            return Some(now);
+        }
+        let silent = self.concerned(record).into_iter().filter_map(|host| {
+            let known = observed.host(&host)?;
+            Some(now.plus(
+                limits.lost_after.saturating_sub(observed.silence(known, now)) + Duration::from_millis(1),
+            ))
+        });
+        let waits = self.must_wait_for_news(record);
+        let listened = observed.listening_since().plus(limits.lost_after + Duration::from_millis(1));
+        advance.wake_at.into_iter().chain(silent).chain(waits.then_some(listened)).min()
+    }
+}
+
+/// Whether hosts that should have nothing of the app keep what they have for now: those that should have it are
+/// not ready yet, and what a returning host serves may be all there is.
+fn must_stay(record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> bool {
+    let going = record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(Rollout::goes_back);
+    let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
+    !going && !record.assignment.hosts().all(ready)
+}
+
+/// Lets go of what was kept until the assignment is ready, once it is.
+fn release(mut record: DesiredRecord, situation: &Situation<'_>) -> DesiredRecord {
+    let ready = |host| situation.hosts.get(host).is_some_and(Assessment::is_ready);
+    let done = situation.unplaced.is_empty() && record.assignment.hosts().all(ready);
+    if record.rollout.is_none() && !record.surplus.is_empty() && done {
+        record.surplus = Assignment::default();
+        record.step = record.step.next();
+    }
+    record
+}

@@ -1,0 +1,307 @@
+//! What is stored of an app: one desired record, changed only by compare-and-set, and immutable revisions.
+//!
+//! The desired record alone, with the revisions that it names, says what every host should be told now. That is
+//! its rule: nothing that decides a command is kept anywhere else. The journal of a rollout is the rollout's
+//! stage in the record together with the fence's step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lath_control_api::app::{Cause, ChangeKind, HistoryEntry, Outcome, Problem};
+use lath_control_api::{
+    AppName, Builtin, ComponentName, Digest, Generation, HostId, Revision, Step, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// Schema number of both records. A reader refuses a larger one.
+pub const SCHEMA: u32 = 1;
+/// Most entries of a record's history; older ones are forgotten.
+pub const HISTORY_KEPT: usize = 50;
+
+/// What an app should be, and how far the way there has been gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredRecord {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// Who wrote this state: lets a writer whose answer was lost find out whether the write happened.
+    #[serde(default)]
+    pub write_id: String,
+    /// The app.
+    pub app: AppName,
+    /// Run, stop or forget.
+    pub wanted: Wanted,
+    /// Counts accepted changes.
+    pub generation: Generation,
+    /// Counts the commands' contents within the generation.
+    pub step: Step,
+    /// The revision that should run, or that a rollout leads to; none when stopped.
+    pub revision: Option<Revision>,
+    /// The revision that hosts hold as stable: the last one that a rollout settled.
+    pub serving: Option<Revision>,
+    /// The highest revision number ever given.
+    pub last_revision: Revision,
+    /// Where the components of `revision` belong.
+    #[serde(default)]
+    pub assignment: Assignment,
+    /// During a rollout: where the components of `serving` are.
+    #[serde(default)]
+    pub base: Assignment,
+    /// Without a rollout: components that stay where they were until the assignment is ready.
+    #[serde(default)]
+    pub surplus: Assignment,
+    /// The change on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Revisions that were settled once, oldest first.
+    #[serde(default)]
+    pub good: Vec<Revision>,
+    /// Revisions that failed, and why.
+    #[serde(default)]
+    pub failed: BTreeMap<Revision, Problem>,
+    /// Hosts that have been told to run something of the app and have not said since that it is gone.
+    #[serde(default)]
+    pub touched: BTreeSet<HostId>,
+    /// Changes, newest first; at most [`HISTORY_KEPT`].
+    #[serde(default)]
+    pub history: Vec<HistoryEntry>,
+}
+
+/// What is to become of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// It runs.
+    Run,
+    /// It is stopped; its revisions stay.
+    Stop,
+    /// It is stopped and then forgotten.
+    Forget,
+}
+
+/// Which host runs which components, with how many instances at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Assignment(pub BTreeMap<HostId, BTreeMap<ComponentName, u32>>);
+
+impl Assignment {
+    /// Hosts that run something.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostId> {
+        self.0.keys()
+    }
+
+    /// Whether nothing runs anywhere.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What `host` runs.
+    pub fn on(&self, host: &HostId) -> impl Iterator<Item = (&ComponentName, u32)> {
+        self.0.get(host).into_iter().flatten().map(|(name, count)| (name, *count))
+    }
+
+    /// Instances of `component` on `host`; none when it is not there.
+    #[must_use]
+    pub fn count(&self, host: &HostId, component: &ComponentName) -> Option<u32> {
+        self.0.get(host)?.get(component).copied()
+    }
+
+    /// Adds instances of `component` on `host`.
+    pub fn add(&mut self, host: &HostId, component: &ComponentName, instances: u32) {
+        let count = self.0.entry(host.clone()).or_default().entry(component.clone()).or_default();
+        *count = count.saturating_add(instances);
+    }
+
+    /// Both together; where both have a component on a host, the number of `self`.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        for (host, components) in &other.beyond(self, |_| true).0 {
+            for (component, instances) in components {
+                all.add(host, component, *instances);
+            }
+        }
+        all
+    }
+
+    /// What is here and not in `other`, host by host and component by component, for hosts that `keep` allows.
+    #[must_use]
+    pub fn beyond(&self, other: &Self, keep: impl Fn(&HostId) -> bool) -> Self {
+        let mut rest = Self::default();
+        for (host, components) in self.0.iter().filter(|(host, _)| keep(host)) {
+            for (component, instances) in components {
+                if other.count(host, component).is_none() {
+                    rest.add(host, component, *instances);
+                }
+            }
+        }
+        rest
+    }
+}
+
+/// A change on its way from one revision to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Which kind of change began it.
+    pub kind: ChangeKind,
+    /// How far it is.
+    pub stage: Stage,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it last came forward; the progress deadline counts from here.
+    pub progressed: Timestamp,
+    /// Why it is being taken back, or why it is stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// The stages of a rollout. Each has a way forward and a way back, or is an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "name")]
+pub enum Stage {
+    /// Every host makes the new revision ready at weight 0. Forward: all are ready. Back: one has failed.
+    Preparing,
+    /// Hosts give their traffic to the new revision, wave by wave. Forward: every wave was healthy long enough.
+    Shifting {
+        /// Hosts whose traffic has moved or is moving.
+        shifted: BTreeSet<HostId>,
+        /// Since when all of `shifted` have been healthy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        healthy_since: Option<Timestamp>,
+    },
+    /// The new revision is the stable one everywhere; the old one drains and goes. Forward: it is gone.
+    Settling,
+    /// `serving` gets everything back (nothing, when there was none). Forward: it has it. Back: none; at the
+    /// deadline it is stuck.
+    RollingBack,
+    /// The app is taken off the hosts.
+    Stopping,
+    /// Taking back failed, or was not wanted: nothing more happens until people decide.
+    Stuck,
+}
+
+impl Rollout {
+    /// Whether it leads back, or away from every revision.
+    #[must_use]
+    pub const fn goes_back(&self) -> bool {
+        matches!(self.stage, Stage::RollingBack | Stage::Stopping | Stage::Stuck)
+    }
+}
+
+impl DesiredRecord {
+    /// The record of an app that was never deployed.
+    #[must_use]
+    pub fn new(app: AppName) -> Self {
+        Self {
+            schema: SCHEMA,
+            write_id: String::new(),
+            app,
+            wanted: Wanted::Stop,
+            generation: Generation(0),
+            step: Step(0),
+            revision: None,
+            serving: None,
+            last_revision: Revision(0),
+            assignment: Assignment::default(),
+            base: Assignment::default(),
+            surplus: Assignment::default(),
+            rollout: None,
+            good: Vec::new(),
+            failed: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// Revisions whose contents are needed to plan this record.
+    #[must_use]
+    pub fn needed_revisions(&self) -> BTreeSet<Revision> {
+        self.revision.into_iter().chain(self.serving).collect()
+    }
+
+    /// Ends the newest entry of the history, if it is open.
+    pub(crate) fn end_history(&mut self, outcome: Outcome, problem: Option<Problem>, now: Timestamp) {
+        if let Some(entry) = self.history.first_mut().filter(|entry| entry.outcome.is_none()) {
+            entry.outcome = Some(outcome);
+            entry.problem = problem;
+            entry.ended = Some(now);
+        }
+    }
+
+    /// Begins an entry of the history; the one before it, if still open, was superseded.
+    pub(crate) fn begin_history(
+        &mut self,
+        kind: ChangeKind,
+        from: Option<Revision>,
+        cause: Cause,
+        now: Timestamp,
+    ) {
+        self.end_history(Outcome::Superseded, None, now);
+        let entry = HistoryEntry {
+            generation: self.generation,
+            kind,
+            revision: self.revision,
+            from,
+            outcome: None,
+            problem: None,
+            started: now,
+            ended: None,
+            cause,
+        };
+        self.history.insert(0, entry);
+        self.history.truncate(HISTORY_KEPT);
+    }
+}
+
+/// A manifest as it was accepted, with everything in it that could otherwise change. Written once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionRecord {
+    /// [`SCHEMA`] of the writer.
+    pub schema: u32,
+    /// The app.
+    pub app: AppName,
+    /// Its number.
+    pub revision: Revision,
+    /// The manifest as the user wrote it.
+    pub manifest: String,
+    /// What each image reference of the manifest was resolved to.
+    pub images: BTreeMap<String, Resolved>,
+    /// Digest over manifest and images: what makes two revisions the same.
+    pub content: Digest,
+    /// The revision that this one repeats, when it was made by going back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Revision>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who and why.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// What an image reference stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Resolved {
+    /// Code with this digest.
+    Code {
+        /// Of the component's bytes.
+        digest: Digest,
+    },
+    /// A capability inside hosts.
+    Builtin {
+        /// Which one.
+        builtin: Builtin,
+    },
+}
+
+impl RevisionRecord {
+    /// The digest that makes two revisions the same: of the manifest's bytes and what its images resolved to.
+    #[must_use]
+    pub fn content_of(manifest: &str, images: &BTreeMap<String, Resolved>) -> Digest {
+        // Texts and maps with text keys: serialising cannot fail; were it to, the digest covers the manifest.
+        let images = serde_json::to_string(images).unwrap_or_default();
+        Digest::of(format!("{}\n{manifest}\n{images}", manifest.len()).as_bytes())
+    }
+}

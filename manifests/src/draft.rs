@@ -15,6 +15,7 @@ use crate::document::{NodeId, Value};
 use crate::manifest::{Kind, Limits, OtherTrait, Probe, RolloutPolicy};
 use crate::read::{Object, Pair};
 use crate::report::{At, Report, Spanned, shown};
+use crate::suggest::closest;
 
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
@@ -183,7 +184,7 @@ fn read_kind(report: &mut Report<'_>, id: NodeId) {
         return;
     }
     let message = format!("the kind `{}` is not supported", shown(kind.value));
-    let help = match report.suggest(kind.value, [KIND]) {
+    let help = match closest(kind.value, [KIND]) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("write `kind: {KIND}`"),
     };

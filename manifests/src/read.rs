@@ -9,6 +9,7 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{Key, NodeId, Value, parse_integer};
 use crate::report::{At, Report, Spanned, shown};
+use crate::suggest::closest;
 use crate::units;
 
 /// The fields of one kind of mapping.
@@ -35,12 +36,14 @@ pub(crate) enum Unknown {
 }
 
 /// A mapping whose fields have been looked through.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Object<'t> {
     /// Where to point when something is missing: its first key, or the whole when it is empty.
     pub(crate) at: At,
     shape: &'static Shape,
     entries: &'t [(Key, NodeId)],
+    /// Fields that are there under a name with a slip in it, which is reported already.
+    misspelt: Vec<&'static str>,
 }
 
 /// One pair of a mapping of text to text.
@@ -71,7 +74,7 @@ impl<'t> Object<'t> {
     /// The value of a field that must be there.
     pub(crate) fn required(&self, report: &mut Report<'t>, name: &str) -> Option<NodeId> {
         let value = self.get(report, name);
-        if value.is_none() {
+        if value.is_none() && !self.misspelt.contains(&name) {
             let what = self.shape.what;
             let (at, message) = match self.key(name) {
                 Some(key) => (key, format!("`{name}` of {what} has no value")),
@@ -94,23 +97,26 @@ impl<'t> Report<'t> {
             self.wrong_type(id, &format!("{} is a mapping", shape.what));
             return None;
         };
+        let mut misspelt = Vec::new();
         for (key, value) in entries {
             if !shape.fields.contains(&&*key.text) {
-                self.unknown_field(key, *value, shape);
+                misspelt.extend(self.unknown_field(key, *value, shape));
             }
         }
         let span = entries.first().map_or_else(|| self.tree.span(id), |(key, _)| key.span);
-        Some(Object { at: At { span, node: id }, shape, entries })
+        Some(Object { at: At { span, node: id }, shape, entries, misspelt })
     }
 
-    fn unknown_field(&mut self, key: &Key, value: NodeId, shape: &'static Shape) {
-        let near = self.suggest(&key.text, shape.fields.iter().copied());
+    /// The field that was meant, if one is near.
+    fn unknown_field(&mut self, key: &Key, value: NodeId, shape: &'static Shape) -> Option<&'static str> {
+        let near = closest(&key.text, shape.fields.iter().copied());
         let name = shown(&key.text);
         let at = At { span: key.span, node: value };
         let what = shape.what;
         if near.is_none() && shape.unknown == Unknown::Ignore {
             let message = format!("the field `{name}` has no meaning in {what} and is ignored");
-            return self.add(at, "", Diagnostic::warning(code::IGNORED_FIELD, message).help("remove it"));
+            self.add(at, "", Diagnostic::warning(code::IGNORED_FIELD, message).help("remove it"));
+            return None;
         }
         let message = format!("the field `{name}` is not known in {what}");
         let help = near.map_or_else(
@@ -118,6 +124,7 @@ impl<'t> Report<'t> {
             |near| format!("did you mean `{near}`?"),
         );
         self.add(at, "", Diagnostic::error(code::UNKNOWN_FIELD, message).help(help));
+        near
     }
 
     /// A value as a list.
@@ -137,14 +144,26 @@ impl<'t> Report<'t> {
             Value::Number(raw) => ("a number", raw.to_string()),
             Value::Bool(value) => ("a truth value", value.to_string()),
             Value::Null | Value::List(_) | Value::Map(_) => {
-                self.wrong_type(id, "text is needed here");
+                self.wrong_type(id, &format!("{} must be text", self.name(id)));
                 return None;
             }
         };
-        let diagnostic = Diagnostic::error(code::UNQUOTED, format!("this is {found}, and text is needed"))
+        let message = format!("{} is {found}, and must be text", self.name(id));
+        let diagnostic = Diagnostic::error(code::UNQUOTED, message)
             .help(format!("put it in quotes: `\"{}\"`", shown(&raw)));
         self.add(at, "", diagnostic);
         None
+    }
+
+    /// What a message calls a value: the key that it stands under.
+    fn name(&self, id: NodeId) -> String {
+        let pointer = self.tree.pointer(id);
+        match pointer.rsplit('/').next() {
+            Some(step) if !step.is_empty() && step.parse::<usize>().is_err() => {
+                format!("`{}`", shown(&step.replace("~1", "/").replace("~0", "~")))
+            }
+            _ => "this".to_owned(),
+        }
     }
 
     /// A value as a number with a unit, as written: text, or a bare number that the unit's reader will refuse.

@@ -61,7 +61,8 @@ impl<'t> Report<'t> {
         self.found.push(diagnostic);
     }
 
-    /// The candidate that was probably meant by `word`.
+    /// The name of the manifest that was probably meant by `word`. Only a help hangs on it, so after many searches it
+    /// finds nothing; what decides between error and warning asks [`suggest::closest`] about its short list.
     pub(crate) fn suggest<'a>(
         &mut self,
         word: &str,

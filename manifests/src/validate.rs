@@ -49,5 +49,6 @@ pub(crate) fn validate<'t>(report: &mut Report<'t>, draft: &Draft<'t>) -> Option
     policies::names_are_unique(report, draft);
     policies::one_rollout_policy(report, draft);
     http::server_config_can_be_followed(report, draft);
+    http::routes_are_unique(report, draft);
     if report.refused() { None } else { build::manifest(draft) }
 }

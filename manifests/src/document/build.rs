@@ -96,7 +96,7 @@ impl<'t> Builder<'t> {
         match event {
             Event::DocumentStart(..) => self.document(span),
             Event::Scalar(text, style, anchor, tag) => {
-                let value = self.scalar(&text, style, tag.as_deref(), span);
+                let value = self.scalar(&text, style, tag.as_deref(), &at);
                 self.leaf(value, span, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -132,11 +132,17 @@ impl<'t> Builder<'t> {
         Err(Box::new(diagnostic))
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Value {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        at: &granit_parser::Span,
+    ) -> Value {
         match tag {
             Some(tag) if tag.is_yaml_core_schema_tag("str") => Value::Text(text.into()),
             Some(_) => {
-                self.problem(unsupported("a tag has no meaning in a manifest", span).help("remove the tag"));
+                self.refuse_tag(tag, at);
                 Value::Text(text.into())
             }
             None if style == ScalarStyle::Plain => scalar::resolve(text),
@@ -317,21 +323,36 @@ impl<'t> Builder<'t> {
 
     fn scan_error(&self, error: &ScanError) -> Stop {
         let marker = error.marker();
-        let start = marker.byte_offset().unwrap_or_default() + self.skipped;
-        let span = Span { start, end: start, line: to_u32(marker.line()), column: to_u32(marker.col() + 1) };
+        let at = marker.byte_offset().unwrap_or_default();
+        let (line, column) = (to_u32(marker.line()), to_u32(marker.col() + 1));
+        let (before, after) = self.text.split_at_checked(at).unwrap_or((self.text, ""));
+        // The parser has gone past the tab that it refuses; people look for the tab itself.
+        if is_tab(error.kind()) && before.ends_with('\t') {
+            let span = Span {
+                start: at - 1 + self.skipped,
+                end: at + self.skipped,
+                line,
+                column: column.max(2) - 1,
+            };
+            return Box::new(describe(error, span));
+        }
+        let width = after.chars().next().filter(|c| *c != '\n').map_or(0, char::len_utf8);
+        let span = Span { start: at + self.skipped, end: at + width + self.skipped, line, column };
         Box::new(describe(error, span))
     }
+}
+
+fn is_tab(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation)
 }
 
 fn describe(error: &ScanError, span: Span) -> Diagnostic {
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => *too_deep(span),
         ErrorKind::UnknownAnchor => *unknown_anchor("", span),
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
-            Diagnostic::error(code::SYNTAX, "a tab stands where YAML takes only spaces")
-                .label(span, "")
-                .help("indent with spaces")
-        }
+        kind if is_tab(kind) => Diagnostic::error(code::SYNTAX, "a tab stands where YAML takes only spaces")
+            .label(span, "")
+            .help("indent with spaces"),
         #[allow(clippy::wildcard_enum_match_arm, reason = "the parser's list of errors is open")]
         _ => Diagnostic::error(code::SYNTAX, format!("the manifest is not valid YAML: {}", error.info()))
             .label(span, "reading stopped here"),

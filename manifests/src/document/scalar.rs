@@ -31,7 +31,7 @@ fn based(text: &str, prefix: &str, radix: u32) -> bool {
         .is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)))
 }
 
-/// Digits, a fraction, an exponent; `01` is not one, `0.1` is.
+/// Digits, a fraction, an exponent; `01` is not one, `0.1` and `01.5` are.
 fn is_decimal(text: &str) -> bool {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
@@ -43,7 +43,7 @@ fn is_decimal(text: &str) -> bool {
         let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
         !exponent.is_empty() && digits(exponent)
     });
-    let leading_zero = whole.len() > 1 && whole.starts_with('0');
+    let leading_zero = text == whole && whole.len() > 1 && whole.starts_with('0');
     let any_digit = !whole.is_empty() || !fraction.is_empty();
     any_digit && !leading_zero && digits(whole) && digits(fraction) && exponent_fits
 }

@@ -11,6 +11,7 @@ use crate::document::{NodeId, Value};
 use crate::limits::MAX_COMPONENTS;
 use crate::manifest::Kind;
 use crate::report::{At, Report, Spanned, shown};
+use crate::suggest::closest;
 
 pub(super) fn read_all<'t>(report: &mut Report<'t>, id: NodeId, at: At) -> Vec<DraftComponent<'t>> {
     let items = bounded_list(report, id, "components", MAX_COMPONENTS);
@@ -63,7 +64,7 @@ fn read_kind(report: &mut Report<'_>, id: NodeId) -> Option<Kind> {
             Some(Kind::Capability)
         }
         unknown => {
-            let near = report.suggest(unknown, ["component", "capability"]);
+            let near = closest(unknown, ["component", "capability"]);
             let help = near.map_or_else(
                 || "the types are `component` and `capability`".to_owned(),
                 |near| format!("did you mean `{near}`?"),

@@ -13,6 +13,7 @@ use crate::limits::{MAX_INSTANCES, MAX_POLICIES};
 use crate::manifest::{Policy, RolloutPolicy, Share, Strategy};
 use crate::read::{Pair, listed};
 use crate::report::{Report, Spanned, shown};
+use crate::suggest::closest;
 use crate::units;
 
 /// Every property of a rollout policy.
@@ -60,7 +61,7 @@ fn known_type(report: &mut Report<'_>, kind: Spanned<&str>) -> bool {
     let near = [Policy::ROLLOUT, Policy::SECRET]
         .into_iter()
         .find(|known| family.is_some() && known.split_once('/').map(|(known, _)| known) == family);
-    let near = near.or_else(|| report.suggest(kind.value, [Policy::ROLLOUT, Policy::SECRET]));
+    let near = near.or_else(|| closest(kind.value, [Policy::ROLLOUT, Policy::SECRET]));
     if let Some(near) = near {
         let message = format!("`{}` is not a type of policy", shown(kind.value));
         let diagnostic = Diagnostic::error(code::COMPONENT_TYPE, message);
@@ -104,7 +105,7 @@ fn read_property(report: &mut Report<'_>, pair: &Pair<'_>, policy: &mut RolloutP
             set(&mut policy.drain_deadline, report.duration(value, "`drain_deadline`", bounds));
         }
         unknown => {
-            let near = report.suggest(unknown, ROLLOUT_PROPERTIES);
+            let near = closest(unknown, ROLLOUT_PROPERTIES);
             let help = near.map_or_else(
                 || format!("a rollout policy may have {}", listed(&ROLLOUT_PROPERTIES)),
                 |near| format!("did you mean `{near}`?"),
@@ -125,7 +126,7 @@ fn read_strategy(report: &mut Report<'_>, text: Spanned<&str>) -> Option<Strateg
     let found = Strategy::ALL.into_iter().find(|strategy| strategy.as_str() == text.value);
     if found.is_none() {
         let names = Strategy::ALL.map(Strategy::as_str);
-        let near = report.suggest(text.value, names);
+        let near = closest(text.value, names);
         let help = near.map_or_else(
             || format!("the strategies are {}", listed(&names)),
             |near| format!("did you mean `{near}`?"),

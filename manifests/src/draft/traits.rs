@@ -12,6 +12,7 @@ use crate::limits::{MAX_INSTANCES, MAX_LINKS, MAX_SPREADS, MAX_WEIGHT};
 use crate::manifest::{Limits, OtherTrait, Probe};
 use crate::read::Object;
 use crate::report::{At, Report, Spanned, shown};
+use crate::suggest::closest;
 
 /// The types that mean something here.
 const KNOWN: [&str; 5] = ["spreadscaler", "daemonscaler", "link", "probe", "limits"];
@@ -47,7 +48,7 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftCompon
 
 fn read_other(report: &mut Report<'_>, kind: Spanned<&str>, properties: NodeId) -> Option<OtherTrait> {
     let name = shown(kind.value);
-    if let Some(near) = report.suggest(kind.value, KNOWN) {
+    if let Some(near) = closest(kind.value, KNOWN) {
         let message = format!("`{name}` is not a type of trait");
         let diagnostic = Diagnostic::error(code::COMPONENT_TYPE, message);
         report.add(kind.at, "", diagnostic.help(format!("did you mean `{near}`?")));

@@ -83,6 +83,9 @@ pub(super) fn images_are_references(report: &mut Report<'_>, draft: &Draft<'_>) 
 
 fn image_help(error: &ImageRefError) -> &'static str {
     match error {
+        ImageRefError::Scheme(scheme) if matches!(scheme.as_str(), "http" | "https" | "oci" | "docker") => {
+            "leave out what stands before the registry: `REGISTRY/REPOSITORY:TAG`"
+        }
         ImageRefError::Empty | ImageRefError::Scheme(_) => {
             "write `REGISTRY/REPOSITORY:TAG`, `file://PATH` or `builtin://NAME`"
         }

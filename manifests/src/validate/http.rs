@@ -4,6 +4,7 @@
 //! known here. Keys are compared without regard to case, as 1.x does.
 
 use core::net::SocketAddr;
+use std::collections::BTreeMap;
 
 use lath_control_api::{Builtin, BuiltinAliases};
 
@@ -11,8 +12,10 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::draft::{Draft, DraftComponent, DraftConfig, DraftLink};
 use crate::manifest::Kind;
+use crate::position::Span;
 use crate::read::{Pair, listed};
 use crate::report::{Report, Spanned, shown};
+use crate::suggest::closest;
 
 /// Keys of the server itself.
 const SERVER_KEYS: [&str; 3] = ["routing_mode", "default_address", "header"];
@@ -39,12 +42,8 @@ const LINK_KEYS: [&str; 17] = [
 const MODES: [&str; 3] = ["address", "path", "host"];
 
 pub(super) fn server_config_can_be_followed(report: &mut Report<'_>, draft: &Draft<'_>) {
-    let aliases = BuiltinAliases::default();
-    for component in &draft.components {
-        let builtin = component.image.and_then(|image| aliases.resolve(image.value));
-        if component.kind == Some(Kind::Capability) && builtin == Some(Builtin::HttpServer) {
-            check_server(report, component);
-        }
+    for component in draft.components.iter().filter(|component| is_server(component)) {
+        check_server(report, component);
     }
 }
 
@@ -72,6 +71,57 @@ fn check_server(report: &mut Report<'_>, component: &DraftComponent<'_>) {
         }
         check_route(report, link, mode);
     }
+}
+
+/// Where the requests of a link come from: address, host and path, each of them any when `None`.
+type Route<'t> = (Option<SocketAddr>, Option<String>, Option<&'t str>);
+
+/// Two links of an app that claim the same requests: 1.x gives all of them to the first.
+pub(super) fn routes_are_unique(report: &mut Report<'_>, draft: &Draft<'_>) {
+    let mut seen: BTreeMap<Route<'_>, Span> = BTreeMap::new();
+    for server in draft.components.iter().filter(|component| is_server(component)) {
+        for link in server.links.iter().filter(|link| is_http(link)) {
+            let Some(route) = route(server, link) else { continue };
+            let Some(first) = seen.get(&route).copied() else {
+                seen.insert(route, link.at.span);
+                continue;
+            };
+            let diagnostic =
+                Diagnostic::error(code::HTTP, "two links of the HTTP server claim the same requests")
+                    .label(first, "the first one")
+                    .help("give one of them another `address`, `path` or `host`");
+            report.add(link.at, "the second one", diagnostic);
+        }
+    }
+}
+
+/// `None` when the manifest does not show all of it, or when its address is none.
+fn route<'t>(server: &DraftComponent<'t>, link: &DraftLink<'t>) -> Option<Route<'t>> {
+    if is_opaque(&link.source_config) || is_opaque(&server.config) {
+        return None;
+    }
+    let config = &link.source_config;
+    let own = value(config, "address").map(|address| address.value.to_owned());
+    let own = own.or_else(|| value(config, "port").map(|port| format!("127.0.0.1:{}", port.value)));
+    let written =
+        own.or_else(|| value(&server.config, "default_address").map(|address| address.value.to_owned()));
+    let address = match written {
+        Some(written) => Some(written.parse().ok()?),
+        None => None,
+    };
+    let host = value(config, "host").map(|host| host.value.to_ascii_lowercase());
+    Some((address, host, value(config, "path").map(|path| path.value)))
+}
+
+/// Whether a configuration of the lattice, or one in an encoded form, may hold more than the manifest shows.
+fn is_opaque(configs: &[DraftConfig<'_>]) -> bool {
+    configs.iter().any(|config| config.properties.is_none())
+        || ["config_json", "config_b64"].iter().any(|key| value(configs, key).is_some())
+}
+
+fn is_server(component: &DraftComponent<'_>) -> bool {
+    let image = component.image.and_then(|image| BuiltinAliases::default().resolve(image.value));
+    component.kind == Some(Kind::Capability) && image == Some(Builtin::HttpServer)
 }
 
 fn is_http(link: &DraftLink<'_>) -> bool {
@@ -126,10 +176,7 @@ fn check_address(report: &mut Report<'_>, value: Spanned<&str>) {
 /// In the modes `path` and `host` a link without its key would never get a request.
 fn check_route(report: &mut Report<'_>, link: &DraftLink<'_>, mode: Option<&str>) {
     let Some(mode @ ("path" | "host")) = mode else { return };
-    // A configuration of the lattice, or one in an encoded form, may hold the key.
-    let opaque = link.source_config.iter().any(|config| config.properties.is_none())
-        || ["config_json", "config_b64"].iter().any(|key| value(&link.source_config, key).is_some());
-    if opaque || value(&link.source_config, mode).is_some() {
+    if is_opaque(&link.source_config) || value(&link.source_config, mode).is_some() {
         return;
     }
     let message = format!("the server routes by {mode}, and this link names no `{mode}`");
@@ -146,7 +193,7 @@ fn check_key(report: &mut Report<'_>, pair: &Pair<'_>, known: &[&'static str]) {
         return;
     }
     // A key that resembles none may be meant for something else that takes the same configuration.
-    if let Some(near) = report.suggest(pair.key.value, known.iter().copied()) {
+    if let Some(near) = closest(pair.key.value, known.iter().copied()) {
         let message = format!("`{}` is not a setting of the HTTP server", shown(pair.key.value));
         let diagnostic = Diagnostic::error(code::HTTP, message);
         report.add(pair.key.at, "", diagnostic.help(format!("did you mean `{near}`?")));

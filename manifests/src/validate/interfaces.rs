@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::draft::{Draft, DraftLink};
 use crate::read::listed;
 use crate::report::{Report, Spanned, shown};
+use crate::suggest::closest;
 
 type Package = (&'static str, &'static [&'static str]);
 
@@ -70,7 +71,7 @@ fn check(report: &mut Report<'_>, link: &DraftLink<'_>) {
 fn check_namespace(report: &mut Report<'_>, namespace: Spanned<&str>, package: Spanned<&str>) {
     let owners =
         KNOWN.iter().filter(|(_, packages)| packages.iter().any(|(known, _)| *known == package.value));
-    if let Some(near) = report.suggest(namespace.value, owners.map(|(known, _)| *known)) {
+    if let Some(near) = closest(namespace.value, owners.map(|(known, _)| *known)) {
         let message = format!("`{}:{}` is not a known WIT package", shown(namespace.value), package.value);
         let diagnostic = Diagnostic::error(code::INTERFACE, message);
         report.add(namespace.at, "", diagnostic.help(format!("did you mean `{near}`?")));
@@ -79,7 +80,7 @@ fn check_namespace(report: &mut Report<'_>, namespace: Spanned<&str>, package: S
 
 fn unknown(report: &mut Report<'_>, name: Spanned<&str>, what: &str, known: &[&'static str]) {
     let message = format!("`{}` is not a known {what}", shown(name.value));
-    let diagnostic = match report.suggest(name.value, known.iter().copied()) {
+    let diagnostic = match closest(name.value, known.iter().copied()) {
         Some(near) => Diagnostic::error(code::INTERFACE, message).help(format!("did you mean `{near}`?")),
         None => {
             Diagnostic::warning(code::UNKNOWN_INTERFACE, message).help(format!("known are {}", listed(known)))

@@ -255,18 +255,18 @@ impl Planner<'_> {
     }
 
     fn commands(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> Vec<Command> {
-        let due = hosts
-            .iter()
-            .filter(|(_, assessment)| !assessment.ahead && (!assessment.accepted || assessment.unconfirmed));
-        due.map(|(host, assessment)| {
-            let why = if assessment.unconfirmed {
-                "the host waits for confirmation"
-            } else {
-                "the host has not taken it on"
-            };
-            Command { host: host.clone(), request: self.request(record, host), why: why.to_owned() }
-        })
-        .collect()
+        let mut commands = Vec::new();
+        for (host, assessment) in hosts {
+            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed);
+            let request = self.request(record, host);
+            if !due || (request.bundles.is_empty() && must_stay(record, hosts)) {
+                continue;
+            }
+            let unconfirmed = "the host waits for confirmation";
+            let why = if assessment.unconfirmed { unconfirmed } else { "the host has not taken it on" };
+            commands.push(Command { host: host.clone(), request, why: why.to_owned() });
+        }
+        commands
     }
 
     fn wake_at(&self, record: &DesiredRecord, advance: &Advance, changed: bool) -> Option<Timestamp> {

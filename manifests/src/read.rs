@@ -157,7 +157,8 @@ impl<'t> Report<'t> {
 
     /// What a message calls a value: the key that it stands under.
     fn name(&self, id: NodeId) -> String {
-        let pointer = self.tree.pointer(id);
+        // A pointer costs a walk through the siblings of every level.
+        let pointer = if self.full() { String::new() } else { self.tree.pointer(id) };
         match pointer.rsplit('/').next() {
             Some(step) if !step.is_empty() && step.parse::<usize>().is_err() => {
                 format!("`{}`", shown(&step.replace("~1", "/").replace("~0", "~")))

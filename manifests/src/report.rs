@@ -34,7 +34,7 @@ pub(crate) struct Report<'t> {
 }
 
 /// More than this is not kept, so that a hostile file costs little memory.
-const MAX_FOUND: usize = 20 * MAX_DIAGNOSTICS;
+const MAX_FOUND: usize = 5 * MAX_DIAGNOSTICS;
 
 impl<'t> Report<'t> {
     pub(crate) const fn new(tree: &'t Tree) -> Self {
@@ -51,7 +51,7 @@ impl<'t> Report<'t> {
         if diagnostic.severity == Severity::Error {
             self.errors += 1;
         }
-        if self.found.len() >= MAX_FOUND {
+        if self.full() {
             return;
         }
         let others = std::mem::take(&mut diagnostic.labels);
@@ -59,6 +59,11 @@ impl<'t> Report<'t> {
         diagnostic.labels.extend(others);
         diagnostic.pointer = self.tree.pointer(at.node);
         self.found.push(diagnostic);
+    }
+
+    /// True when nothing more is kept, so that words and places need not be made.
+    pub(crate) const fn full(&self) -> bool {
+        self.found.len() >= MAX_FOUND
     }
 
     /// The name of the manifest that was probably meant by `word`. Only a help hangs on it, so after many searches it

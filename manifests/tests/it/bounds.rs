@@ -95,6 +95,17 @@ fn no_more_diagnostics_than_anyone_reads() {
 }
 
 #[test]
+fn many_values_of_the_wrong_kind_are_refused_in_time() {
+    for line in ["    k{}: 1\n", "    k{}: []\n", "    k{}:\n"] {
+        let pairs: String = (0..30_000).map(|index| line.replace("{}", &index.to_string())).collect();
+        let text = components(1).replace("spec:\n", &format!("  labels:\n{pairs}spec:\n"));
+        assert_eq!(refused(text.as_bytes()).len(), MAX_DIAGNOSTICS + 1);
+    }
+    let fields: String = (0..40_000).map(|index| format!("f{index}: 1\n")).collect();
+    assert_eq!(refused(fields.as_bytes()).len(), MAX_DIAGNOSTICS + 1);
+}
+
+#[test]
 fn many_slips_are_not_searched_for_ever() {
     let mut text = components(MAX_COMPONENTS);
     text += "    - name: source\n      type: capability\n      properties: { image: \"r.example/i:1\" }\n      traits:\n";

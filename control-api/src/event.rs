@@ -9,6 +9,7 @@ use crate::time::Timestamp;
 
 /// An event in its envelope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Envelope")]
 pub struct CloudEvent {
     /// Always `1.0`.
     pub specversion: String,
@@ -28,7 +29,7 @@ pub struct CloudEvent {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", content = "data")]
 pub enum EventData {
     /// A host lives. Every five seconds.
@@ -53,4 +54,35 @@ pub struct HostGone {
     pub host: HostId,
     /// Its run that ended.
     pub boot: String,
+}
+
+/// The envelope as it is read. Serde's own way of reading a flattened enum buffers the data in a form that loses
+/// maps with numbers as keys, so the data is read in a second step.
+#[derive(Deserialize)]
+struct Envelope {
+    specversion: String,
+    id: String,
+    source: String,
+    subject: String,
+    time: Timestamp,
+    datacontenttype: String,
+    #[serde(rename = "type")]
+    kind: String,
+    data: serde_json::Value,
+}
+
+impl TryFrom<Envelope> for CloudEvent {
+    type Error = serde_json::Error;
+
+    fn try_from(raw: Envelope) -> Result<Self, serde_json::Error> {
+        let event = match raw.kind.as_str() {
+            "dev.lath.host.heartbeat.v1" => EventData::Heartbeat(serde_json::from_value(raw.data)?),
+            "dev.lath.host.inventory.v1" => EventData::Inventory(serde_json::from_value(raw.data)?),
+            "dev.lath.host.stopped.v1" => EventData::HostStopped(serde_json::from_value(raw.data)?),
+            "dev.lath.app.status.v1" => EventData::App(serde_json::from_value(raw.data)?),
+            unknown => return Err(serde::de::Error::custom(format!("unknown event type `{unknown}`"))),
+        };
+        let Envelope { specversion, id, source, subject, time, datacontenttype, .. } = raw;
+        Ok(Self { specversion, id, source, subject, time, datacontenttype, event })
+    }
 }

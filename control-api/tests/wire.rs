@@ -2,6 +2,12 @@
 //!
 //! A sample file is never edited to make this pass: a difference means that deployed hosts, managers and tools
 //! would no longer understand one another. New messages get their file with `LATH_BLESS=1`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test reads its samples and stops at the first surprise"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

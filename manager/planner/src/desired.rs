@@ -9,7 +9,9 @@ use lath_control_api::{
     Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
-use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
+use lath_manifests::manifest::{
+    Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source, Strategy,
+};
 
 use crate::record::{Resolved, RevisionRecord};
 
@@ -67,6 +69,14 @@ impl AppSpec {
 /// When the manifest asks for something that Lath cannot give: each such thing is named, nothing is left out
 /// silently.
 pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, ApiError> {
+    let strategy = manifest.rollout.strategy;
+    if strategy != Strategy::Rolling {
+        return Err(ApiError::new(
+            ErrorCode::BadRequest,
+            format!("the rollout strategy `{}` cannot be carried out yet", strategy.as_str()),
+        )
+        .with_help("use `strategy: rolling`, or leave it out"));
+    }
     let components = manifest
         .components
         .iter()

@@ -1,1 +1,32 @@
-//! Placeholder while the workspace is laid out.
+//! What a host decides, and nothing of what it does.
+//!
+//! [`Core`] holds which apps a host was told to run, how far each of their specs has come, and where calls go. It
+//! takes commands and news in, and gives [`Transition`]s out: the steps that the host's edges carry out, in an
+//! order that is safe. There is no clock here (`now` is an argument, the next wake-up a result), no file, no
+//! socket and no engine, so every history of a host can be played in a test.
+//!
+//! Three rules hold in every state:
+//! 1. What serves is replaced only by what runs. A spec that is on its way or has failed never takes from what is
+//!    there, and specs of one app that change in place change together.
+//! 2. A decision that is older than one that was obeyed changes nothing; the same one again changes nothing.
+//! 3. What was replaced finishes what it took, together with the rest of its app's revision.
+//!
+//! Read in this order: `unit`, `spec`, `app`, `transition`, `core`, `routes`, `inventory`, `journal`.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod app;
+mod core;
+mod inventory;
+mod journal;
+mod routes;
+mod spec;
+mod transition;
+mod unit;
+
+pub use crate::core::{Core, FORGET_AFTER};
+pub use journal::{JournalEntry, JournalError};
+pub use routes::{Labelled, Listener, RouteTable, Target, Via};
+pub use spec::{MAX_COMPONENTS, MAX_ROUTES};
+pub use transition::Transition;
+pub use unit::{News, Ticket, UnitKey};

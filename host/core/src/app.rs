@@ -1,0 +1,374 @@
+//! One app on this host: what is wanted of it, what serves, and its units.
+//!
+//! `wanted` is the newest command. `serving` is what calls go to; it becomes `wanted` in one step, when
+//! everything that is to serve runs. All moves between the two are made here, in [`App::advance`].
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lath_control_api::{
+    AppName, ApplyRequest, ComponentId, Digest, DrainPolicy, Phase, Reason, Revision, Timestamp, Weight,
+};
+
+use crate::spec::{self, Slot, Slots, Specs};
+use crate::transition::{Changes, Transition};
+use crate::unit::{Leaving, News, Ticket, Unit, UnitKey};
+
+type Place = (ComponentId, Digest);
+
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) name: AppName,
+    /// The newest command that was obeyed, with the newest epoch that repeated it.
+    pub(crate) request: Arc<ApplyRequest>,
+    pub(crate) confirmed: bool,
+    pub(crate) wanted: Slots,
+    pub(crate) serving: Slots,
+    pub(crate) units: BTreeMap<Place, Unit>,
+    /// Since when nothing of the app is here.
+    pub(crate) empty_since: Option<Timestamp>,
+}
+
+impl App {
+    /// An app of which nothing is here yet.
+    pub(crate) fn new(request: &ApplyRequest) -> Self {
+        Self {
+            name: request.app.clone(),
+            request: Arc::new(request.clone()),
+            confirmed: true,
+            wanted: Slots::new(),
+            serving: Slots::new(),
+            units: BTreeMap::new(),
+            empty_since: None,
+        }
+    }
+
+    /// What a journal says: wanted and serving as they were, all units yet to be prepared.
+    pub(crate) fn restored(request: &ApplyRequest, serving: Slots, specs: Specs, now: Timestamp) -> Self {
+        let mut app = Self { confirmed: false, serving, ..Self::new(request) };
+        app.add_units(specs, now);
+        let (wanted, specs) = spec::sort(&request.bundles);
+        app.wanted = wanted;
+        app.add_units(specs, now);
+        app
+    }
+
+    pub(crate) fn key(&self, (id, content): &Place) -> UnitKey {
+        UnitKey { app: self.name.clone(), id: id.clone(), content: content.clone() }
+    }
+
+    /// Takes a newer command as what is wanted. [`App::advance`] does the rest.
+    pub(crate) fn accept(&mut self, request: &ApplyRequest, now: Timestamp) {
+        self.request = Arc::new(request.clone());
+        self.confirmed = true;
+        let (wanted, specs) = spec::sort(&request.bundles);
+        self.wanted = wanted;
+        self.add_units(specs, now);
+        for unit in self.units.values_mut().filter(|unit| unit.phase == Phase::Failed) {
+            // A newer decision that still names a failed spec asks for another try.
+            unit.fetch_failures = 0;
+            unit.try_again(now);
+        }
+    }
+
+    fn add_units(&mut self, specs: Specs, now: Timestamp) {
+        for (place, ask) in specs {
+            match self.units.entry(place) {
+                Entry::Occupied(mut held) => held.get_mut().ask_again(ask),
+                Entry::Vacant(free) => {
+                    free.insert(Unit::new(ask, now));
+                }
+            }
+        }
+    }
+
+    /// Takes news of a unit in; false when they are too late or say nothing new.
+    pub(crate) fn hear(&mut self, place: &Place, ticket: Ticket, news: News, now: Timestamp) -> bool {
+        let Some(unit) = self.units.get_mut(place).filter(|unit| unit.ticket == ticket) else { return false };
+        unit.hear(news, now)
+    }
+
+    /// Brings units and serving slots as far as they can go now, and notes every step that this takes.
+    pub(crate) fn advance(&mut self, tickets: &mut Ticket, changes: &mut Changes, now: Timestamp) {
+        self.reopen(changes, now);
+        self.flip(changes);
+        self.relabel(changes);
+        self.retry(now);
+        self.prepare(tickets, changes);
+        self.retire(tickets, changes, now);
+        self.finish(tickets, changes, now);
+        match (self.is_empty(), self.empty_since) {
+            (true, None) => {
+                self.empty_since = Some(now);
+                changes.step(Transition::Persist(self.name.clone()));
+            }
+            (false, Some(_)) => self.empty_since = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Whether nothing of the app is here or wanted here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.units.is_empty()
+    }
+
+    /// The next time at which something changes by time alone.
+    pub(crate) fn wake_at(&self, forget_after: Duration) -> Option<Timestamp> {
+        let deadlines =
+            self.units.values().filter_map(|unit| unit.leaving.as_ref()).map(|leaving| leaving.deadline);
+        let retries = self.units.values().filter_map(|unit| unit.retry_at);
+        deadlines.chain(retries).chain(self.empty_since.map(|since| since.plus(forget_after))).min()
+    }
+
+    /// The share of new calls that a unit takes.
+    pub(crate) fn share(&self, id: &ComponentId, content: &Digest) -> Weight {
+        let Some(slot) = self.serving.get(id) else { return Weight::NONE };
+        let (stable, candidate) = self.taking(id, slot);
+        let shifted = candidate.map_or(Weight::NONE, |(_, weight)| weight);
+        if candidate.is_some_and(|(held, _)| held == content) {
+            shifted
+        } else if stable == Some(content) {
+            Weight::try_from(100_u8.saturating_sub(shifted.percent())).unwrap_or(Weight::ALL)
+        } else {
+            Weight::NONE
+        }
+    }
+
+    /// Who of a serving slot takes calls, and the share of the candidate.
+    ///
+    /// An app changes as one unit: while one of its candidates does not run, none takes calls from a stable spec.
+    pub(crate) fn taking<'a>(
+        &'a self,
+        id: &ComponentId,
+        slot: &'a Slot,
+    ) -> (Option<&'a Digest>, Option<(&'a Digest, Weight)>) {
+        let stable = slot.stable.as_ref().filter(|content| self.runs(id, content));
+        let candidate = slot.candidate.as_ref().filter(|(content, _)| self.runs(id, content));
+        let candidate = candidate.map(|(content, weight)| match (stable.is_some(), *weight) {
+            (_, Weight::NONE) => (content, Weight::NONE),
+            (false, _) => (content, Weight::ALL),
+            (true, weight) if self.candidates_run() => (content, weight),
+            (true, _) => (content, Weight::NONE),
+        });
+        (stable, candidate)
+    }
+
+    fn candidates_run(&self) -> bool {
+        self.serving
+            .iter()
+            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(content, _)| self.runs(id, content)))
+    }
+
+    fn runs(&self, id: &ComponentId, content: &Digest) -> bool {
+        self.units.get(&(id.clone(), content.clone())).is_some_and(Unit::is_running)
+    }
+
+    fn holds(&self, slots: &Slots, place: &Place) -> bool {
+        slots.get(&place.0).is_some_and(|slot| slot.holds(&place.1))
+    }
+
+    /// Units that were leaving and are wanted again take calls again.
+    fn reopen(&mut self, changes: &mut Changes, now: Timestamp) {
+        let back: Vec<Place> = self
+            .units
+            .iter()
+            .filter(|(place, unit)| unit.leaving.is_some() && self.holds(&self.wanted, place))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in back {
+            let key = self.key(&place);
+            let Some(unit) = self.units.get_mut(&place) else { continue };
+            unit.leaving = None;
+            unit.move_to(Phase::Running, Reason::AsAsked, String::new(), now);
+            changes.step(Transition::Reopen { unit: key });
+            changes.routes();
+        }
+    }
+
+    /// Makes `serving` what is wanted, when all that is to serve runs. Until then only components of which
+    /// nothing serves get what runs of them: that takes from nobody.
+    fn flip(&mut self, changes: &mut Changes) {
+        let before = self.serving.clone();
+        if self.may_flip() {
+            self.serving = self.wanted.clone();
+        } else {
+            for (id, slot) in &self.wanted {
+                let serves = before.get(id).is_some_and(|held| self.takes(id, held));
+                if !serves && self.would_take(id, slot) {
+                    self.serving.insert(id.clone(), slot.clone());
+                }
+            }
+        }
+        if self.serving != before {
+            changes.step(Transition::Persist(self.name.clone()));
+            changes.routes();
+        }
+    }
+
+    fn may_flip(&self) -> bool {
+        self.wanted.iter().all(|(id, slot)| match (&slot.stable, &slot.candidate) {
+            (Some(stable), _) => self.runs(id, stable),
+            // With no stable spec wanted, what takes the calls now goes on until the candidate runs.
+            (None, Some((content, _))) => {
+                self.runs(id, content) || !self.serving.get(id).is_some_and(|held| self.goes_on(id, held))
+            }
+            (None, None) => true,
+        })
+    }
+
+    /// Whether a serving slot is not to be given up for what is not ready: it takes calls, or did before the
+    /// host's restart and is on its way back.
+    fn goes_on(&self, id: &ComponentId, slot: &Slot) -> bool {
+        let comes_back = |content: &Digest| {
+            self.units.get(&(id.clone(), content.clone())).is_some_and(|unit| unit.phase != Phase::Failed)
+        };
+        self.takes(id, slot) || (!self.confirmed && slot.contents().any(comes_back))
+    }
+
+    fn takes(&self, id: &ComponentId, slot: &Slot) -> bool {
+        let (stable, candidate) = self.taking(id, slot);
+        stable.is_some() || candidate.is_some_and(|(_, weight)| weight != Weight::NONE)
+    }
+
+    fn would_take(&self, id: &ComponentId, slot: &Slot) -> bool {
+        match (&slot.stable, &slot.candidate) {
+            (Some(stable), _) => self.runs(id, stable),
+            (None, Some((content, weight))) => *weight != Weight::NONE && self.runs(id, content),
+            (None, None) => false,
+        }
+    }
+
+    /// Gives units the revision that the newest command calls them by. One that serves keeps its own until the
+    /// whole app flips, so that calls stay within the revision that serves.
+    fn relabel(&mut self, changes: &mut Changes) {
+        let flipped = self.serving == self.wanted;
+        let renamed: Vec<Place> = self
+            .units
+            .iter()
+            .filter(|(place, unit)| {
+                unit.revision != unit.spec.revision
+                    && self.holds(&self.wanted, place)
+                    && (flipped || !self.holds(&self.serving, place))
+            })
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in renamed {
+            let key = self.key(&place);
+            let Some(unit) = self.units.get_mut(&place) else { continue };
+            unit.revision = unit.spec.revision;
+            changes.routes();
+            if !unit.is_untouched() {
+                changes.step(Transition::Relabel { unit: key, revision: unit.revision });
+            }
+        }
+    }
+
+    /// Failures whose time has come are tried again.
+    fn retry(&mut self, now: Timestamp) {
+        for unit in self.units.values_mut().filter(|unit| unit.retry_at.is_some_and(|at| at <= now)) {
+            unit.try_again(now);
+        }
+    }
+
+    fn prepare(&mut self, tickets: &mut Ticket, changes: &mut Changes) {
+        let due: Vec<Place> = self
+            .units
+            .iter()
+            .filter(|(place, unit)| unit.is_untouched() && self.is_held(place))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in due {
+            let key = self.key(&place);
+            let Some(unit) = self.units.get_mut(&place) else { continue };
+            unit.ticket = tickets.take();
+            changes.step(Transition::Prepare {
+                unit: key,
+                ticket: unit.ticket,
+                component: unit.component.clone(),
+                spec: Arc::clone(&unit.spec),
+                revision: unit.revision,
+            });
+        }
+    }
+
+    fn is_held(&self, place: &Place) -> bool {
+        self.holds(&self.wanted, place) || self.holds(&self.serving, place)
+    }
+
+    /// Units that nobody wants and that do not serve: running ones drain, others go at once.
+    fn retire(&mut self, tickets: &mut Ticket, changes: &mut Changes, now: Timestamp) {
+        let unheld: Vec<Place> = self
+            .units
+            .iter()
+            .filter(|(place, unit)| unit.leaving.is_none() && !self.is_held(place))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in unheld {
+            let key = self.key(&place);
+            let reason = if self.wanted.contains_key(&place.0) { Reason::Replaced } else { Reason::Removed };
+            let drain = self.drain_of(&place.0);
+            let Some(unit) = self.units.get_mut(&place) else { continue };
+            if !unit.is_running() {
+                let known = !unit.is_untouched();
+                self.units.remove(&place);
+                changes.shown();
+                if known {
+                    changes.step(Transition::Cancel { unit: key });
+                }
+                continue;
+            }
+            let drain = drain.unwrap_or(unit.drain);
+            let deadline = now.plus(Duration::from_millis(drain.deadline_ms));
+            unit.leaving = Some(Leaving { deadline, idle: false, closed: false });
+            unit.ticket = tickets.take();
+            unit.move_to(Phase::Draining, reason, String::new(), now);
+            changes.step(Transition::Drain { unit: key, ticket: unit.ticket, deadline });
+            changes.routes();
+        }
+    }
+
+    /// How the newest command lets specs of a component go.
+    fn drain_of(&self, id: &ComponentId) -> Option<DrainPolicy> {
+        let content = self.wanted.get(id)?.contents().next()?;
+        self.units.get(&(id.clone(), content.clone())).map(|unit| unit.drain)
+    }
+
+    /// Closes the retired units of a revision when none of them has a call in flight, and stops what is closed
+    /// and idle, or overdue.
+    ///
+    /// Whether a group is idle can be told from flags that were raised one after another: a call within the group
+    /// keeps its caller busy until it has ended, so the last one to become idle was waiting for nobody.
+    fn finish(&mut self, tickets: &mut Ticket, changes: &mut Changes, now: Timestamp) {
+        let busy: BTreeSet<Revision> = self
+            .units
+            .values()
+            .filter(|unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.idle && !leaving.closed))
+            .map(|unit| unit.revision)
+            .collect();
+        let leaving: Vec<Place> = self
+            .units
+            .iter()
+            .filter(|(_, unit)| unit.leaving.is_some())
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in leaving {
+            let key = self.key(&place);
+            let Some(unit) = self.units.get_mut(&place) else { continue };
+            let Some(leaving) = unit.leaving.as_mut() else { continue };
+            let overdue = leaving.deadline <= now;
+            if overdue || (leaving.closed && leaving.idle) {
+                changes.step(Transition::Stop { unit: key, overdue: overdue && !leaving.idle });
+                changes.routes();
+                self.units.remove(&place);
+            } else if !leaving.closed && !busy.contains(&unit.revision) {
+                leaving.closed = true;
+                leaving.idle = false;
+                unit.ticket = tickets.take();
+                changes.step(Transition::Close { unit: key, ticket: unit.ticket });
+                changes.routes();
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The one door of the host's decisions: commands and news in, transitions out.
+//!
+//! A refused command leaves no trace. An accepted one is remembered with its fence, also after its app is gone,
+//! so that a late older command cannot bring it back.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, Epoch, Order, Timestamp};
+
+use crate::app::App;
+use crate::journal::JournalEntry;
+use crate::spec;
+use crate::transition::{Changes, Transition};
+use crate::unit::{News, Ticket, UnitKey};
+
+/// How long the fence of an app that is gone is remembered. Far longer than a command can be on its way, and
+/// short enough that a host does not gather the names of all apps there ever were.
+pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Everything that a host has decided. Cloning is cheap enough to try a command on a copy first.
+#[derive(Debug, Clone)]
+pub struct Core {
+    pub(crate) apps: BTreeMap<AppName, App>,
+    /// Where routes that name no address listen; none on a host that takes no such routes.
+    pub(crate) http_default: Option<SocketAddr>,
+    epoch: Epoch,
+    sequence: u64,
+    tickets: Ticket,
+}
+
+impl Core {
+    /// A host that was told nothing yet. Routes without an address belong to `http_default`.
+    #[must_use]
+    pub fn new(http_default: Option<SocketAddr>) -> Self {
+        Self { apps: BTreeMap::new(), http_default, epoch: Epoch(0), sequence: 0, tickets: Ticket(0) }
+    }
+
+    /// A host that goes on from its journal. Nothing runs yet, and nothing is confirmed by a manager.
+    #[must_use]
+    pub fn restore(
+        http_default: Option<SocketAddr>,
+        entries: Vec<JournalEntry>,
+        now: Timestamp,
+    ) -> (Self, Vec<Transition>) {
+        let mut core = Self::new(http_default);
+        let mut changes = Changes::default();
+        for entry in entries {
+            core.epoch = core.epoch.max(entry.epoch).max(entry.request.fence.epoch);
+            let serving = entry.serving.as_ref().unwrap_or(&entry.request.bundles);
+            let (serving, specs) = spec::sort(serving);
+            let mut app = App::restored(&entry.request, serving, specs, now);
+            app.empty_since = entry.empty_since;
+            app.advance(&mut core.tickets, &mut changes, now);
+            core.apps.insert(entry.request.app.clone(), app);
+        }
+        changes.routes();
+        let steps = core.settle(changes);
+        (core, steps)
+    }
+
+    /// Obeys a command, or says why not. On refusal nothing has changed.
+    ///
+    /// # Errors
+    /// `BadRequest` for a malformed command, `Stale` for an older epoch, generation or step, `FenceReused` for
+    /// other content under a fence that is held, `IdTaken` and `RouteTaken` for what another app holds here.
+    pub fn apply(
+        &mut self,
+        request: &ApplyRequest,
+        now: Timestamp,
+    ) -> Result<(ApplyReply, Vec<Transition>), ApiError> {
+        spec::check(request)?;
+        spec::check_epoch(request, self.epoch)?;
+        let held = self.apps.get(&request.app);
+        let order = held.map_or(Ok(Order::Newer), |app| spec::order(request, &app.request))?;
+        for other in self.apps.values().filter(|other| other.name != request.app) {
+            spec::check_claims(request, &other.request, self.http_default)?;
+        }
+        let unchanged = order == Order::Same;
+        let raised = self.epoch < request.fence.epoch;
+        self.epoch = self.epoch.max(request.fence.epoch);
+        let app = self.apps.entry(request.app.clone()).or_insert_with(|| App::new(request));
+        let mut changes = Changes::default();
+        if unchanged {
+            let renewed = app.request.fence != request.fence;
+            if renewed {
+                app.request = std::sync::Arc::new(request.clone());
+                changes.step(Transition::Persist(request.app.clone()));
+            }
+            if renewed || raised || !app.confirmed {
+                changes.shown();
+            }
+            app.confirmed = true;
+        } else {
+            changes.step(Transition::Persist(request.app.clone()));
+            app.accept(request, now);
+            app.advance(&mut self.tickets, &mut changes, now);
+        }
+        let reply = ApplyReply { fence: request.fence, unchanged };
+        Ok((reply, self.settle(changes)))
+    }
+
+    /// Takes news of a unit in. News of an episode that is over change nothing.
+    pub fn observe(&mut self, unit: &UnitKey, ticket: Ticket, news: News, now: Timestamp) -> Vec<Transition> {
+        let mut changes = Changes::default();
+        let place = (unit.id.clone(), unit.content.clone());
+        if let Some(app) = self.apps.get_mut(&unit.app) {
+            let ready = news == News::Ready;
+            if app.hear(&place, ticket, news, now) {
+                changes.shown();
+                if ready {
+                    changes.routes();
+                }
+                app.advance(&mut self.tickets, &mut changes, now);
+            }
+        }
+        self.settle(changes)
+    }
+
+    /// Does what time alone has made due: drains that are over, fetches to try again, fences to forget.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Transition> {
+        let mut changes = Changes::default();
+        for app in self.apps.values_mut().filter(|app| app.wake_at(FORGET_AFTER).is_some_and(|at| at <= now))
+        {
+            app.advance(&mut self.tickets, &mut changes, now);
+        }
+        let gone = |app: &App| app.empty_since.is_some_and(|since| since.plus(FORGET_AFTER) <= now);
+        let forgotten: Vec<AppName> =
+            self.apps.values().filter(|app| gone(app)).map(|app| app.name.clone()).collect();
+        for app in forgotten {
+            self.apps.remove(&app);
+            changes.step(Transition::Persist(app));
+        }
+        self.settle(changes)
+    }
+
+    /// The next time at which [`Core::tick`] has something to do.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.apps.values().filter_map(|app| app.wake_at(FORGET_AFTER)).min()
+    }
+
+    /// Highest epoch that was obeyed.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Grows with every change that the inventory shows.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What is to be kept on disk of an app; none when it is forgotten.
+    #[must_use]
+    pub fn journal(&self, app: &AppName) -> Option<JournalEntry> {
+        self.apps.get(app).map(|held| JournalEntry::of(held, self.epoch))
+    }
+
+    fn settle(&mut self, changes: Changes) -> Vec<Transition> {
+        if !changes.is_empty() {
+            self.sequence = self.sequence.saturating_add(1);
+        }
+        changes.into_steps()
+    }
+}

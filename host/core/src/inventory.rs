@@ -1,0 +1,89 @@
+//! What a host says of itself: the state of its units as managers read it. Derived as a whole from one state.
+
+use std::collections::BTreeMap;
+
+use lath_control_api::{
+    AppInventory, CallCounts, ComponentId, ComponentInventory, Digest, ListenerInventory, Role,
+    UnitInventory, Weight,
+};
+
+use crate::app::App;
+use crate::core::Core;
+use crate::spec::Slot;
+use crate::unit::{Unit, UnitKey};
+
+impl Core {
+    /// All apps that something is here of, in order of their names. `counts` gives the calls of a unit.
+    pub fn inventory(&self, counts: impl Fn(&UnitKey) -> CallCounts) -> Vec<AppInventory> {
+        let present = self.apps.values().filter(|app| !app.is_empty());
+        present.map(|app| describe(app, &counts)).collect()
+    }
+
+    /// Addresses on which HTTP requests are taken.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerInventory> {
+        let routes = self.routes();
+        let open = routes.listeners().filter(|(_, listener)| listener.open);
+        open.map(|(address, listener)| ListenerInventory {
+            address,
+            routes: listener
+                .vias()
+                .iter()
+                .map(|via| format!("{} -> {}", via.route.describe(), via.route.target))
+                .collect(),
+        })
+        .collect()
+    }
+}
+
+fn describe(app: &App, counts: &impl Fn(&UnitKey) -> CallCounts) -> AppInventory {
+    let mut components: BTreeMap<&ComponentId, ComponentInventory> = BTreeMap::new();
+    for (place, unit) in &app.units {
+        let described = describe_unit(app, place, unit, counts(&app.key(place)));
+        components
+            .entry(&place.0)
+            .or_insert_with(|| ComponentInventory {
+                component: unit.component.clone(),
+                id: place.0.clone(),
+                units: Vec::new(),
+            })
+            .units
+            .push(described);
+    }
+    let mut components: Vec<ComponentInventory> = components.into_values().collect();
+    components.iter_mut().for_each(|component| component.units.sort_by_key(|unit| unit.role));
+    components.sort_by(|a, b| (&a.component, &a.id).cmp(&(&b.component, &b.id)));
+    AppInventory { app: app.name.clone(), fence: app.request.fence, confirmed: app.confirmed, components }
+}
+
+fn describe_unit(
+    app: &App,
+    (id, content): &(ComponentId, Digest),
+    unit: &Unit,
+    calls: CallCounts,
+) -> UnitInventory {
+    let weight = app.share(id, content);
+    UnitInventory {
+        role: role(app.wanted.get(id), content),
+        serving: weight != Weight::NONE,
+        weight,
+        revision: unit.revision,
+        content: content.clone(),
+        image: unit.spec.workload.reference().to_owned(),
+        digest: unit.spec.workload.image().map(|image| image.digest.clone()),
+        phase: unit.phase,
+        reason: unit.reason,
+        message: unit.message.clone(),
+        since: unit.since,
+        max_instances: unit.spec.max_instances,
+        calls,
+    }
+}
+
+fn role(wanted: Option<&Slot>, content: &Digest) -> Role {
+    match wanted {
+        Some(slot) if slot.stable.as_ref() == Some(content) => Role::Stable,
+        Some(slot) if slot.holds(content) => Role::Candidate,
+        Some(_) | None => Role::Retired,
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether a command may be obeyed: its shape, its fence, and what other apps on the host hold already.
+//!
+//! Nothing is changed here. A refusal names the thing, the cause and one next step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lath_control_api::{
+    ApiError, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
+    Digest, ErrorCode, Fence, HttpRoute, Limits, Order, Weight, Workload,
+};
+
+use crate::unit::UnitAsk;
+
+/// Most components of one app on one host.
+pub const MAX_COMPONENTS: usize = 1_000;
+/// Most routes of one HTTP server.
+pub const MAX_ROUTES: usize = 1_000;
+/// Most concurrent instances that a spec may ask for.
+const MAX_INSTANCES: u32 = 1_000_000;
+
+/// What a bundle wants of one component, by content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) component: ComponentName,
+    pub(crate) stable: Option<Digest>,
+    pub(crate) candidate: Option<(Digest, Weight)>,
+}
+
+impl Slot {
+    pub(crate) fn contents(&self) -> impl Iterator<Item = &Digest> {
+        self.stable.iter().chain(self.candidate.as_ref().map(|(content, _)| content))
+    }
+
+    pub(crate) fn holds(&self, content: &Digest) -> bool {
+        self.contents().any(|held| held == content)
+    }
+}
+
+/// The slots of an app.
+pub(crate) type Slots = BTreeMap<ComponentId, Slot>;
+/// What stands in them.
+pub(crate) type Specs = BTreeMap<(ComponentId, Digest), UnitAsk>;
+
+/// Sorts bundles into slots and specs. A candidate with the content of the stable spec is the stable spec.
+pub(crate) fn sort(bundles: &[ComponentBundle]) -> (Slots, Specs) {
+    let (mut slots, mut specs) = (Slots::new(), Specs::new());
+    for bundle in bundles {
+        let mut note = |spec: &ComponentSpec| {
+            let content = spec.content();
+            let (component, drain) = (bundle.component.clone(), bundle.drain);
+            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain };
+            specs.insert((bundle.id.clone(), content.clone()), ask);
+            content
+        };
+        let candidate = bundle.candidate.as_ref().map(|Candidate { spec, weight }| (note(spec), *weight));
+        // Noted last: where both have the same content, the label of the stable one counts.
+        let stable = bundle.stable.as_ref().map(&mut note);
+        let candidate = candidate.filter(|(content, _)| stable.as_ref() != Some(content));
+        slots.insert(bundle.id.clone(), Slot { component: bundle.component.clone(), stable, candidate });
+    }
+    (slots, specs)
+}
+
+/// Checks the fence of a command against the one that is held for its app.
+pub(crate) fn order(request: &ApplyRequest, held: &ApplyRequest) -> Result<Order, ApiError> {
+    let order = request.fence.order(&held.fence);
+    match order {
+        Order::Newer => Ok(order),
+        Order::Same if same_bundles(&request.bundles, &held.bundles) => Ok(order),
+        Order::Same => Err(ApiError::new(
+            ErrorCode::FenceReused,
+            format!("app {}: fence {} came before with other content", request.app, request.fence),
+        )
+        .with_help("a manager must raise the step for every new content; report this")),
+        Order::Older => Err(stale(
+            request.fence,
+            format!("app {}: {} is older than {}, which was obeyed", request.app, request.fence, held.fence),
+        )),
+    }
+}
+
+/// Refuses a term that is over.
+pub(crate) fn check_epoch(request: &ApplyRequest, highest: lath_control_api::Epoch) -> Result<(), ApiError> {
+    if request.fence.epoch >= highest {
+        return Ok(());
+    }
+    let epoch = request.fence.epoch;
+    Err(stale(request.fence, format!("app {}: epoch {epoch} is over, {highest} has been seen", request.app)))
+}
+
+fn stale(fence: Fence, message: String) -> ApiError {
+    let help = format!("read the app's record again; nothing was changed by {fence}");
+    ApiError::new(ErrorCode::Stale, message).with_help(help)
+}
+
+fn same_bundles(a: &[ComponentBundle], b: &[ComponentBundle]) -> bool {
+    // Ids are unique in a request that was accepted, so finding each one is comparing the sets.
+    a.len() == b.len() && a.iter().all(|bundle| b.contains(bundle))
+}
+
+/// Checks everything about a command that needs no knowledge of what the host holds.
+pub(crate) fn check(request: &ApplyRequest) -> Result<(), ApiError> {
+    let bad = |message: String| {
+        Err(ApiError::new(ErrorCode::BadRequest, format!("app {}: {message}", request.app)))
+    };
+    if request.bundles.len() > MAX_COMPONENTS {
+        return bad(format!("{} components; at most {MAX_COMPONENTS} fit on a host", request.bundles.len()));
+    }
+    let mut ids = BTreeSet::new();
+    for bundle in &request.bundles {
+        let id = &bundle.id;
+        if !ids.insert(id) {
+            return bad(format!("component id {id} stands in two bundles"));
+        }
+        if bundle.stable.is_none() && bundle.candidate.is_none() {
+            return bad(format!("the bundle of {id} has neither a stable spec nor a candidate"));
+        }
+        for spec in specs(bundle) {
+            if let Err(problem) = check_spec(spec) {
+                return bad(format!("component {id}: {problem}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn specs(bundle: &ComponentBundle) -> impl Iterator<Item = &ComponentSpec> {
+    bundle.stable.iter().chain(bundle.candidate.as_ref().map(|candidate| &candidate.spec))
+}
+
+fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
+    let range = |what: &str, value: u64, allowed: std::ops::RangeInclusive<u64>| {
+        if allowed.contains(&value) {
+            return Ok(());
+        }
+        Err(format!("{what} is {value}; {} to {} are allowed", allowed.start(), allowed.end()))
+    };
+    range("the number of instances", u64::from(spec.max_instances), 1..=u64::from(MAX_INSTANCES))?;
+    range("the memory limit in bytes", spec.limits.memory_bytes, Limits::MEMORY_BYTES)?;
+    range(
+        "the deadline in milliseconds",
+        spec.limits.invocation_deadline_ms,
+        Limits::INVOCATION_DEADLINE_MS,
+    )?;
+    match &spec.workload {
+        Workload::Builtin { builtin: Builtin::HttpServer, .. } if spec.routes.len() > MAX_ROUTES => {
+            Err(format!("{} routes; at most {MAX_ROUTES} are allowed", spec.routes.len()))
+        }
+        Workload::Component { .. } if !spec.routes.is_empty() => {
+            Err(format!("routes belong to {}, not to a component", Builtin::HttpServer))
+        }
+        Workload::Builtin { builtin: Builtin::HttpServer, .. } | Workload::Component { .. } => Ok(()),
+    }
+}
+
+/// Refuses ids and routes that another app holds on this host.
+pub(crate) fn check_claims(
+    request: &ApplyRequest,
+    other: &ApplyRequest,
+    default: Option<SocketAddr>,
+) -> Result<(), ApiError> {
+    let owner = &other.app;
+    for bundle in &request.bundles {
+        if other.bundles.iter().any(|held| held.id == bundle.id) {
+            let message =
+                format!("app {}: component id {} belongs to app {owner} here", request.app, bundle.id);
+            return Err(ApiError::new(ErrorCode::IdTaken, message).with_help("give the component another id"));
+        }
+    }
+    let taken = routes(request).find(|route| routes(other).any(|held| held.collides(route, default)));
+    taken.map_or(Ok(()), |route| {
+        let message = format!("app {}: route {} belongs to app {owner} here", request.app, route.describe());
+        Err(ApiError::new(ErrorCode::RouteTaken, message).with_help("choose another host, path or address"))
+    })
+}
+
+fn routes(request: &ApplyRequest) -> impl Iterator<Item = &HttpRoute> {
+    request.bundles.iter().flat_map(specs).flat_map(|spec| &spec.routes)
+}

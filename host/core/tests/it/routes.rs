@@ -1,0 +1,80 @@
+//! Which component a request reaches.
+
+use lath_control_api::HttpRoute;
+
+use crate::model::{Model, bundle, http_server, id, request, spec};
+
+fn route(address: Option<&str>, host: Option<&str>, path: Option<&str>, target: &str) -> HttpRoute {
+    HttpRoute {
+        address: address.map(|address| address.parse().unwrap()),
+        host: host.map(Into::into),
+        path: path.map(Into::into),
+        target: id(target),
+        timeout_ms: None,
+    }
+}
+
+#[test]
+fn the_most_particular_route_wins() {
+    let routes = vec![
+        route(None, None, None, "any"),
+        route(None, None, Some("/cart"), "cart"),
+        route(None, None, Some("/cart/pay/"), "pay"),
+        route(None, Some("shop.test"), None, "shop"),
+        route(None, Some("shop.test"), Some("/cart"), "shop-cart"),
+        route(Some("127.0.0.1:9000"), None, Some("/only"), "only"),
+    ];
+    let mut host = Model::new();
+    host.accept(&request(1, 1, vec![bundle("web", Some(http_server(routes, 1)), None)]));
+    host.prepare_all();
+    let table = host.core.routes();
+    let find = |address: &str, name: Option<&str>, path: &str| {
+        let via = table.find(address.parse().unwrap(), name, path);
+        via.map(|via| via.route.target.as_str().trim_start_matches("shop-").to_owned())
+    };
+    let default = "127.0.0.1:8000";
+    for (name, path, target) in [
+        (None, "/", "any"),
+        (None, "", "any"),
+        (None, "*", "any"),
+        (None, "/cart", "cart"),
+        (None, "/cart/", "cart"),
+        (None, "/cartoon", "any"),
+        (None, "//cart", "any"),
+        (None, "/cart%2fpay", "any"),
+        (None, "/cart/pay/now", "pay"),
+        (None, "/cart/payment", "cart"),
+        (Some("other.test"), "/cart", "cart"),
+        (Some("shop.test"), "/x", "shop"),
+        (Some("shop.test"), "/cart/pay", "cart"),
+    ] {
+        let wanted = if (name, path) == (Some("shop.test"), "/cart/pay") { "cart" } else { target };
+        assert_eq!(find(default, name, path).as_deref(), Some(wanted), "{name:?} {path}");
+    }
+    assert_eq!(find("127.0.0.1:9000", None, "/only/x").as_deref(), Some("only"));
+    assert_eq!(find("127.0.0.1:9000", None, "/other"), None);
+    assert_eq!(find("127.0.0.1:9001", None, "/"), None);
+}
+
+#[test]
+fn an_address_that_is_left_finishes_what_arrived() {
+    let mut host = Model::new();
+    let web = |address, revision| {
+        bundle("web", Some(http_server(vec![route(address, None, None, "a")], revision)), None)
+    };
+    let a = |revision| bundle("a", Some(spec(1, revision)), None);
+    host.accept(&request(1, 1, vec![web(None, 1), a(1)]));
+    host.prepare_all();
+    host.accept(&request(2, 1, vec![web(Some("127.0.0.1:9000"), 2), a(2)]));
+    host.prepare_all();
+    let open = |host: &Model| {
+        let table = host.core.routes();
+        table.listeners().map(|(address, listener)| (address.port(), listener.open)).collect::<Vec<_>>()
+    };
+    assert_eq!(open(&host), [(8000, false), (9000, true)]);
+    let table = host.core.routes();
+    assert!(table.find("127.0.0.1:8000".parse().unwrap(), None, "/").is_some());
+    assert_eq!(host.core.listeners().len(), 1);
+    host.idle_all();
+    assert_eq!(open(&host), [(9000, true)]);
+}

@@ -25,6 +25,7 @@ mod peer;
 mod subject;
 
 pub mod codec;
+pub mod http;
 pub mod serve;
 
 pub use async_nats::HeaderMap;

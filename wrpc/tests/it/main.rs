@@ -2,5 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod calls;
+mod codec;
+mod http;
 mod nats;
 mod serving;

@@ -1,1 +1,20 @@
-//! What a lattice of real processes must hold, from outside. One file for each part of that promise.
+//! What a lattice of real processes must hold, seen from outside. One file for each part of that promise; how a
+//! lattice is started and broken stands in the library. A name that begins with an invariant's id shows that one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "these are tests"
+)]
+
+mod bad_revision;
+mod cli;
+mod deploy;
+mod invalid;
+mod inventory;
+mod recovery;
+mod routes;
+mod upgrade;
+mod words;

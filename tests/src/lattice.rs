@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::nats::Nats;
 use crate::process::Process;
 use crate::store::Store;
-use crate::{Lath, binary, eventually, ports};
+use crate::{App, Ended, Lath, binary, eventually, ports};
 
 /// Longest time until a host or a manager is ready on a busy machine.
 const READY: Duration = Duration::from_secs(30);
@@ -125,13 +125,25 @@ impl Lattice {
         self.folder.as_ref().expect("the folder is there until the end").path()
     }
 
+    /// Writes the manifest of `app` and deploys it, waiting until it is true or has failed.
+    pub async fn deploy(&self, app: &App) -> Ended {
+        let manifest = app.write(self.folder());
+        self.lath().run(["deploy".as_ref(), manifest.as_os_str()]).await
+    }
+
     /// The host of that number, from 1.
-    pub fn host(&mut self, number: usize) -> &mut Daemon {
+    #[must_use]
+    pub fn host(&self, number: usize) -> &Daemon {
+        &self.hosts[number - 1]
+    }
+
+    /// The same, to end or start it.
+    pub fn host_mut(&mut self, number: usize) -> &mut Daemon {
         &mut self.hosts[number - 1]
     }
 
-    /// The manager.
-    pub fn manager(&mut self) -> &mut Daemon {
+    /// The manager, to end or start it.
+    pub fn manager_mut(&mut self) -> &mut Daemon {
         &mut self.manager
     }
 
@@ -212,12 +224,20 @@ impl Daemon {
         .await
     }
 
-    /// The running process.
+    /// Stops its execution; its sockets stay open and silent.
     ///
     /// # Panics
     /// When it does not run.
-    pub fn process(&mut self) -> &mut Process {
-        self.process.as_mut().expect("it runs")
+    pub fn freeze(&self) {
+        self.process.as_ref().expect("it runs").freeze();
+    }
+
+    /// Goes on after [`Daemon::freeze`].
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn thaw(&self) {
+        self.process.as_ref().expect("it runs").thaw();
     }
 
     /// Kills it, as a power cut would.

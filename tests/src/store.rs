@@ -34,6 +34,18 @@ impl Store {
         counts.filter(|(name, _)| *name != lease).collect()
     }
 
+    /// Every key of the desired records and of the revisions.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for bucket in [Bucket::Apps, Bucket::Revisions] {
+            let bucket = self.jetstream.get_key_value(self.subjects.bucket(bucket)).await;
+            let listed = bucket.expect("the lattice lacks a bucket").keys().await.expect("cannot list keys");
+            keys.extend(listed.try_collect::<Vec<_>>().await.expect("cannot list keys"));
+        }
+        keys.sort();
+        keys
+    }
+
     /// Whether the object store holds an object of that name.
     pub async fn has_object(&self, name: &str) -> bool {
         self.objects().await.info(name).await.is_ok_and(|info| !info.deleted)

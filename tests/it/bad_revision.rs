@@ -1,0 +1,135 @@
+//! A new revision that cannot run: nothing that serves is touched, the command ends with exit code 9, and both the
+//! command and `status` name the host, the component and the cause. One test for each way to be bad.
+
+use std::fs;
+use std::time::Duration;
+
+use lath_control_api::Digest;
+use lath_tests::{App, Ended, Lattice, Load, eventually, guest};
+
+use crate::words;
+
+const GOOD: &str = "v1 hello";
+
+/// What must be said of a bad revision.
+struct Said<'a> {
+    /// The stable reason of the host.
+    reason: &'a str,
+    /// Texts that tell the cause in words.
+    cause: &'a [&'a str],
+}
+
+fn good(lattice: &Lattice) -> App {
+    App::hello("shop", lattice.address)
+}
+
+async fn serving() -> Lattice {
+    let lattice = Lattice::of_two_hosts().await;
+    let _ = lattice.deploy(&good(&lattice)).await.exits(0);
+    lattice
+}
+
+/// Deploys a bad revision under load and checks what must hold for each of them.
+async fn refused(lattice: &Lattice, deploy: impl Future<Output = Ended>, said: Said<'_>) {
+    let ledger = Load::new(lattice.address, "/").rate(100).start();
+    words::more(&ledger, 50).await;
+    let deploy = deploy.await;
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    println!("{} in {:.2?}: {}", said.reason, deploy.took(), accounts.summary(words::hello));
+
+    let deploy = deploy.exits(9);
+    accounts.none_failed();
+    assert_eq!(accounts.by(words::hello).into_keys().collect::<Vec<_>>(), [GOOD]);
+
+    let expected = [&[said.reason, "hello on host-"], said.cause].concat();
+    deploy.says(&expected);
+    let status = lattice.lath().run(["status", "shop"]).await.exits(0);
+    status.says(&expected);
+    let status = lattice.lath().run(["status", "shop", "-o", "json"]).await.exits(0).json();
+    assert_eq!((&status["state"], &status["revision"]), (&"Serving".into(), &1.into()), "{status:#}");
+    let last = &status["last"];
+    assert_eq!((&last["outcome"], &last["revision"]), (&"RolledBack".into(), &2.into()), "{last:#}");
+    assert_eq!(last["problem"]["reason"], said.reason, "{last:#}");
+    assert_eq!(last["problem"]["component"], "hello", "{last:#}");
+}
+
+/// What happens to the object that holds the code of a revision.
+enum Damage {
+    Removed,
+    Replaced,
+}
+
+/// Deploys another image and damages the object that holds it before any host looks for it. The hosts are frozen
+/// meanwhile, for a moment that no client notices but by a late answer.
+async fn damaged(lattice: &Lattice, damage: Damage) -> Ended {
+    let (lath, store) = (lattice.lath(), lattice.store().await);
+    let code = Digest::of(&fs::read(guest("http-hello-v2")).unwrap());
+    let manifest = good(lattice).image("hello", "http-hello-v2").write(lattice.folder());
+    for number in [1, 2] {
+        lattice.host(number).freeze();
+    }
+    let deploy = lath.start(["deploy".as_ref(), manifest.as_os_str()]);
+    eventually(Duration::from_secs(5), "the manager to have the new revision", async || {
+        let status = lath.run(["status", "shop", "-o", "json"]).await.exits(0).json();
+        if status["revision"] == 2 { Ok(()) } else { Err(format!("{status:#}")) }
+    })
+    .await;
+    match damage {
+        Damage::Removed => store.remove_object(code.hex()).await,
+        Damage::Replaced => store.replace_object(code.hex(), b"other bytes").await,
+    }
+    for number in [1, 2] {
+        lattice.host(number).thaw();
+    }
+    deploy.ended().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_code_that_is_not_in_the_store_changes_nothing() {
+    let lattice = serving().await;
+    let said = Said { reason: "fetch-failed", cause: &[] };
+    refused(&lattice, damaged(&lattice, Damage::Removed), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k7_code_of_another_digest_never_runs() {
+    let lattice = serving().await;
+    let digest = Digest::of(&fs::read(guest("http-hello-v2")).unwrap());
+    let said = Said { reason: "digest-mismatch", cause: &[digest.short()] };
+    refused(&lattice, damaged(&lattice, Damage::Replaced), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_file_that_is_no_component_changes_nothing() {
+    let lattice = serving().await;
+    let file = lattice.folder().join("module.wasm");
+    fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    let bad = good(&lattice).file("hello", &file);
+    let said = Said { reason: "not-a-component", cause: &["module"] };
+    refused(&lattice, lattice.deploy(&bad), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_an_import_without_a_link_changes_nothing() {
+    let lattice = serving().await;
+    let bad = good(&lattice).image("hello", "needs-missing-v1");
+    let said = Said { reason: "import-unsatisfied", cause: &["lath:demo/absent"] };
+    refused(&lattice, lattice.deploy(&bad), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_component_that_traps_at_start_changes_nothing() {
+    let lattice = serving().await;
+    let bad = good(&lattice).image("hello", "misbehave-trap-at-start-v1");
+    let said = Said { reason: "start-failed", cause: &["unreachable"] };
+    refused(&lattice, lattice.deploy(&bad), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_config_that_breaks_a_component_changes_nothing() {
+    let lattice = serving().await;
+    let bad = good(&lattice).config("hello", "mode", "bad").probe("hello", "/healthz");
+    let said = Said { reason: "probe-failed", cause: &["500", "config key `mode` is `bad`"] };
+    refused(&lattice, lattice.deploy(&bad), said).await;
+}

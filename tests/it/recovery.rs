@@ -1,0 +1,189 @@
+//! A part of the lattice dies, or goes away for a while: what still can serve serves, and all is in order again by
+//! itself. Each fault is shown to have happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use lath_tests::lattice::items;
+use lath_tests::{App, Lattice, Load, Scaling, Setup, eventually};
+use serde_json::Value;
+
+use crate::words;
+
+/// Moments of an upgrade at which the manager is killed.
+const MOMENTS: u32 = 10;
+/// Longest time until the work of a lost host runs elsewhere.
+const MOVED: Duration = Duration::from_secs(15);
+/// How long nats-server is away.
+const AWAY: Duration = Duration::from_secs(20);
+/// Longest time until a lattice is in order again after a fault is over.
+const ORDER: Duration = Duration::from_secs(30);
+
+async fn status(lattice: &Lattice, app: &str) -> Value {
+    lattice.lath().run(["status", app, "-o", "json"]).await.exits(0).json()
+}
+
+/// Waits until no change of the app is on its way and it serves; gives its revision.
+async fn settled(lattice: &Lattice, app: &str) -> u64 {
+    let what = format!("`{app}` to be settled");
+    eventually(ORDER, &what, async || {
+        let ended = lattice.lath().run(["status", app, "-o", "json"]).await;
+        if ended.code != Some(0) {
+            return Err(ended.told());
+        }
+        let status = ended.json();
+        let at_rest = status.get("rollout").is_none_or(Value::is_null) && status["state"] == "Serving";
+        status["revision"].as_u64().filter(|_| at_rest).ok_or_else(|| format!("{status:#}"))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revision() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let version = |number: u32| {
+        let (front, word) =
+            if number.is_multiple_of(2) { ("http-front-v1", "Hello") } else { ("http-front-v2", "Welcome") };
+        App::greeting("shop", lattice.address).image("front", front).config("greeter", "word", word)
+    };
+    let versions: Vec<App> = (0..=MOMENTS + 1).map(version).collect();
+    let names = BTreeSet::from(["v1 > v1 Hello, Ada".to_owned(), "v2 > v1 Welcome, Ada".to_owned()]);
+    let _ = lattice.deploy(&versions[0]).await.exits(0);
+    // An upgrade without a fault says how long one takes, and thus when to kill.
+    let whole = lattice.deploy(&versions[1]).await.exits(0).took();
+
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    let mut cut_short = 0;
+    for moment in 0..MOMENTS {
+        let manifest = versions[moment as usize + 2].write(lattice.folder());
+        let mut deploy = lattice.lath().start(["deploy".as_ref(), manifest.as_os_str()]);
+        tokio::time::sleep(whole * moment / MOMENTS).await;
+        cut_short += u32::from(deploy.runs());
+        lattice.manager_mut().kill();
+        lattice.manager_mut().restart().await;
+        let ended = deploy.ended().await;
+
+        let revision = settled(&lattice, "shop").await;
+        let before = Instant::now();
+        words::more(&ledger, 50).await;
+        let by = ledger.so_far().sent_after(before).by(words::greeting);
+        println!(
+            "killed {:.1?} into it: exit {:?}, revision {revision}, {by:?}",
+            whole * moment / MOMENTS,
+            ended.code
+        );
+        assert_eq!(by.len(), 1, "more than one revision answers: {by:?}");
+        one_revision_everywhere(&lattice, revision).await;
+    }
+    assert!(cut_short >= MOMENTS / 2, "only {cut_short} upgrades were running when the manager was killed");
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
+    let by: BTreeSet<_> = accounts.by(words::greeting).into_keys().collect();
+    assert!(by.is_subset(&names), "answers of no whole revision: {by:?}");
+}
+
+/// Every unit of every host belongs to `revision` and serves.
+async fn one_revision_everywhere(lattice: &Lattice, revision: u64) {
+    let units = units(lattice).await;
+    assert_eq!(units.len(), 2 * 3, "two hosts with three components each: {units:#?}");
+    for unit in units {
+        assert_eq!((&unit["revision"], &unit["phase"]), (&revision.into(), &"running".into()), "{unit:#}");
+    }
+}
+
+/// All units of all hosts that are not about to go.
+async fn units(lattice: &Lattice) -> Vec<Value> {
+    let inventory = lattice.lath().run(["inventory", "-o", "json"]).await.exits(0).json();
+    let hosts = items(&inventory, "hosts").iter();
+    let apps = hosts.flat_map(|host| items(host, "apps"));
+    let components = apps.flat_map(|app| items(app, "components"));
+    components
+        .flat_map(|component| items(component, "units"))
+        .filter(|unit| unit["role"] != "retired")
+        .cloned()
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_work_of_a_lost_host_runs_elsewhere_soon_and_is_not_doubled_when_it_returns() {
+    let mut lattice = Setup::default().host(&["zone=a"]).host(&["zone=a"]).start().await;
+    let zone = BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
+    let app = App::hello("shop", lattice.address).scaling(Scaling::OnOne(zone));
+    let _ = lattice.deploy(&app).await.exits(0);
+    let load = Load::new(lattice.address, "/");
+    load.once().await.unwrap();
+    let owner = owner(&lattice).await;
+
+    lattice.host_mut(owner).kill();
+    let killed = Instant::now();
+    assert!(load.once().await.is_err(), "the host that was killed still answers");
+    eventually(MOVED, "the app to answer again", async || load.once().await).await;
+    println!("it answers again {:.1?} after its host was killed", killed.elapsed());
+    settled(&lattice, "shop").await;
+
+    let ledger = Load::new(lattice.address, "/").rate(50).start();
+    lattice.host_mut(owner).restart().await;
+    let lath = lattice.lath();
+    eventually(ORDER, "the host to take part again", async || {
+        let hosts = lath.run(["hosts", "-o", "json"]).await.exits(0).json();
+        let lost = items(&hosts, "hosts").iter().filter(|host| host["lost"] == true).count();
+        if lost == 0 { Ok(()) } else { Err(format!("{hosts:#}")) }
+    })
+    .await;
+    eventually(ORDER, "each component to run once", async || {
+        let units = units(&lattice).await;
+        if units.len() == 2 { Ok(()) } else { Err(format!("{units:#?}")) }
+    })
+    .await;
+    settled(&lattice, "shop").await;
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    println!("while it returned: {}", accounts.summary(words::hello));
+    accounts.none_failed();
+}
+
+/// Number of the host on which the app runs.
+async fn owner(lattice: &Lattice) -> usize {
+    let status = status(lattice, "shop").await;
+    let places = items(&status, "components").iter().flat_map(|component| items(component, "places"));
+    let names: BTreeSet<_> = places.filter_map(|place| place["hostName"].as_str()).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    match names.as_slice() {
+        ["host-1"] => 1,
+        ["host-2"] => 2,
+        others => panic!("the app runs on {others:?}, not on one host\n{status:#}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h1_local_components_answer_while_nats_is_away_and_all_is_in_order_after() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let app = App::greeting("shop", lattice.address);
+    let _ = lattice.deploy(&app).await.exits(0);
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(50).start();
+    words::more(&ledger, 50).await;
+
+    lattice.nats.kill();
+    let away = Instant::now();
+    let _ = lattice.lath().run(["apps"]).await.exits(6);
+    eventually(2 * AWAY, "nats-server to be away long enough", async || {
+        let passed = away.elapsed();
+        if passed >= AWAY { Ok(()) } else { Err(format!("{passed:.0?}")) }
+    })
+    .await;
+    words::more(&ledger, 50).await;
+    lattice.nats.restart().await;
+    let back = Instant::now();
+    assert_eq!(settled(&lattice, "shop").await, 1);
+    println!("in order {:.1?} after nats-server was back", back.elapsed());
+
+    let next = app.config("greeter", "word", "Welcome");
+    let deploy = lattice.deploy(&next).await.exits(0);
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
+    let late = accounts.sent_after(deploy.at).by(words::greeting);
+    assert_eq!(late.into_keys().collect::<Vec<_>>(), ["v1 > v1 Welcome, Ada"]);
+}

@@ -1,1 +1,2 @@
-
+pub mod capability;
+pub mod engine;

@@ -1,0 +1,132 @@
+//! What the host itself gives to components: the interfaces that need no link.
+//!
+//! One file below for each capability. Which interfaces there are stands here and nowhere else, so that a
+//! refusal can say what there would have been. A capability never decides whether it may be used: grants do.
+
+pub mod config;
+pub mod http_client;
+pub mod logging;
+pub mod output;
+
+use lath_control_api::WitInterface;
+use wasmtime::component::Linker;
+
+use crate::engine::CallState;
+
+/// Interfaces of WASI 0.2 that every component gets, in any 0.2.x. Files and sockets are among them because
+/// toolchains import them unasked; without a grant there is nothing behind them.
+const WASI_02: [(&str, &[&str]); 7] = [
+    ("io", &["error", "poll", "streams"]),
+    ("clocks", &["wall-clock", "monotonic-clock"]),
+    ("random", &["random", "insecure", "insecure-seed"]),
+    (
+        "cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("filesystem", &["types", "preopens"]),
+    (
+        "sockets",
+        &[
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+            "instance-network",
+            "network",
+            "ip-name-lookup",
+        ],
+    ),
+    ("http", &["types", "outgoing-handler"]),
+];
+
+/// Interfaces beyond WASI 0.2, each with the exact version that is here. A link that carries one of them wins.
+const OTHERS: [(&str, &str); 4] = [
+    ("wasi:config/store", "0.2.0-rc.1"),
+    ("wasi:config/runtime", "0.2.0-draft"),
+    ("wasi:logging/logging", "0.1.0-draft"),
+    ("wasi:logging/logging", ""),
+];
+
+/// What the host can do about an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Provision {
+    /// Every component gets it; links do not change that.
+    Always,
+    /// The host has it, unless a link says otherwise.
+    Unlinked,
+    /// The host has the interface in these versions, and not in the one that is asked for.
+    OtherVersion(String),
+    /// The host knows nothing of it.
+    Unknown,
+}
+
+/// What the host can do about the import of an instance such as `wasi:io/poll@0.2.3`.
+pub(crate) fn provision(instance: &str) -> Provision {
+    let Some(interface) = WitInterface::of_instance(instance) else { return Provision::Unknown };
+    let version = instance.split_once('@').map_or("", |(_, version)| version);
+    let is_core = interface.namespace == "wasi"
+        && WASI_02.iter().any(|(package, interfaces)| {
+            *package == interface.package && interfaces.contains(&interface.interface.as_str())
+        });
+    if is_core {
+        let known = version.starts_with("0.2.") && !version.contains('-');
+        return if known { Provision::Always } else { Provision::OtherVersion("0.2.x".into()) };
+    }
+    let name = interface.to_string();
+    let versions: Vec<&str> =
+        OTHERS.iter().filter(|(other, _)| *other == name).map(|(_, version)| *version).collect();
+    if versions.contains(&version) {
+        Provision::Unlinked
+    } else if versions.is_empty() {
+        Provision::Unknown
+    } else {
+        let named = versions.iter().map(|version| if version.is_empty() { "no version" } else { version });
+        Provision::OtherVersion(named.collect::<Vec<_>>().join(" or "))
+    }
+}
+
+/// Adds what every component gets.
+pub(crate) fn add_core(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// Adds the interface of an import for which [`provision`] said [`Provision::Unlinked`].
+pub(crate) fn add(linker: &mut Linker<CallState>, instance: &str) -> wasmtime::Result<()> {
+    let interface = instance.split_once('@').map_or(instance, |(name, _)| name);
+    match interface {
+        "wasi:config/store" => config::add_store(linker),
+        "wasi:config/runtime" => config::add_runtime(linker, instance),
+        _ => logging::add(linker, instance),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_told_apart_by_name_and_version() {
+        assert_eq!(provision("wasi:io/poll@0.2.0"), Provision::Always);
+        assert_eq!(provision("wasi:http/types@0.2.12"), Provision::Always);
+        assert_eq!(provision("wasi:http/types@0.3.0"), Provision::OtherVersion("0.2.x".into()));
+        assert_eq!(provision("wasi:http/types@0.2.0-rc-2023-11-10"), Provision::OtherVersion("0.2.x".into()));
+        assert_eq!(provision("wasi:config/store@0.2.0-rc.1"), Provision::Unlinked);
+        assert_eq!(provision("wasi:config/store@0.2.0-draft"), Provision::OtherVersion("0.2.0-rc.1".into()));
+        assert_eq!(provision("wasi:logging/logging"), Provision::Unlinked);
+        assert_eq!(provision("wasi:keyvalue/store@0.2.0-draft"), Provision::Unknown);
+        assert_eq!(provision("a:b/c@0.1.0"), Provision::Unknown);
+        assert_eq!(provision("run"), Provision::Unknown);
+    }
+}

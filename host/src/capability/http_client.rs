@@ -1,0 +1,37 @@
+//! `wasi:http/outgoing-handler`: requests of components to the outside. Denied, since no grant for them exists yet.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::capability::output::GuestLog;
+
+type Pending<T> = Box<dyn Future<Output = T> + Send>;
+type Answer = (http::Response<WasiBody>, Pending<Result<(), Error>>);
+
+/// Refuses every outgoing request and says which grant is missing.
+pub(crate) struct DeniedEgress {
+    log: Arc<GuestLog>,
+}
+
+impl DeniedEgress {
+    pub(crate) const fn new(log: Arc<GuestLog>) -> Self {
+        Self { log }
+    }
+}
+
+impl WasiHttpHooks for DeniedEgress {
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        _: Option<RequestOptions>,
+        _: Pending<Result<(), Error>>,
+    ) -> Pending<Result<Answer, Error>> {
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        self.log.denied(&format!(
+            "outgoing request to `{authority}` refused: the component has no grant `allowed_hosts`"
+        ));
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+}

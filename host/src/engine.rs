@@ -1,0 +1,323 @@
+//! The WebAssembly engine of a host: from the bytes of a component to answered calls.
+//!
+//! Compile, link, call: nothing here knows of NATS, manifests, routes or revisions' order. What a component may
+//! use is set on the store of each call, and no store serves a second call. This folder is the one place of the
+//! host that holds `unsafe`: to map compiled code that the cache has verified.
+//!
+//! Read in this order: `failure`, `targets`, `pool`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
+//! `limits`, `watch`, `prepared`, `call`, `body`, `http`, `counts`.
+
+pub mod body;
+mod cache;
+mod call;
+mod code;
+mod counts;
+mod exports;
+mod failure;
+mod http;
+mod limits;
+mod link;
+mod linked;
+mod pool;
+mod prepared;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod watch;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lath_control_api::{ComponentSpec, Digest};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, Linker};
+
+pub use body::{Body, BodyError};
+pub use code::Code;
+pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
+pub use failure::{CallError, Outcome, PrepareError};
+pub use pool::Pooling;
+pub use prepared::{Closed, InFlight, Prepared};
+pub use targets::{CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, Targets, TraceContext};
+pub(crate) use unit::CallState;
+pub use unit::UnitIdentity;
+
+use cache::Cache;
+use pool::{Allocation, Machine};
+use unit::Unit;
+
+/// How often running guests give way, and the grain of every stop.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How the engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Where compiled code is kept between starts; nowhere when absent.
+    pub cache_dir: Option<PathBuf>,
+    /// Where instances live.
+    pub pooling: Pooling,
+    /// Larger components are refused before anything reads them.
+    pub max_component_bytes: u64,
+    /// Compilations at the same time. At least 1.
+    pub compile_workers: usize,
+}
+
+impl Default for EngineConfig {
+    /// No cache, a pool that suits the machine, 128 MiB, half of the processors.
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            cache_dir: None,
+            pooling: Pooling::Auto,
+            max_component_bytes: 128 << 20,
+            compile_workers: (processors / 2).max(1),
+        }
+    }
+}
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No way of allocation works here.
+    #[error("the WebAssembly engine cannot be set up with {allocation}: {cause}")]
+    Setup {
+        /// The last way that was tried.
+        allocation: String,
+        /// What the engine said.
+        cause: String,
+    },
+    /// The directory for compiled code cannot be used.
+    #[error("the directory for compiled code {} cannot be used", path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The host could not start a thread.
+    #[error("no thread for the engine's clock")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The engine. One for each process; a clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<CallState>,
+    allocation: Allocation,
+    cache: Option<Cache>,
+    max_component_bytes: u64,
+    compiling: Semaphore,
+    /// Compiled code that somebody uses, and the gate through which one at a time makes it.
+    codes: Mutex<HashMap<Digest, Shared>>,
+    _clock: Clock,
+}
+
+#[derive(Clone)]
+struct Shared {
+    code: Weak<Code>,
+    gate: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// Sets the engine up: the best way to allocate instances that works on this machine.
+    ///
+    /// # Errors
+    /// When none does, or the directory for compiled code cannot be used.
+    pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
+        let (wasmtime, allocation) = set_up(config.pooling)?;
+        let cache = match config.cache_dir {
+            Some(path) => {
+                Some(Cache::open(&path, &wasmtime).map_err(|source| EngineError::Cache { path, source })?)
+            }
+            None => None,
+        };
+        let mut linker = Linker::new(&wasmtime);
+        crate::capability::add_core(&mut linker).map_err(|error| EngineError::Setup {
+            allocation: allocation.to_string(),
+            cause: format!("{error:#}"),
+        })?;
+        let clock = Clock::start(&wasmtime).map_err(EngineError::Thread)?;
+        let inner = Inner {
+            wasmtime,
+            linker,
+            allocation,
+            cache,
+            max_component_bytes: config.max_component_bytes,
+            compiling: Semaphore::new(config.compile_workers.max(1)),
+            codes: Mutex::new(HashMap::new()),
+            _clock: clock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// How instances are allocated, for people.
+    #[must_use]
+    pub fn allocation(&self) -> String {
+        self.inner.allocation.to_string()
+    }
+
+    /// Makes `bytes` runnable, or takes what was compiled before. One copy in memory for each digest.
+    ///
+    /// # Errors
+    /// [`Reason::NotAComponent`](lath_control_api::Reason::NotAComponent),
+    /// [`Reason::DigestMismatch`](lath_control_api::Reason::DigestMismatch) or
+    /// [`Reason::CompileFailed`](lath_control_api::Reason::CompileFailed), with what was found instead.
+    pub async fn compile(&self, digest: &Digest, bytes: Bytes) -> Result<Arc<Code>, PrepareError> {
+        if let Some(code) = self.cached(digest).await {
+            return Ok(code);
+        }
+        code::recognise(&bytes, self.inner.max_component_bytes)?;
+        let shared = self.shared(digest);
+        let _alone = shared.gate.acquire().await;
+        if let Some(code) = self.in_memory(digest) {
+            return Ok(code);
+        }
+        let _worker = self.inner.compiling.acquire().await;
+        let component = code::compile(self.inner.wasmtime.clone(), digest.clone(), bytes).await?;
+        if let Some(cache) = self.inner.cache.clone() {
+            let (digest, component) = (digest.clone(), component.clone());
+            // Written beside everything else: whoever waits needs the code, not the file. The task ends by itself.
+            tokio::task::spawn_blocking(move || cache.store(&digest, &component));
+        }
+        Ok(self.keep(digest, component))
+    }
+
+    /// What was compiled before and is in memory or on disk: its bytes are not needed.
+    pub async fn cached(&self, digest: &Digest) -> Option<Arc<Code>> {
+        if let Some(code) = self.in_memory(digest) {
+            return Some(code);
+        }
+        let cache = self.inner.cache.clone()?;
+        let shared = self.shared(digest);
+        let _alone = shared.gate.acquire().await;
+        if let Some(code) = self.in_memory(digest) {
+            return Some(code);
+        }
+        let (engine, wanted) = (self.inner.wasmtime.clone(), digest.clone());
+        let loaded = tokio::task::spawn_blocking(move || cache.load(&engine, &wanted)).await;
+        loaded.ok().flatten().map(|component| self.keep(digest, component))
+    }
+
+    /// Checks every import against the host's capabilities and the links of the spec, and makes the component
+    /// ready for calls.
+    ///
+    /// # Errors
+    /// [`Reason::ImportUnsatisfied`](lath_control_api::Reason::ImportUnsatisfied) with each import that leads nowhere.
+    pub fn link(
+        &self,
+        code: Arc<Code>,
+        unit: UnitIdentity,
+        spec: &ComponentSpec,
+        targets: &Arc<dyn Targets>,
+    ) -> Result<Arc<Prepared>, PrepareError> {
+        let pre = link::link(&self.inner.linker, &code, spec, targets)?;
+        let exports = Exports::of(&code.component, &self.inner.wasmtime);
+        let unit = Arc::new(Unit::new(unit, spec));
+        Ok(Arc::new(Prepared::new(code, unit, spec, pre, exports)))
+    }
+
+    fn in_memory(&self, digest: &Digest) -> Option<Arc<Code>> {
+        self.codes().get(digest)?.code.upgrade()
+    }
+
+    fn shared(&self, digest: &Digest) -> Shared {
+        let mut codes = self.codes();
+        // Whoever is compiled or waited for stays; the rest was thrown away by its last user.
+        codes.retain(|_, shared| shared.code.strong_count() > 0 || Arc::strong_count(&shared.gate) > 1);
+        codes
+            .entry(digest.clone())
+            .or_insert_with(|| Shared { code: Weak::new(), gate: Arc::new(Semaphore::new(1)) })
+            .clone()
+    }
+
+    fn keep(&self, digest: &Digest, component: Component) -> Arc<Code> {
+        let code = Arc::new(Code::new(component, digest.clone()));
+        if let Some(shared) = self.codes().get_mut(digest) {
+            shared.code = Arc::downgrade(&code);
+        }
+        code
+    }
+
+    fn codes(&self) -> std::sync::MutexGuard<'_, HashMap<Digest, Shared>> {
+        self.inner.codes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("allocation", &self.inner.allocation).finish_non_exhaustive()
+    }
+}
+
+fn set_up(pooling: Pooling) -> Result<(wasmtime::Engine, Allocation), EngineError> {
+    let (candidates, why) = Allocation::candidates(pooling, Machine::here());
+    let mut refused =
+        EngineError::Setup { allocation: "nothing".into(), cause: "there is no way to try".into() };
+    for allocation in candidates {
+        match wasmtime::Engine::new(&pool::config(allocation)) {
+            Ok(engine) => {
+                tracing::info!(%allocation, why, "WebAssembly engine ready");
+                return Ok((engine, allocation));
+            }
+            Err(error) => {
+                let cause = format!("{error:#}");
+                tracing::warn!(%allocation, cause, "this way to allocate instances does not work here");
+                refused = EngineError::Setup { allocation: allocation.to_string(), cause };
+            }
+        }
+    }
+    Err(refused)
+}
+
+/// Counts the engine's epoch up at every tick, until it is dropped.
+struct Clock {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Clock {
+    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let engine = engine.weak();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = thread::Builder::new().name("lath-epoch".into()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // It ends at once: its channel is gone. A panic in it has nothing left to harm.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// A number of bytes for people.
+fn mebibytes(bytes: usize) -> String {
+    const MIB: usize = 1 << 20;
+    if bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else if bytes < MIB {
+        format!("{bytes} bytes")
+    } else {
+        format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB)
+    }
+}

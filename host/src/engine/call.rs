@@ -1,0 +1,98 @@
+//! A call of one function with values, each time in a store of its own.
+//!
+//! Values are dynamic here. A typed path for callees that are compiled together would begin at
+//! [`Prepared::invoke`]: it is the one place that lowers and lifts.
+
+use lath_control_api::ComponentId;
+use wasmtime::component::Val;
+
+use crate::engine::counts::Recorder;
+use crate::engine::exports::{ExportedFunction, ExportedFunctionId};
+use crate::engine::targets::MAX_HOPS;
+use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
+
+impl InFlight {
+    /// Calls a function and gives its results: none or one value.
+    ///
+    /// # Errors
+    /// As [`CallError`] tells. A function that returns an error of its own has not failed: that is a value.
+    pub async fn call(
+        self,
+        function: ExportedFunctionId,
+        params: Vec<Val>,
+        ctx: CallContext,
+    ) -> Result<Vec<Val>, CallError> {
+        let mut results = match self.prepared.exports().get(function) {
+            Some(function) => vec![Val::Bool(false); function.types.results.len()],
+            None => Vec::new(),
+        };
+        self.call_in_place(function, &params, &mut results, ctx).await?;
+        Ok(results)
+    }
+
+    /// As [`InFlight::call`] with values that stay where they are. `results` has a place for each result.
+    pub(crate) async fn call_in_place(
+        self,
+        function: ExportedFunctionId,
+        params: &[Val],
+        results: &mut [Val],
+        ctx: CallContext,
+    ) -> Result<(), CallError> {
+        let prepared = &*self.prepared;
+        let recorder = Recorder::start(Some(&prepared.counters));
+        let ended = match prepared.exports().get(function) {
+            Some(function) => prepared.invoke(function, params, results, ctx).await,
+            None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
+        };
+        recorder.end(ended.as_ref().map_or_else(CallError::outcome, |()| Outcome::Succeeded));
+        ended
+    }
+}
+
+impl Prepared {
+    async fn invoke(
+        &self,
+        function: &ExportedFunction,
+        params: &[Val],
+        results: &mut [Val],
+        mut ctx: CallContext,
+    ) -> Result<(), CallError> {
+        check_hops(&ctx, &self.unit.identity.id)?;
+        let watch = self.watch(self.deadline(&ctx));
+        let _instance = self.instance(&watch).await?;
+        ctx.deadline = Some(watch.deadline());
+        let mut store = self.unit.store(self.pre.engine(), ctx);
+        let ended = watch
+            .over(async {
+                let instance = self.pre.instantiate_async(&mut store).await?;
+                let Some(callee) = instance.get_func(&mut store, function.index) else {
+                    wasmtime::bail!("the export `{}` is no function", function.name);
+                };
+                callee.call_async(&mut store, params, results).await
+            })
+            .await?;
+        ended.map_err(|error| {
+            log_trap(self, &error);
+            CallError::of_guest(&error, store.data().memory.refusal())
+        })
+    }
+}
+
+/// Refuses a call that has come through too many components.
+pub(crate) fn check_hops(ctx: &CallContext, id: &ComponentId) -> Result<(), CallError> {
+    if ctx.hops < MAX_HOPS {
+        return Ok(());
+    }
+    Err(CallError::Failed(format!(
+        "the call reached `{id}` through {MAX_HOPS} components: the links make a circle"
+    )))
+}
+
+/// Leaves the guest's stack where whoever mends it will look. The caller only learns the cause.
+pub(crate) fn log_trap(prepared: &Prepared, error: &wasmtime::Error) {
+    let identity = prepared.identity();
+    let (app, component) = (identity.app.as_str(), identity.component.as_str());
+    let revision = prepared.revision().0;
+    let trap = crate::engine::failure::bounded(&format!("{error:?}"));
+    tracing::debug!(app, component, revision, trap, "a call failed in the component");
+}

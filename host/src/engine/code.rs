@@ -1,0 +1,109 @@
+//! From bytes to runnable code: what is refused before the compiler sees it, and the compilation itself.
+//!
+//! Bytes are judged by what they are, never by a name, and nothing is run that was not compiled here.
+
+use std::fmt;
+use std::thread;
+
+use bytes::Bytes;
+use lath_control_api::{Digest, Reason};
+use tokio::sync::oneshot;
+use wasmtime::component::Component;
+
+use crate::engine::PrepareError;
+
+/// Stack of the compiling thread. Types may nest deeply, and the readers of them recurse (XW07).
+const STACK_BYTES: usize = 64 << 20;
+
+/// Compiled code of one component, shared by everything that runs it.
+pub struct Code {
+    pub(crate) component: Component,
+    digest: Digest,
+}
+
+impl Code {
+    pub(crate) const fn new(component: Component, digest: Digest) -> Self {
+        Self { component, digest }
+    }
+
+    /// Digest of the bytes that it was compiled from.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Refuses what is not a WebAssembly component, and says what it is instead.
+pub(crate) fn recognise(bytes: &[u8], most_bytes: u64) -> Result<(), PrepareError> {
+    if bytes.len() as u64 > most_bytes {
+        let message = format!("the component has {} bytes; at most {most_bytes} are taken", bytes.len());
+        return Err(PrepareError::new(Reason::CompileFailed, message));
+    }
+    let found = match bytes {
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            "a core WebAssembly module; build it for the target wasm32-wasip2, or make it a component with \
+             `wasm-tools component new`"
+        }
+        [b'\0', b'a', b's', b'm', ..] => "WebAssembly in a version that this host does not know",
+        [] => "empty",
+        [0x7f, b'E', b'L', b'F', ..] => {
+            "an ELF file: native or precompiled code, which is never taken; give the component itself"
+        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => "a zip archive; give the component in it",
+        [0x1f, 0x8b, ..] => "compressed by gzip; give it uncompressed",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed by zstd; give it uncompressed",
+        [b'!', b'<', b'a', b'r', ..] | [b'M', b'Z', ..] | [0xcf, 0xfa, 0xed, 0xfe, ..] => "native code",
+        _ if looks_like_wat(bytes) => "WebAssembly text; make it binary with `wasm-tools parse`",
+        _ if std::str::from_utf8(bytes).is_ok() => "text",
+        _ => "of an unknown kind",
+    };
+    let message = format!("the image is not a WebAssembly component: it is {found}");
+    Err(PrepareError::new(Reason::NotAComponent, message))
+}
+
+fn looks_like_wat(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    [b"(component".as_slice(), b"(module", b"(;", b";;"].iter().any(|start| text.starts_with(start))
+}
+
+/// Compiles in a thread of its own, so that neither time nor depth of it can hurt anybody else.
+pub(crate) async fn compile(
+    engine: wasmtime::Engine,
+    digest: Digest,
+    bytes: Bytes,
+) -> Result<Component, PrepareError> {
+    let (sender, compiled) = oneshot::channel();
+    let work = move || {
+        let result = compile_here(&engine, &digest, &bytes);
+        // Nobody waits any more: the compilation was not needed after all.
+        let _unwanted = sender.send(result);
+    };
+    thread::Builder::new()
+        .name("lath-compile".into())
+        .stack_size(STACK_BYTES)
+        .spawn(work)
+        .map_err(|error| failed(format!("no thread to compile in: {error}")))?;
+    // The sender is gone without a word only when the compiler panicked.
+    compiled.await.unwrap_or_else(|_| Err(failed("the compiler failed on this component")))
+}
+
+fn compile_here(engine: &wasmtime::Engine, digest: &Digest, bytes: &[u8]) -> Result<Component, PrepareError> {
+    let found = Digest::of(bytes);
+    if found != *digest {
+        let message = format!("the bytes have the digest {found}, not {digest}");
+        return Err(PrepareError::new(Reason::DigestMismatch, message));
+    }
+    Component::from_binary(engine, bytes)
+        .map_err(|error| failed(format!("the engine refuses the component: {error:#}")))
+}
+
+fn failed(message: impl Into<String>) -> PrepareError {
+    PrepareError::new(Reason::CompileFailed, message)
+}

@@ -1,0 +1,193 @@
+//! What a component can be asked: its HTTP handler and its functions, found once when it is linked.
+//!
+//! Only functions of plain values are listed: handles, streams and futures belong to one store and cannot
+//! leave it, so nobody could call a function that needs them.
+
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, Type};
+
+use crate::engine::targets::FunctionTypes;
+
+/// What a component exports.
+#[derive(Debug, Default)]
+pub struct Exports {
+    /// Whether it answers HTTP requests: it exports `wasi:http/incoming-handler` of a version that this host knows.
+    pub handles_http: bool,
+    /// Its functions of plain values.
+    pub functions: Vec<ExportedFunction>,
+}
+
+/// One function that a component exports.
+#[derive(Debug)]
+pub struct ExportedFunction {
+    /// The interface with its version, such as `lath:demo/greeter@0.1.0`; none for a function outside interfaces.
+    pub instance: Option<String>,
+    /// The function's name in it.
+    pub name: String,
+    /// What it takes and gives.
+    pub types: FunctionTypes,
+    pub(crate) index: ComponentExportIndex,
+}
+
+/// Place of a function in [`Exports::functions`] of one prepared component; worthless for any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportedFunctionId(usize);
+
+impl Exports {
+    /// Reads the exports of `component`.
+    pub(crate) fn of(component: &Component, engine: &Engine) -> Self {
+        let mut functions = Vec::new();
+        for (name, item) in component.component_type().exports(engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(function) => {
+                    functions.extend(exported(component, None, name, &function));
+                }
+                ComponentItem::ComponentInstance(instance) => {
+                    for (inner, item) in instance.exports(engine) {
+                        if let ComponentItem::ComponentFunc(function) = item.ty {
+                            functions.extend(exported(component, Some(name), inner, &function));
+                        }
+                    }
+                }
+                ComponentItem::CoreFunc(_)
+                | ComponentItem::Module(_)
+                | ComponentItem::Component(_)
+                | ComponentItem::Type(_)
+                | ComponentItem::Resource(_) => {}
+            }
+        }
+        Self { handles_http: false, functions }
+    }
+
+    /// The function `name` of `instance`. An interface of another version fits when the two are compatible as
+    /// semantic versions are: `0.1.x` with `0.1.y`, `1.x` with `1.y`.
+    #[must_use]
+    pub fn find(&self, instance: Option<&str>, name: &str) -> Option<ExportedFunctionId> {
+        let position = |fits: &dyn Fn(&ExportedFunction) -> bool| {
+            self.functions.iter().position(|function| function.name == name && fits(function))
+        };
+        position(&|function| function.instance.as_deref() == instance)
+            .or_else(|| {
+                let wanted = instance?;
+                position(&|function| {
+                    function.instance.as_deref().is_some_and(|found| compatible(wanted, found))
+                })
+            })
+            .map(ExportedFunctionId)
+    }
+
+    /// The function at `id`; `None` when the id came from another component.
+    #[must_use]
+    pub fn get(&self, id: ExportedFunctionId) -> Option<&ExportedFunction> {
+        self.functions.get(id.0)
+    }
+
+    /// Each function with its id.
+    pub fn iter(&self) -> impl Iterator<Item = (ExportedFunctionId, &ExportedFunction)> {
+        self.functions.iter().enumerate().map(|(at, function)| (ExportedFunctionId(at), function))
+    }
+}
+
+fn exported(
+    component: &Component,
+    instance: Option<&str>,
+    name: &str,
+    function: &ComponentFunc,
+) -> Option<ExportedFunction> {
+    let types = function_types(function).ok()?;
+    let parent = match instance {
+        Some(instance) => Some(component.get_export_index(None, instance)?),
+        None => None,
+    };
+    let index = component.get_export_index(parent.as_ref(), name)?;
+    Some(ExportedFunction { instance: instance.map(str::to_owned), name: name.to_owned(), types, index })
+}
+
+/// The types of a function, or which kind of value of it cannot leave a store.
+pub(crate) fn function_types(function: &ComponentFunc) -> Result<FunctionTypes, &'static str> {
+    if function.async_() {
+        return Err("async functions");
+    }
+    let params: Box<[Type]> = function.params().map(|(_, ty)| ty).collect();
+    let results: Box<[Type]> = function.results().collect();
+    params.iter().chain(&results).try_for_each(plain)?;
+    Ok(FunctionTypes { params, results })
+}
+
+/// Checks that a value of the type can be copied from one store to another.
+fn plain(ty: &Type) -> Result<(), &'static str> {
+    match ty {
+        Type::Bool
+        | Type::S8
+        | Type::U8
+        | Type::S16
+        | Type::U16
+        | Type::S32
+        | Type::U32
+        | Type::S64
+        | Type::U64
+        | Type::Float32
+        | Type::Float64
+        | Type::Char
+        | Type::String
+        | Type::Enum(_)
+        | Type::Flags(_) => Ok(()),
+        Type::List(list) => plain(&list.ty()),
+        Type::FixedLengthList(list) => plain(&list.ty()),
+        Type::Map(map) => plain(&map.key()).and_then(|()| plain(&map.value())),
+        Type::Record(record) => record.fields().try_for_each(|field| plain(&field.ty)),
+        Type::Tuple(tuple) => tuple.types().try_for_each(|ty| plain(&ty)),
+        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).try_for_each(|ty| plain(&ty)),
+        Type::Option(option) => plain(&option.ty()),
+        Type::Result(result) => {
+            [result.ok(), result.err()].into_iter().flatten().try_for_each(|ty| plain(&ty))
+        }
+        Type::Own(_) | Type::Borrow(_) => Err("resources"),
+        Type::Stream(_) => Err("streams"),
+        Type::Future(_) => Err("futures"),
+        Type::ErrorContext => Err("error contexts"),
+    }
+}
+
+/// Whether two instance names mean the same interface in versions that fit together.
+pub(crate) fn compatible(wanted: &str, found: &str) -> bool {
+    let (Some((wanted, of)), Some((found, to))) = (wanted.split_once('@'), found.split_once('@')) else {
+        return wanted == found;
+    };
+    wanted == found && track(of).is_some() && track(of) == track(to)
+}
+
+/// The part of a version that compatible versions share; `None` for one that fits only itself.
+fn track(version: &str) -> Option<(u64, u64)> {
+    if version.contains('-') {
+        return None;
+    }
+    let mut numbers = version.split('+').next()?.split('.').map(str::parse::<u64>);
+    match (numbers.next()?.ok()?, numbers.next()?.ok()?) {
+        (0, 0) => None,
+        (0, minor) => Some((0, minor)),
+        (major, _) => Some((major, 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_fit_as_semantic_versions_do() {
+        for (a, b, fits) in [
+            ("a:b/c@0.1.0", "a:b/c@0.1.7", true),
+            ("a:b/c@1.0.0", "a:b/c@1.9.0", true),
+            ("a:b/c@0.1.0", "a:b/c@0.2.0", false),
+            ("a:b/c@0.0.1", "a:b/c@0.0.2", false),
+            ("a:b/c@0.2.0-draft", "a:b/c@0.2.0", false),
+            ("a:b/c", "a:b/c", true),
+            ("a:b/c", "a:b/c@1.0.0", false),
+            ("a:b/c@1.0.0", "a:b/d@1.0.0", false),
+        ] {
+            assert_eq!(compatible(a, b), fits, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! One spec of one component, ready to be called, and the guard of a call on it.
+//!
+//! Who may call is not decided here. The rule kept: a call that has begun keeps its unit until it has ended,
+//! and once a unit is closed and idle, no call can begin on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason, Revision};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use wasmtime::component::InstancePre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::engine::code::Code;
+use crate::engine::counts::Counters;
+use crate::engine::exports::Exports;
+use crate::engine::unit::{CallState, Unit, UnitIdentity};
+use crate::engine::watch::Watch;
+use crate::engine::{CallContext, CallError, PrepareError, body};
+
+/// Most calls that wait for a free instance of one unit.
+const MAX_WAITING: u32 = 1_000;
+/// Pause between two tries of a probe.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
+/// Most bytes of a probe's answer that go into its message.
+const PROBE_TEXT: usize = 200;
+
+/// The unit takes no calls any more; look the target up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the component takes no more calls")]
+pub struct Closed;
+
+/// One spec of one component, ready to be called.
+pub struct Prepared {
+    pub(crate) unit: Arc<Unit>,
+    pub(crate) pre: InstancePre<CallState>,
+    pub(crate) proxy: Option<ProxyPre<CallState>>,
+    pub(crate) counters: Counters,
+    /// Tells prepared components apart within this process.
+    pub(crate) serial: u64,
+    exports: Exports,
+    code: Arc<Code>,
+    instances: Semaphore,
+    waiting: AtomicU32,
+    in_flight: AtomicU64,
+    closed: AtomicBool,
+    aborted: AtomicBool,
+    idle_waiters: AtomicU64,
+    idle: Notify,
+}
+
+/// A call that has begun. Dropped, it counts as ended.
+pub struct InFlight {
+    pub(crate) prepared: Arc<Prepared>,
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        code: Arc<Code>,
+        unit: Arc<Unit>,
+        spec: &ComponentSpec,
+        pre: InstancePre<CallState>,
+        mut exports: Exports,
+    ) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let proxy = ProxyPre::new(pre.clone()).ok();
+        exports.handles_http = proxy.is_some();
+        Self {
+            unit,
+            pre,
+            proxy,
+            exports,
+            code,
+            counters: Counters::default(),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            instances: Semaphore::new(spec.max_instances.max(1) as usize),
+            waiting: AtomicU32::new(0),
+            in_flight: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            aborted: AtomicBool::new(false),
+            idle_waiters: AtomicU64::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    /// Makes one instance under the limits of a call and throws it away.
+    ///
+    /// # Errors
+    /// [`Reason::StartFailed`] when it traps, goes over a limit, or takes longer than a call may.
+    pub async fn try_start(&self) -> Result<(), PrepareError> {
+        let deadline = self.deadline(&CallContext::default());
+        let mut store = self.unit.store(self.pre.engine(), CallContext::default());
+        let instantiated = self.watch(deadline).over(self.pre.instantiate_async(&mut store)).await;
+        let error = match instantiated {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => CallError::of_guest(&error, store.data().memory.refusal()),
+            Err(stopped) => stopped,
+        };
+        Err(PrepareError::new(Reason::StartFailed, format!("the first instance could not be made: {error}")))
+    }
+
+    /// Asks `GET` of the probe's path until it is answered with a status of 200 to 299, at most as often as the
+    /// probe says. Does not show in the counts.
+    ///
+    /// # Errors
+    /// [`Reason::ProbeFailed`] with the last answer's status and the beginning of its body.
+    pub async fn probe(self: &Arc<Self>, probe: &Probe) -> Result<(), PrepareError> {
+        let mut last = String::new();
+        for attempt in 1..=probe.attempts.max(1) {
+            if attempt > 1 {
+                tokio::time::sleep(PROBE_PAUSE).await;
+            }
+            match self.ask(probe).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => last = problem,
+            }
+        }
+        let message = format!("GET {} was not answered well: {last}", probe.path);
+        Err(PrepareError::new(Reason::ProbeFailed, message))
+    }
+
+    async fn ask(self: &Arc<Self>, probe: &Probe) -> Result<(), String> {
+        let call = self.begin().map_err(|closed| closed.to_string())?;
+        let request = http::Request::get(&probe.path)
+            .header(http::header::HOST, "probe.invalid")
+            .body(body::empty())
+            .map_err(|error| format!("the path is not valid: {error}"))?;
+        let ctx = CallContext::within(Duration::from_millis(probe.timeout_ms));
+        let response = call.http_uncounted(request, ctx).await.map_err(|error| error.to_string())?;
+        let (head, answer) = response.into_parts();
+        let text = body::beginning(answer, PROBE_TEXT).await;
+        if head.status.is_success() {
+            // The whole answer counts: a body that breaks off is no good answer.
+            return text.map(drop).map_err(|error| format!("status {}, then {error}", head.status.as_u16()));
+        }
+        let text = text.unwrap_or_default();
+        Err(format!("status {}: {}", head.status.as_u16(), String::from_utf8_lossy(&text)))
+    }
+
+    /// Begins a call.
+    ///
+    /// # Errors
+    /// When the unit is closed.
+    pub fn begin(self: &Arc<Self>) -> Result<InFlight, Closed> {
+        // Counted before the flag is read: `close` sets the flag before the count is read, so of a call and a
+        // close at the same moment one sees the other.
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        let call = InFlight { prepared: Arc::clone(self) };
+        if self.closed.load(Ordering::SeqCst) { Err(Closed) } else { Ok(call) }
+    }
+
+    /// Takes no more calls. Those that have begun go on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes calls again, as when a drained spec is wanted after all.
+    pub fn reopen(&self) {
+        self.aborted.store(false, Ordering::SeqCst);
+        self.closed.store(false, Ordering::SeqCst);
+    }
+
+    /// Closes the unit and ends every call in flight with [`CallError::Stopped`], within a quarter of a second.
+    pub fn abort(&self) {
+        self.close();
+        self.aborted.store(true, Ordering::SeqCst);
+    }
+
+    /// Calls that have begun and not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Resolves when no call is in flight. On a closed unit none will follow.
+    pub async fn idle(&self) {
+        self.idle_waiters.fetch_add(1, Ordering::SeqCst);
+        let _waiting = Leave(&self.idle_waiters);
+        loop {
+            let notified = self.idle.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// What the component can be asked.
+    pub fn exports(&self) -> &Exports {
+        &self.exports
+    }
+
+    /// The compiled code, which other units may share.
+    pub fn code(&self) -> &Arc<Code> {
+        &self.code
+    }
+
+    /// Calls since the spec was prepared; probes are not among them.
+    pub fn counts(&self) -> CallCounts {
+        self.counters.snapshot(self.in_flight())
+    }
+
+    /// The revision that it runs as.
+    pub fn revision(&self) -> Revision {
+        self.unit.caller().revision
+    }
+
+    /// Gives it the number of another revision with the same content.
+    pub fn relabel(&self, revision: Revision) {
+        self.unit.relabel(revision);
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &UnitIdentity {
+        &self.unit.identity
+    }
+
+    /// When a call that begins now must have ended.
+    pub(crate) fn deadline(&self, ctx: &CallContext) -> Instant {
+        let own = Instant::now() + Duration::from_millis(self.unit.limits.invocation_deadline_ms);
+        ctx.deadline.map_or(own, |deadline| deadline.min(own))
+    }
+
+    pub(crate) fn watch(&self, deadline: Instant) -> Watch<'_> {
+        Watch::new(deadline, &self.aborted)
+    }
+
+    /// Waits for a free instance.
+    pub(crate) async fn instance(&self, watch: &Watch<'_>) -> Result<SemaphorePermit<'_>, CallError> {
+        if let Ok(permit) = self.instances.try_acquire() {
+            return Ok(permit);
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(CallError::Overloaded(format!("{MAX_WAITING} calls wait for an instance already")));
+        }
+        let _waiting = LeaveQueue(&self.waiting);
+        match watch.over(self.instances.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Err(CallError::DeadlineExceeded) => {
+                Err(CallError::Overloaded("no instance became free before the deadline".into()))
+            }
+            Err(other) => Err(other),
+            Ok(Err(_closed)) => Err(CallError::Stopped),
+        }
+    }
+}
+
+/// Takes one from a count when a waiting future ends, however it ends.
+struct Leave<'a>(&'a AtomicU64);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+struct LeaveQueue<'a>(&'a AtomicU32);
+
+impl Drop for LeaveQueue<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("identity", &self.unit.identity)
+            .field("revision", &self.revision())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+impl InFlight {
+    /// The component that is called.
+    #[must_use]
+    pub fn prepared(&self) -> &Arc<Prepared> {
+        &self.prepared
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let prepared = &self.prepared;
+        if prepared.in_flight.fetch_sub(1, Ordering::SeqCst) == 1
+            && prepared.idle_waiters.load(Ordering::SeqCst) > 0
+        {
+            prepared.idle.notify_waiters();
+        }
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("InFlight").field(&self.prepared).finish()
+    }
+}

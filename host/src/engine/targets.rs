@@ -1,0 +1,101 @@
+//! How a linked call leaves a component: the words that engine and host exchange about it.
+//!
+//! No decision about where a call goes is made here; [`Targets`] makes it. The engine only asks.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
+use wasmtime::component::{Type, Val};
+
+use crate::engine::{CallError, InFlight};
+
+/// Most components that one call may pass through, so that a circle of links ends in an error instead of in
+/// the exhaustion of the host. Real chains are a few hops long.
+pub const MAX_HOPS: u32 = 32;
+
+/// Who makes a linked call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The caller's app.
+    pub app: AppName,
+    /// The caller's id.
+    pub id: ComponentId,
+    /// The revision that the caller runs as; the callee of the same app is chosen by it.
+    pub revision: Revision,
+}
+
+/// What travels along with a call, from where it entered to its last hop.
+#[derive(Debug, Clone, Default)]
+pub struct CallContext {
+    /// When the call must have ended. The callee's own limit applies as well; the earlier one wins.
+    pub deadline: Option<Instant>,
+    /// The caller's trace.
+    pub trace: Option<TraceContext>,
+    /// Components that the call has passed through before; refused at [`MAX_HOPS`].
+    pub hops: u32,
+}
+
+impl CallContext {
+    /// A call that begins here and must end within `time`.
+    #[must_use]
+    pub fn within(time: Duration) -> Self {
+        Self { deadline: Instant::now().checked_add(time), ..Self::default() }
+    }
+}
+
+/// Trace context as W3C headers write it; carried, never read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Value of `traceparent`.
+    pub traceparent: String,
+    /// Value of `tracestate`.
+    pub tracestate: Option<String>,
+}
+
+/// Types of a function, from its component.
+#[derive(Debug, Clone)]
+pub struct FunctionTypes {
+    /// Types of the parameters, in order.
+    pub params: Box<[Type]>,
+    /// Types of the results, in order: none or one.
+    pub results: Box<[Type]>,
+}
+
+impl FunctionTypes {
+    /// Whether values for `self` can be given to a function of `other` and its results taken back.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.params == other.params && self.results == other.results
+    }
+}
+
+/// Finds who answers a linked call.
+pub trait Targets: Send + Sync + 'static {
+    /// Begins a call of `target` on this host, on the unit that suits `caller`; `None` when it does not serve here.
+    fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight>;
+
+    /// Calls `function` of `instance` over `link` on another host.
+    ///
+    /// The results have the types of `types.results`. The future ends by the deadline of `ctx` at the latest.
+    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>>;
+}
+
+/// One linked call that this host cannot answer itself.
+#[derive(Debug)]
+pub struct RemoteCall<'a> {
+    /// Who calls.
+    pub caller: &'a Caller,
+    /// The link that the call goes over; names the target.
+    pub link: &'a LinkSpec,
+    /// The interface as the caller imports it, with its version: `lath:demo/greeter@0.1.0`.
+    pub instance: &'a str,
+    /// The function in the interface.
+    pub function: &'a str,
+    /// The parameters, of the types `types.params`.
+    pub params: Vec<Val>,
+    /// Types on the caller's side.
+    pub types: &'a FunctionTypes,
+    /// Deadline, trace and hops of the call.
+    pub ctx: CallContext,
+}

@@ -1,0 +1,142 @@
+//! What all calls of one spec of a component share, and the store of one call.
+//!
+//! Nothing of one call may stay here for the next: a store is made for a call and thrown away with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, Revision};
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::capability::http_client::DeniedEgress;
+use crate::capability::output::{GuestLog, GuestStream, Source};
+use crate::engine::limits::{HANDLES, HEADER_BYTES, HOST_CALL_BYTES, MemoryLimit, RANDOM_BYTES};
+use crate::engine::{CallContext, Caller};
+
+/// Who a prepared component is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitIdentity {
+    /// Its lattice.
+    pub lattice: LatticeId,
+    /// Its app.
+    pub app: AppName,
+    /// Its name in the manifest.
+    pub component: ComponentName,
+    /// Its lattice-wide id.
+    pub id: ComponentId,
+    /// The revision that it was prepared for; [`Prepared::revision`](crate::engine::Prepared::revision) tells the
+    /// one that it runs as now.
+    pub revision: Revision,
+}
+
+/// What all calls of one spec share.
+pub(crate) struct Unit {
+    pub(crate) identity: UnitIdentity,
+    pub(crate) limits: Limits,
+    pub(crate) config: BTreeMap<String, String>,
+    pub(crate) log: Arc<GuestLog>,
+    variables: WasiConfigVariables,
+    env: Vec<(String, String)>,
+    caller: ArcSwap<Caller>,
+}
+
+impl Unit {
+    pub(crate) fn new(identity: UnitIdentity, spec: &ComponentSpec) -> Self {
+        let caller =
+            Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
+        Self {
+            limits: spec.limits,
+            variables: spec.config.clone().into_iter().collect(),
+            config: spec.config.clone(),
+            env: spec.grants.env.clone().into_iter().collect(),
+            log: Arc::new(GuestLog::new(&identity)),
+            caller: ArcSwap::from_pointee(caller),
+            identity,
+        }
+    }
+
+    /// The unit as a caller, with the revision that it runs as now.
+    pub(crate) fn caller(&self) -> Arc<Caller> {
+        self.caller.load_full()
+    }
+
+    /// Gives the unit another revision number.
+    pub(crate) fn relabel(&self, revision: Revision) {
+        let caller = Caller { revision, ..Caller::clone(&self.caller.load()) };
+        self.caller.store(Arc::new(caller));
+        self.log.relabel(revision);
+    }
+
+    /// A store for one call.
+    pub(crate) fn store(self: &Arc<Self>, engine: &wasmtime::Engine, ctx: CallContext) -> Store<CallState> {
+        let mut store = Store::new(engine, CallState::new(Arc::clone(self), ctx));
+        store.limiter(|state| &mut state.memory);
+        // Gives the thread back at every tick of the epoch, so that a guest that computes holds up nobody and
+        // the deadline beside it is looked at.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store
+    }
+}
+
+/// What host functions see of the call that they are made in.
+pub(crate) struct CallState {
+    pub(crate) unit: Arc<Unit>,
+    pub(crate) ctx: CallContext,
+    pub(crate) memory: MemoryLimit,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    http: WasiHttpCtx,
+    egress: DeniedEgress,
+}
+
+impl CallState {
+    fn new(unit: Arc<Unit>, ctx: CallContext) -> Self {
+        // Whatever is not set here is denied: files, sockets, name lookup, arguments, standard input.
+        let wasi = WasiCtxBuilder::new()
+            .envs(&unit.env)
+            .stdout(GuestStream::new(Arc::clone(&unit.log), Source::Stdout))
+            .stderr(GuestStream::new(Arc::clone(&unit.log), Source::Stderr))
+            .max_random_size(RANDOM_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(HEADER_BYTES);
+        Self {
+            memory: MemoryLimit::new(&unit.limits),
+            egress: DeniedEgress::new(Arc::clone(&unit.log)),
+            unit,
+            ctx,
+            wasi,
+            table,
+            http,
+        }
+    }
+
+    /// The settings of the component, in the form that `wasi:config/store` reads.
+    pub(crate) fn variables(&self) -> &WasiConfigVariables {
+        &self.unit.variables
+    }
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+    }
+}

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::Digest;
-use lath_tests::lattice::items;
 use lath_tests::{App, Lattice, Load, guest};
 use serde_json::Value;
 
@@ -23,16 +22,17 @@ async fn r14_the_inventory_has_every_part_and_the_digest_of_the_code_that_answer
         let versions: BTreeSet<String> = answers(&load).await;
         assert_eq!(versions, BTreeSet::from([format!("{version} > v1 Hello, Ada")]));
 
-        let inventory = lattice.lath().run(["inventory", "-o", "json"]).await.exits(0).json();
-        let hosts = items(&inventory, "hosts");
-        assert_eq!(hosts.len(), 2, "{inventory:#}");
-        for host in hosts {
-            check_host(host, revision, version);
+        let units = lattice.units().await;
+        assert_eq!(units.len(), 2 * 3, "two hosts with three parts each: {units:#?}");
+        for host in ["host-1", "host-2"] {
+            let of_host: Vec<_> = units.iter().filter(|unit| unit["hostName"] == host).collect();
+            check_host(&of_host, revision, version);
         }
-        let front = hosts.iter().map(|host| calls(host, "front")).sum::<u64>();
-        let greeter = hosts.iter().map(|host| calls(host, "greeter")).sum::<u64>();
         let least = u64::try_from(REQUESTS).unwrap();
-        assert!(front >= least && greeter >= least, "calls are not counted: {front} and {greeter}");
+        for component in ["front", "greeter"] {
+            let calls = calls(&units, component);
+            assert!(calls >= least, "{calls} calls of {component} are counted, {least} were made at least");
+        }
     }
 }
 
@@ -44,43 +44,42 @@ async fn answers(load: &Load) -> BTreeSet<String> {
     found
 }
 
-fn check_host(host: &Value, revision: u64, version: &str) {
+fn check_host(units: &[&Value], revision: u64, version: &str) {
     let digest = |name: &str| Value::from(Digest::of(&std::fs::read(guest(name)).unwrap()).to_string());
     let expected = BTreeMap::from([
-        ("front", digest(&format!("http-front-{version}"))),
-        ("greeter", digest("greeter-v1")),
-        ("http", Value::Null),
+        ("front", ("component", digest(&format!("http-front-{version}")))),
+        ("greeter", ("component", digest("greeter-v1"))),
+        ("http", ("capability", Value::Null)),
     ]);
-    let app = &items(host, "apps")[0];
-    assert_eq!((&app["app"], &app["confirmed"]), (&"shop".into(), &true.into()), "{app:#}");
-    assert!(app["fence"]["generation"].as_u64().is_some(), "no generation: {app:#}");
-    let components = items(app, "components");
-    let names: Vec<_> = components.iter().filter_map(|component| component["component"].as_str()).collect();
-    assert_eq!(names, expected.keys().copied().collect::<Vec<_>>(), "{app:#}");
-    for component in components {
-        let name = component["component"].as_str().unwrap();
-        assert_eq!(component["id"], format!("shop-{name}"));
-        let unit = serving(component);
-        assert_eq!(unit["digest"], expected[name], "{unit:#}");
-        assert_eq!((&unit["revision"], &unit["phase"]), (&revision.into(), &"running".into()), "{unit:#}");
-        assert_eq!(unit["reason"], "as-asked", "{unit:#}");
-        for text in ["image", "since", "content"] {
-            assert!(unit[text].as_str().is_some_and(|text| !text.is_empty()), "no `{text}`: {unit:#}");
+    let names: Vec<_> = units.iter().filter_map(|unit| unit["component"].as_str()).collect();
+    assert_eq!(names, expected.keys().copied().collect::<Vec<_>>());
+    for unit in units {
+        let name = unit["component"].as_str().unwrap();
+        let (kind, digest) = &expected[name];
+        assert_eq!(unit["digest"], *digest, "{unit:#}");
+        for (field, value) in [
+            ("app", Value::from("shop")),
+            ("id", format!("shop-{name}").into()),
+            ("kind", (*kind).into()),
+            ("revision", revision.into()),
+            ("phase", "running".into()),
+            ("reason", "as-asked".into()),
+            ("serving", true.into()),
+            ("confirmed", true.into()),
+        ] {
+            assert_eq!(unit[field], value, "`{field}` of {unit:#}");
         }
-        assert!(unit["calls"]["started"].is_u64() && unit["maxInstances"].is_u64(), "no counts: {unit:#}");
+        for field in ["image", "since", "content", "host"] {
+            assert!(unit[field].as_str().is_some_and(|text| !text.is_empty()), "no `{field}`: {unit:#}");
+        }
+        for field in ["generation", "maxInstances"] {
+            assert!(unit[field].as_u64().is_some_and(|number| number > 0), "no `{field}`: {unit:#}");
+        }
     }
 }
 
-fn serving(component: &Value) -> &Value {
-    let mut units = items(component, "units").iter().filter(|unit| unit["serving"] == true);
-    match (units.next(), units.next()) {
-        (Some(unit), None) => unit,
-        _ => panic!("not exactly one unit serves: {component:#}"),
-    }
-}
-
-fn calls(host: &Value, name: &str) -> u64 {
-    let components = items(host, "apps").iter().flat_map(|app| items(app, "components"));
-    let component = components.into_iter().find(|component| component["component"] == name).unwrap();
-    serving(component)["calls"]["succeeded"].as_u64().unwrap()
+/// Calls of a component that ended well, on all hosts.
+fn calls(units: &[Value], component: &str) -> u64 {
+    let units = units.iter().filter(|unit| unit["component"] == component);
+    units.map(|unit| unit["calls"]["succeeded"].as_u64().unwrap()).sum()
 }

@@ -85,24 +85,12 @@ async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revisi
 
 /// Every unit of every host belongs to `revision` and serves.
 async fn one_revision_everywhere(lattice: &Lattice, revision: u64) {
-    let units = units(lattice).await;
+    let units = lattice.units().await;
+    let units: Vec<_> = units.iter().filter(|unit| unit["role"] != "retired").collect();
     assert_eq!(units.len(), 2 * 3, "two hosts with three components each: {units:#?}");
     for unit in units {
         assert_eq!((&unit["revision"], &unit["phase"]), (&revision.into(), &"running".into()), "{unit:#}");
     }
-}
-
-/// All units of all hosts that are not about to go.
-async fn units(lattice: &Lattice) -> Vec<Value> {
-    let inventory = lattice.lath().run(["inventory", "-o", "json"]).await.exits(0).json();
-    let hosts = items(&inventory, "hosts").iter();
-    let apps = hosts.flat_map(|host| items(host, "apps"));
-    let components = apps.flat_map(|app| items(app, "components"));
-    components
-        .flat_map(|component| items(component, "units"))
-        .filter(|unit| unit["role"] != "retired")
-        .cloned()
-        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,7 +120,7 @@ async fn the_work_of_a_lost_host_runs_elsewhere_soon_and_is_not_doubled_when_it_
     })
     .await;
     eventually(ORDER, "each component to run once", async || {
-        let units = units(&lattice).await;
+        let units = lattice.units().await;
         if units.len() == 2 { Ok(()) } else { Err(format!("{units:#?}")) }
     })
     .await;

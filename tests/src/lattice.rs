@@ -131,6 +131,16 @@ impl Lattice {
         self.lath().run(["deploy".as_ref(), manifest.as_os_str()]).await
     }
 
+    /// What the hosts say that they run: one object for each spec of a component.
+    ///
+    /// # Panics
+    /// When a host does not answer.
+    pub async fn units(&self) -> Vec<Value> {
+        let inventory = self.lath().run(["inventory", "-o", "json"]).await.exits(0).json();
+        assert!(items(&inventory, "silent").is_empty(), "not every host answers: {inventory:#}");
+        items(&inventory, "units").to_vec()
+    }
+
     /// The host of that number, from 1.
     #[must_use]
     pub fn host(&self, number: usize) -> &Daemon {

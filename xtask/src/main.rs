@@ -3,6 +3,7 @@
 
 mod check;
 mod components;
+mod demo;
 mod nats;
 mod test;
 mod workspace;
@@ -31,6 +32,12 @@ enum Task {
         #[arg(long)]
         all: bool,
     },
+    /// The whole story in one run: a lattice, a deploy, an upgrade under load, a rollback, each step checked
+    Demo {
+        /// Leave the lattice running and say what to try next
+        #[arg(long)]
+        keep: bool,
+    },
     /// Formatting, clippy, layers, and all tests against a real nats-server and real components
     Test {
         /// Leave out the tests that start whole lattices (package lath-tests) and the doc tests
@@ -56,6 +63,10 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Components { all } => {
             let wanted = if *all { components::Wanted::Anew } else { components::Wanted::UpToDate };
             components::build(&workspace, wanted).map(drop)
+        }
+        Task::Demo { keep } => {
+            let after = if *keep { demo::After::Keep } else { demo::After::Stop };
+            demo::demo(&workspace, after)
         }
         Task::Test { quick } => {
             let extent = if *quick { test::Extent::Quick } else { test::Extent::Whole };

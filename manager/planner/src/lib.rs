@@ -17,6 +17,8 @@ pub mod bundles;
 pub mod change;
 pub mod check;
 pub mod desired;
+#[cfg(any(test, feature = "example"))]
+pub mod example;
 pub mod observed;
 pub mod placement;
 mod plan;

@@ -1,0 +1,251 @@
+//! Changes: what users ask for becomes a revision and a new record, or a refusal that changed nothing.
+//!
+//! The revision is written first and the record last, by compare-and-set: only the record makes a change happen. When
+//! somebody else was faster, everything is judged again from what is there now.
+
+use std::sync::Arc;
+
+use lath_control_api::app::{AppRequest, Cause, ChangeReply, DeployRequest, RollbackRequest};
+use lath_control_api::{ApiError, AppName, ErrorCode, Revision};
+use lath_control_api_client::{Stored, WriteError};
+use lath_manager_planner::change::{self, Change, DeployAsk};
+use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit};
+use lath_manifests::{Diagnostic, Loaded};
+
+use super::images;
+use super::read::{no_app, unreadable};
+use crate::context::Context;
+use crate::records::Slot;
+use crate::revisions::{Known, RevisionError, Written, expanded};
+
+/// Times that a change is judged anew because somebody else was faster.
+const TRIES: u32 = 4;
+
+type Record = Option<Stored<DesiredRecord>>;
+
+/// What is to be done, or why not, as judged from the record that is there.
+enum Tried {
+    /// It is done, or there was nothing to do.
+    Done(ChangeReply),
+    /// Somebody else was faster.
+    Again,
+}
+
+/// A change that is asked for, ready to be judged by any record.
+enum Ask {
+    Deploy(DeployAsk),
+    Rollback { app: AppName, to: Option<Revision>, cause: Cause, if_revision: Option<Revision> },
+    Stop { app: AppName, cause: Cause },
+    Forget { app: AppName, cause: Cause },
+}
+
+/// Makes a revision of a manifest and asks for its rollout.
+pub(crate) async fn deploy(context: &Context, ask: DeployRequest) -> Result<ChangeReply, ApiError> {
+    let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
+    let images = images::resolve(context, &manifest, &ask.pushed).await?;
+    let (manifest_text, cause, if_revision) = (ask.manifest, ask.cause, ask.if_revision);
+    let deploy = DeployAsk { app: manifest.name, manifest: manifest_text, images, cause, if_revision };
+    let mut reply = carry_out(context, &Ask::Deploy(deploy), ask.dry_run).await?;
+    reply.notes.extend(warnings.iter().map(ToString::to_string));
+    Ok(reply)
+}
+
+/// Goes back to an earlier revision.
+pub(crate) async fn rollback(context: &Context, ask: RollbackRequest) -> Result<ChangeReply, ApiError> {
+    let RollbackRequest { app, to, cause, if_revision, dry_run } = ask;
+    carry_out(context, &Ask::Rollback { app, to, cause, if_revision }, dry_run).await
+}
+
+/// Stops an app and keeps its revisions.
+pub(crate) async fn undeploy(context: &Context, ask: AppRequest) -> Result<ChangeReply, ApiError> {
+    let AppRequest { app, cause, dry_run } = ask;
+    carry_out(context, &Ask::Stop { app, cause }, dry_run).await
+}
+
+/// Stops an app and forgets it.
+pub(crate) async fn delete(context: &Context, ask: AppRequest) -> Result<ChangeReply, ApiError> {
+    let AppRequest { app, cause, dry_run } = ask;
+    carry_out(context, &Ask::Forget { app, cause }, dry_run).await
+}
+
+impl Ask {
+    const fn app(&self) -> &AppName {
+        match self {
+            Self::Deploy(ask) => &ask.app,
+            Self::Rollback { app, .. } | Self::Stop { app, .. } | Self::Forget { app, .. } => app,
+        }
+    }
+
+    /// What the change makes of `record`.
+    async fn judge(&self, context: &Context, record: Option<&DesiredRecord>) -> Result<Change, ApiError> {
+        let now = context.clock.now();
+        let there = || record.ok_or_else(|| no_app(context, self.app()));
+        match self {
+            Self::Deploy(ask) => {
+                let current = wanted_revision(context, record).await?;
+                let current = current.as_ref().map(|known| &known.record);
+                change::deploy(record, current, ask.clone(), now)
+            }
+            Self::Rollback { app, to, cause, if_revision } => {
+                let record = there()?;
+                let wanted = record.good.iter().copied().chain(record.needed_revisions()).collect();
+                let known = context.records.revisions.some(app, &wanted).await;
+                let content =
+                    |revision| known.get(&revision).map(|known: &Arc<Known>| known.record.content.clone());
+                let target = change::rollback_target(record, *to, content)?;
+                let target = context.records.revisions.get(app, target).await.map_err(no_revision)?;
+                let current = record.revision.and_then(|revision| known.get(&revision));
+                let current = current.map(|known| &known.record);
+                change::rollback(record, current, &target.record, cause.clone(), *if_revision, now)
+            }
+            Self::Stop { app, cause } => Ok(change::undeploy(app, Some(there()?), cause.clone(), now)),
+            Self::Forget { app, cause } => Ok(change::delete(app, Some(there()?), cause.clone(), now)),
+        }
+    }
+}
+
+/// Judges a change by the record that is there, and writes it unless somebody else is faster.
+async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<ChangeReply, ApiError> {
+    let app = ask.app();
+    let mut number_taken = None;
+    for _ in 0..TRIES {
+        let record = context.records.read(app).await.map_err(|error| unreadable(&error))?;
+        let basis = skip_number(app, value(&record), number_taken);
+        let change = ask.judge(context, basis.as_ref()).await?;
+        if let Some(revision) = &change.revision {
+            check(context, value(&record), revision).await?;
+        }
+        if dry_run {
+            return Ok(change.reply);
+        }
+        if let Some(revision) = &change.revision {
+            match context.records.revisions.write(revision).await.map_err(unwritten)? {
+                Written::Stored => {}
+                Written::Taken => {
+                    number_taken = Some(revision.revision);
+                    continue;
+                }
+            }
+        }
+        match write(context, change, &record).await? {
+            Tried::Done(reply) => return Ok(reply),
+            Tried::Again => {}
+        }
+    }
+    Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is being changed by others at the same time"))
+        .with_help(format!("look at what changed, then try again: lath history {app}")))
+}
+
+/// The record with a revision number counted as given, which a manager wrote before it died, or which somebody else
+/// is writing right now: the next one is taken instead.
+fn skip_number(
+    app: &AppName,
+    record: Option<&DesiredRecord>,
+    taken: Option<Revision>,
+) -> Option<DesiredRecord> {
+    let Some(taken) = taken.filter(|taken| record.is_none_or(|record| record.last_revision < *taken)) else {
+        return record.cloned();
+    };
+    let basis = record.cloned().unwrap_or_else(|| DesiredRecord::new(app.clone()));
+    Some(DesiredRecord { last_revision: taken, ..basis })
+}
+
+async fn write(context: &Context, change: Change, over: &Record) -> Result<Tried, ApiError> {
+    let Some(next) = change.record else { return Ok(Tried::Done(change.reply)) };
+    let (app, generation) = (next.app.clone(), next.generation);
+    match context.records.commit(next, over.as_ref().map(|over| over.revision)).await {
+        Ok(_) => {
+            tracing::info!(%app, %generation, revision = ?change.reply.revision, "a change is accepted");
+            context.wake.apps([app]);
+            Ok(Tried::Done(change.reply))
+        }
+        Err(WriteError::Conflict { .. }) => Ok(Tried::Again),
+        Err(error) => Err(unwritten(error)),
+    }
+}
+
+/// Whether hosts can be asked for the revision, and whether other apps leave it room.
+async fn check(
+    context: &Context,
+    record: Option<&DesiredRecord>,
+    revision: &RevisionRecord,
+) -> Result<(), ApiError> {
+    let spec = expanded(revision)?;
+    let own = match record {
+        Some(record) => specs(context, record).await,
+        None => Vec::new(),
+    };
+    let mut others = Vec::new();
+    for (app, slot) in context.records.apps().iter() {
+        if let (true, Slot::Sound(stored)) = (*app != revision.app, slot) {
+            others.extend(specs(context, &stored.value).await);
+        }
+    }
+    let snapshot = context.observed.snapshot();
+    let default = snapshot.state.hosts().find_map(|(_, host)| host.summary.http_default);
+    admit::admit(&spec, &own, &others, default)
+}
+
+/// What an app runs and what it is going to; nothing of what cannot be read, which is reported elsewhere.
+async fn specs(context: &Context, record: &DesiredRecord) -> Vec<Arc<AppSpec>> {
+    let known = context.records.revisions.some(&record.app, &record.needed_revisions()).await;
+    known.values().filter_map(|known| known.spec.as_ref().ok()).cloned().collect()
+}
+
+async fn wanted_revision(
+    context: &Context,
+    record: Option<&DesiredRecord>,
+) -> Result<Option<Arc<Known>>, ApiError> {
+    let wanted = record.and_then(|record| Some((&record.app, record.revision?)));
+    let Some((app, revision)) = wanted else { return Ok(None) };
+    match context.records.revisions.get(app, revision).await {
+        Ok(known) => Ok(Some(known)),
+        Err(RevisionError::Read(lath_control_api_client::ReadError::Unavailable { bucket, cause })) => {
+            Err(unreadable(&lath_control_api_client::ReadError::Unavailable { bucket, cause }))
+        }
+        // A revision that is lost or damaged is replaced by deploying.
+        Err(_) => Ok(None),
+    }
+}
+
+fn value(record: &Record) -> Option<&DesiredRecord> {
+    record.as_ref().map(|stored| &stored.value)
+}
+
+fn invalid(diagnostics: Vec<Diagnostic>) -> ApiError {
+    let first = diagnostics.first().map(ToString::to_string).unwrap_or_default();
+    let rest = match diagnostics.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let error =
+        ApiError::new(ErrorCode::InvalidManifest, format!("the manifest is not valid: {first}{rest}"));
+    ApiError { details: serde_json::to_value(diagnostics).ok(), ..error }
+}
+
+fn no_revision(error: RevisionError) -> ApiError {
+    match error {
+        RevisionError::Read(error) => unreadable(&error),
+        RevisionError::Missing { .. } | RevisionError::Unusable { .. } => {
+            ApiError::new(ErrorCode::UnfitRevision, error.to_string())
+                .with_help("choose another revision with `--to`")
+        }
+    }
+}
+
+fn unwritten(error: WriteError) -> ApiError {
+    let (code, help) = match &error {
+        WriteError::TooLarge { .. } => {
+            (ErrorCode::TooLarge, "make the manifest smaller, or raise `max_payload` of the NATS server")
+        }
+        WriteError::Encode { .. } => (ErrorCode::Internal, "please report this as a bug"),
+        WriteError::Conflict { .. } => (ErrorCode::Conflict, "try again"),
+        WriteError::Unavailable { .. } => {
+            (ErrorCode::StoreUnavailable, "nothing was changed; check NATS and JetStream: lath doctor")
+        }
+        WriteError::Unknown { .. } => {
+            (ErrorCode::StoreUnavailable, "ask again: what was accepted already is not done twice")
+        }
+    };
+    ApiError::new(code, error.to_string()).with_help(help)
+}

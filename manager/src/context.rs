@@ -1,0 +1,30 @@
+//! What the parts of a manager share: handles to what single tasks own, and nothing of its own.
+
+use std::sync::Arc;
+
+use lath_control_api_client::{ComponentStore, ControlClient};
+use lath_manager_planner::PlanLimits;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::Identity;
+use crate::lease::Standing;
+use crate::observe::Observed;
+use crate::records::Records;
+use crate::troubles::Troubles;
+use crate::wake::Wake;
+
+/// Shared by reference.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) client: ControlClient,
+    pub(crate) clock: Clock,
+    pub(crate) limits: PlanLimits,
+    pub(crate) records: Records,
+    pub(crate) components: ComponentStore,
+    pub(crate) observed: Observed,
+    pub(crate) standing: watch::Receiver<Standing>,
+    pub(crate) troubles: Troubles,
+    pub(crate) wake: Wake,
+}

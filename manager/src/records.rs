@@ -1,0 +1,294 @@
+//! Desired records and revisions as the store has them.
+//!
+//! One task follows the bucket of records and is the only writer of what others here read. A record that cannot be
+//! read stays beside the others and concerns its own app only (invariant M11). An app whose record has vanished
+//! together with the store's own past is not an app that was deleted: see `restore`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use lath_control_api::subject::app_key;
+use lath_control_api::{AppName, Bucket, Subjects};
+use lath_control_api_client::{
+    BucketOptions, Change, Connection, KvRevision, Listing, Malformed, ReadError, Stored, TypedBucket,
+    WriteError, WriteId,
+};
+use lath_manager_planner::DesiredRecord;
+use lath_manager_planner::record::SCHEMA;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::failpoint::Failpoint;
+use crate::revisions::Revisions;
+use crate::wake::Wake;
+
+/// An app's record as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Slot {
+    /// It can be read.
+    Sound(Arc<Stored<DesiredRecord>>),
+    /// It cannot, for this reason.
+    Poison(String),
+}
+
+/// Every record, as last heard of.
+pub(crate) type Apps = BTreeMap<AppName, Slot>;
+
+/// Records and revisions of a lattice. A clone is the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Records {
+    bucket: TypedBucket<DesiredRecord>,
+    apps: Arc<ArcSwap<Apps>>,
+    loaded: watch::Receiver<bool>,
+    pub(crate) revisions: Revisions,
+}
+
+impl Records {
+    /// Opens the buckets of the lattice, and makes those that are not there.
+    pub(crate) async fn open(
+        connection: &Connection,
+        subjects: &Subjects,
+        wake: Wake,
+    ) -> Result<(Self, Follower), ReadError> {
+        let options = BucketOptions::default();
+        let bucket = TypedBucket::open(connection, &subjects.bucket(Bucket::Apps), options).await?;
+        let of_revisions = BucketOptions { history: 1, ..options };
+        let revisions =
+            TypedBucket::open(connection, &subjects.bucket(Bucket::Revisions), of_revisions).await?;
+        let (loaded_sender, loaded) = watch::channel(false);
+        let apps = Arc::new(ArcSwap::default());
+        let records = Self { bucket, apps, loaded, revisions: Revisions::new(revisions) };
+        let follower =
+            Follower { records: records.clone(), loaded: loaded_sender, wake, head: KvRevision(0) };
+        Ok((records, follower))
+    }
+
+    /// Every record, as last heard of.
+    pub(crate) fn apps(&self) -> Arc<Apps> {
+        self.apps.load_full()
+    }
+
+    /// Whether all records have been read once.
+    pub(crate) fn is_loaded(&self) -> bool {
+        *self.loaded.borrow()
+    }
+
+    /// Waits until all records have been read once.
+    pub(crate) async fn loaded(&self) {
+        let mut loaded = self.loaded.clone();
+        // An error means that the follower has ended, and the process with it.
+        let _ = loaded.wait_for(|loaded| *loaded).await;
+    }
+
+    /// The record of an app from the store itself.
+    pub(crate) async fn read(&self, app: &AppName) -> Result<Option<Stored<DesiredRecord>>, ReadError> {
+        let Some(stored) = self.bucket.get(&app_key(app)).await? else { return Ok(None) };
+        sound(self.bucket.name(), stored).map(Some).map_err(ReadError::Malformed)
+    }
+
+    /// Writes a record in place of the one read as `over`, or as the first one of its app.
+    pub(crate) async fn commit(
+        &self,
+        mut record: DesiredRecord,
+        over: Option<KvRevision>,
+    ) -> Result<Stored<DesiredRecord>, WriteError> {
+        let id = WriteId::generate();
+        record.write_id = id.to_string();
+        let key = app_key(&record.app);
+        Failpoint::RecordCommit.before();
+        let revision = match over {
+            None => self.bucket.create(&key, &record, &id).await?,
+            Some(over) => self.bucket.update(&key, &record, over, &id).await?,
+        };
+        Failpoint::RecordCommit.after();
+        Ok(Stored { key, revision, value: record })
+    }
+
+    /// Deletes an app's revisions and then its record, which was read as `stored`. Whoever finds the record still
+    /// there does it again.
+    pub(crate) async fn forget(&self, stored: &Stored<DesiredRecord>) -> Result<(), ForgetError> {
+        // A deploy that has just taken the name again has a later revision, which must stay.
+        self.revisions.delete_up_to(&stored.value.app, stored.value.last_revision).await?;
+        self.bucket.delete(&stored.key, stored.revision, &WriteId::generate()).await?;
+        Ok(())
+    }
+}
+
+/// Why an app could not be forgotten yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForgetError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Follows the bucket of records and reports news of apps.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    records: Records,
+    loaded: watch::Sender<bool>,
+    wake: Wake,
+    /// The bucket's last write that was heard of.
+    head: KvRevision,
+}
+
+impl Follower {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut watch = self.records.bucket.watch();
+        let mut complained = false;
+        while let Some(change) = shutdown.run_until_cancelled(watch.next()).await {
+            match change {
+                Ok(change) => {
+                    complained = false;
+                    self.take(change).await;
+                }
+                Err(ReadError::NoBucket { bucket }) => {
+                    tracing::error!(%bucket, "the bucket of desired records is gone; it is made again");
+                    if let Err(error) = self.records.bucket.ensure().await {
+                        tracing::error!(%error, "it cannot be made");
+                    }
+                }
+                Err(error) if complained => tracing::debug!(%error, "desired records cannot be read"),
+                Err(error) => {
+                    complained = true;
+                    tracing::warn!(%error, "desired records cannot be read; trying on");
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, change: Change<DesiredRecord>) {
+        match change {
+            Change::Listed(listing) => self.relist(listing).await,
+            Change::Put(stored) => {
+                self.head = self.head.max(stored.revision);
+                if let Some(app) = named(&stored.key) {
+                    let slot = self.slot(stored);
+                    self.replace(app, Some(slot));
+                }
+            }
+            Change::Malformed(malformed) => {
+                self.head = self.head.max(malformed.revision);
+                if let Some(app) = named(&malformed.key) {
+                    self.replace(app, Some(poison(&malformed)));
+                }
+            }
+            Change::Gone { key, revision } => {
+                self.head = self.head.max(revision);
+                if let Some(app) = named(&key) {
+                    self.records.revisions.forget_cached(&app);
+                    self.replace(app, None);
+                }
+            }
+        }
+    }
+
+    async fn relist(&mut self, listing: Listing<DesiredRecord>) {
+        let before = self.records.apps();
+        let (went_back, known) = (listing.head < self.head, self.head);
+        if went_back {
+            tracing::error!(head = %listing.head, %known, "the store of desired records went back in time");
+        }
+        let mut apps = Apps::new();
+        for malformed in listing.malformed.values() {
+            if let Some(app) = named(&malformed.key) {
+                apps.insert(app, poison(malformed));
+            }
+        }
+        for stored in listing.records.into_values() {
+            if let Some(app) = named(&stored.key) {
+                let slot = self.slot(stored);
+                apps.insert(app, slot);
+            }
+        }
+        if went_back {
+            self.restore(&before, &mut apps).await;
+        } else {
+            // A name may have been taken again while nobody listened, and count its revisions anew.
+            self.records.revisions.clear_cached();
+        }
+        self.head = listing.head;
+        self.records.apps.store(Arc::new(apps));
+        self.loaded.send_replace(true);
+        self.wake.all();
+    }
+
+    /// Writes the decisions at hand again where the store has lost them (N1, N2): by compare-and-set, so that of
+    /// several managers that do it one wins, and only what is newer than what the store has.
+    async fn restore(&self, before: &Apps, apps: &mut Apps) {
+        for (app, slot) in before {
+            let Slot::Sound(known) = slot else { continue };
+            let over = match apps.get(app) {
+                None => None,
+                Some(Slot::Sound(found)) if is_behind(&found.value, &known.value) => Some(found.revision),
+                Some(Slot::Sound(_) | Slot::Poison(_)) => continue,
+            };
+            let written = async {
+                self.records.revisions.restore(&known.value).await?;
+                self.records.commit(known.value.clone(), over).await
+            };
+            match written.await {
+                Ok(stored) => {
+                    tracing::warn!(%app, generation = %known.value.generation, "a lost decision is written again");
+                    apps.insert(app.clone(), Slot::Sound(Arc::new(stored)));
+                }
+                Err(error) => tracing::error!(%app, %error, "a lost decision could not be written again"),
+            }
+        }
+    }
+
+    fn slot(&self, stored: Stored<DesiredRecord>) -> Slot {
+        match sound(self.records.bucket.name(), stored) {
+            Ok(stored) => Slot::Sound(Arc::new(stored)),
+            Err(malformed) => poison(&malformed),
+        }
+    }
+
+    fn replace(&self, app: AppName, slot: Option<Slot>) {
+        let mut apps = Apps::clone(&self.records.apps.load());
+        match slot {
+            Some(slot) => drop(apps.insert(app.clone(), slot)),
+            None => drop(apps.remove(&app)),
+        }
+        self.records.apps.store(Arc::new(apps));
+        self.wake.apps([app]);
+    }
+}
+
+fn is_behind(found: &DesiredRecord, known: &DesiredRecord) -> bool {
+    (found.generation, found.step) < (known.generation, known.step)
+}
+
+fn poison(malformed: &Malformed) -> Slot {
+    tracing::error!(key = %malformed.key, cause = %malformed.cause, "a desired record cannot be read; only its app is left alone");
+    Slot::Poison(malformed.cause.clone())
+}
+
+/// The app of a key; keys of another form were made by hand and are left alone.
+fn named(key: &str) -> Option<AppName> {
+    match key.parse() {
+        Ok(app) => Some(app),
+        Err(error) => {
+            tracing::warn!(%error, "a key among the desired records names no app and is ignored");
+            None
+        }
+    }
+}
+
+/// Refuses a record that a newer manager wrote, and one that belongs to another app.
+fn sound(bucket: &str, stored: Stored<DesiredRecord>) -> Result<Stored<DesiredRecord>, Malformed> {
+    let record = &stored.value;
+    let cause = if record.schema > SCHEMA {
+        format!(
+            "it has schema {}, and this manager knows up to {SCHEMA}: a newer manager wrote it",
+            record.schema
+        )
+    } else if record.app.as_str() != stored.key {
+        format!("it is the record of `{}`", record.app)
+    } else {
+        return Ok(stored);
+    };
+    Err(Malformed { bucket: bucket.to_owned(), key: stored.key, revision: stored.revision, cause })
+}

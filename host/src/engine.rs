@@ -5,7 +5,7 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `prepared`, `call`, `body`, `http`, `counts`.
+//! `limits`, `watch`, `gate`, `room`, `prepared`, `call`, `body`, `http`, `counts`.
 
 pub mod body;
 mod cache;
@@ -14,12 +14,14 @@ mod code;
 mod counts;
 mod exports;
 mod failure;
+mod gate;
 mod http;
 mod limits;
 mod link;
 mod linked;
 mod pool;
 mod prepared;
+mod room;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -49,6 +51,7 @@ pub use unit::UnitIdentity;
 
 use cache::Cache;
 use pool::{Allocation, Machine};
+use room::Room;
 use unit::Unit;
 
 /// How often running guests give way, and the grain of every stop.
@@ -117,7 +120,8 @@ struct Inner {
     allocation: Allocation,
     cache: Option<Cache>,
     max_component_bytes: u64,
-    compiling: Semaphore,
+    compiling: Arc<Semaphore>,
+    room: Arc<Room>,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
     _clock: Clock,
@@ -135,7 +139,8 @@ impl Engine {
     /// # Errors
     /// When none does, or the directory for compiled code cannot be used.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
-        let (wasmtime, allocation) = set_up(config.pooling)?;
+        let machine = Machine::here();
+        let (wasmtime, allocation) = set_up(config.pooling, machine)?;
         let cache = match config.cache_dir {
             Some(path) => {
                 Some(Cache::open(&path, &wasmtime).map_err(|source| EngineError::Cache { path, source })?)
@@ -154,7 +159,8 @@ impl Engine {
             allocation,
             cache,
             max_component_bytes: config.max_component_bytes,
-            compiling: Semaphore::new(config.compile_workers.max(1)),
+            compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
+            room: Arc::new(Room::new(allocation.instances(machine))),
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
         };
@@ -183,12 +189,12 @@ impl Engine {
         if let Some(code) = self.in_memory(digest) {
             return Ok(code);
         }
-        let _worker = self.inner.compiling.acquire().await;
-        let component = code::compile(self.inner.wasmtime.clone(), digest.clone(), bytes).await?;
+        let worker = Arc::clone(&self.inner.compiling).acquire_owned().await.ok();
+        let component = code::compile(self.inner.wasmtime.clone(), digest.clone(), bytes, worker).await?;
         if let Some(cache) = self.inner.cache.clone() {
             let (digest, component) = (digest.clone(), component.clone());
-            // Written beside everything else: whoever waits needs the code, not the file. The task ends by itself.
-            tokio::task::spawn_blocking(move || cache.store(&digest, &component));
+            // A failure to keep it was logged; a panic there must not cost the code that is here.
+            let _kept = tokio::task::spawn_blocking(move || cache.store(&digest, &component)).await;
         }
         Ok(self.keep(digest, component))
     }
@@ -222,9 +228,8 @@ impl Engine {
         targets: &Arc<dyn Targets>,
     ) -> Result<Arc<Prepared>, PrepareError> {
         let pre = link::link(&self.inner.linker, &code, spec, targets)?;
-        let exports = Exports::of(&code.component, &self.inner.wasmtime);
         let unit = Arc::new(Unit::new(unit, spec));
-        Ok(Arc::new(Prepared::new(code, unit, spec, pre, exports)))
+        Ok(Arc::new(Prepared::new(code, unit, spec, pre, Arc::clone(&self.inner.room))))
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Arc<Code>> {
@@ -260,8 +265,8 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn set_up(pooling: Pooling) -> Result<(wasmtime::Engine, Allocation), EngineError> {
-    let (candidates, why) = Allocation::candidates(pooling, Machine::here());
+fn set_up(pooling: Pooling, machine: Machine) -> Result<(wasmtime::Engine, Allocation), EngineError> {
+    let (candidates, why) = Allocation::candidates(pooling, machine);
     let mut refused =
         EngineError::Setup { allocation: "nothing".into(), cause: "there is no way to try".into() };
     for allocation in candidates {

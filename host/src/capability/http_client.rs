@@ -7,6 +7,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::output::GuestLog;
 
+/// Most bytes that a component writes to a body at once; two of them may lie with the host (K5).
+const BODY_CHUNK_BYTES: usize = 256 << 10;
+
 type Pending<T> = Box<dyn Future<Output = T> + Send>;
 type Answer = (http::Response<WasiBody>, Pending<Result<(), Error>>);
 
@@ -33,5 +36,9 @@ impl WasiHttpHooks for DeniedEgress {
             "outgoing request to `{authority}` refused: the component has no grant `allowed_hosts`"
         ));
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
     }
 }

@@ -83,6 +83,11 @@ impl GuestLog {
         self.write(Level::WARN, Source::Host, message.as_bytes());
     }
 
+    /// The component failed in a call; `text` may have several lines.
+    pub(crate) fn failed(&self, text: &str) {
+        self.write(Level::WARN, Source::Host, text.as_bytes());
+    }
+
     fn write(&self, level: Level, source: Source, line: &[u8]) {
         let (kept, dropped) = self.rate.take(line.len() as u64);
         if dropped > 0 {

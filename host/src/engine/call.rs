@@ -59,7 +59,7 @@ impl Prepared {
     ) -> Result<(), CallError> {
         check_hops(&ctx, &self.unit.identity.id)?;
         let watch = self.watch(self.deadline(&ctx));
-        let _instance = self.instance(&watch).await?;
+        let _instance = self.admit(&ctx, &watch).await?;
         ctx.deadline = Some(watch.deadline());
         let mut store = self.unit.store(self.pre.engine(), ctx);
         let ended = watch
@@ -90,9 +90,5 @@ pub(crate) fn check_hops(ctx: &CallContext, id: &ComponentId) -> Result<(), Call
 
 /// Leaves the guest's stack where whoever mends it will look. The caller only learns the cause.
 pub(crate) fn log_trap(prepared: &Prepared, error: &wasmtime::Error) {
-    let identity = prepared.identity();
-    let (app, component) = (identity.app.as_str(), identity.component.as_str());
-    let revision = prepared.revision().0;
-    let trap = crate::engine::failure::bounded(&format!("{error:?}"));
-    tracing::debug!(app, component, revision, trap, "a call failed in the component");
+    prepared.unit.log.failed(&format!("a call failed: {error:?}"));
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use bytes::Bytes;
 use lath_control_api::{Digest, Reason};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::Component;
 
 use crate::engine::PrepareError;
@@ -73,14 +73,17 @@ fn looks_like_wat(bytes: &[u8]) -> bool {
     [b"(component".as_slice(), b"(module", b"(;", b";;"].iter().any(|start| text.starts_with(start))
 }
 
-/// Compiles in a thread of its own, so that neither time nor depth of it can hurt anybody else.
+/// Compiles in a thread of its own, so that neither time nor depth of it can hurt anybody else. `worker` is given
+/// back when the thread has ended, which is later than the future when that is dropped.
 pub(crate) async fn compile(
     engine: wasmtime::Engine,
     digest: Digest,
     bytes: Bytes,
+    worker: Option<OwnedSemaphorePermit>,
 ) -> Result<Component, PrepareError> {
     let (sender, compiled) = oneshot::channel();
     let work = move || {
+        let _worker = worker;
         let result = compile_here(&engine, &digest, &bytes);
         // Nobody waits any more: the compilation was not needed after all.
         let _unwanted = sender.send(result);

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
-use tokio::sync::{SemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
@@ -23,6 +23,8 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use crate::engine::body::{Body, BodyError};
 use crate::engine::call::{check_hops, log_trap};
 use crate::engine::counts::Recorder;
+use crate::engine::failure::bounded;
+use crate::engine::prepared::Admitted;
 use crate::engine::watch::Watch;
 use crate::engine::{CallContext, CallError, InFlight, Outcome};
 
@@ -80,7 +82,7 @@ impl Exchange {
             }
             Ok(Err(code)) => {
                 guest.release();
-                Err(CallError::Failed(format!("the component answered with the error {code:?}")))
+                Err(CallError::Failed(bounded(&format!("the component answered with the error {code:?}"))))
             }
             Err(_no_head) => {
                 guest.join().await;
@@ -162,10 +164,10 @@ impl Exchange {
         })
     }
 
-    async fn admit(&self, ctx: &CallContext, watch: &Watch<'_>) -> Result<SemaphorePermit<'_>, CallError> {
+    async fn admit(&self, ctx: &CallContext, watch: &Watch<'_>) -> Result<Admitted<'_>, CallError> {
         let prepared = &*self.call.prepared;
         check_hops(ctx, &prepared.unit.identity.id)?;
-        prepared.instance(watch).await
+        prepared.admit(ctx, watch).await
     }
 
     /// Notes how the guest ended, for whoever reads the body.

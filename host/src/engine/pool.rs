@@ -108,6 +108,17 @@ impl Allocation {
         }
     }
 
+    /// Most instances at once.
+    pub(crate) fn instances(self, machine: Machine) -> u32 {
+        match self {
+            Self::Pool { instances } => instances,
+            Self::OnDemand | Self::OnDemandSmall => {
+                let by_memory = (machine.memory / SLOT_MEMORY).clamp(MIN_INSTANCES, MAX_INSTANCES);
+                u32::try_from(by_memory).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
     fn apply(self, config: &mut Config) {
         match self {
             Self::Pool { instances } => {

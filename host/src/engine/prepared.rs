@@ -4,17 +4,19 @@
 //! and once a unit is closed and idle, no call can begin on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason, Revision};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::Notify;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::engine::code::Code;
 use crate::engine::counts::Counters;
 use crate::engine::exports::Exports;
+use crate::engine::gate::{Gate, Place};
+use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
 use crate::engine::watch::Watch;
 use crate::engine::{CallContext, CallError, PrepareError, body};
@@ -41,8 +43,10 @@ pub struct Prepared {
     pub(crate) serial: u64,
     exports: Exports,
     code: Arc<Code>,
-    instances: Semaphore,
-    waiting: AtomicU32,
+    /// Places for the instances of this unit.
+    instances: Gate,
+    /// Places for the instances of all units of the host.
+    room: Arc<Room>,
     in_flight: AtomicU64,
     closed: AtomicBool,
     aborted: AtomicBool,
@@ -61,10 +65,11 @@ impl Prepared {
         unit: Arc<Unit>,
         spec: &ComponentSpec,
         pre: InstancePre<CallState>,
-        mut exports: Exports,
+        room: Arc<Room>,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let proxy = ProxyPre::new(pre.clone()).ok();
+        let mut exports = Exports::of(&code.component, pre.engine());
         exports.handles_http = proxy.is_some();
         Self {
             unit,
@@ -74,8 +79,8 @@ impl Prepared {
             code,
             counters: Counters::default(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            instances: Semaphore::new(spec.max_instances.max(1) as usize),
-            waiting: AtomicU32::new(0),
+            instances: Gate::new(spec.max_instances.max(1), MAX_WAITING),
+            room,
             in_flight: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
@@ -89,15 +94,18 @@ impl Prepared {
     /// # Errors
     /// [`Reason::StartFailed`] when it traps, goes over a limit, or takes longer than a call may.
     pub async fn try_start(&self) -> Result<(), PrepareError> {
-        let deadline = self.deadline(&CallContext::default());
-        let mut store = self.unit.store(self.pre.engine(), CallContext::default());
-        let instantiated = self.watch(deadline).over(self.pre.instantiate_async(&mut store)).await;
-        let error = match instantiated {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => CallError::of_guest(&error, store.data().memory.refusal()),
-            Err(stopped) => stopped,
-        };
-        Err(PrepareError::new(Reason::StartFailed, format!("the first instance could not be made: {error}")))
+        self.first_instance().await.map_err(|error| {
+            PrepareError::new(Reason::StartFailed, format!("the first instance could not be made: {error}"))
+        })
+    }
+
+    async fn first_instance(&self) -> Result<(), CallError> {
+        let ctx = CallContext::default();
+        let watch = self.watch(self.deadline(&ctx));
+        let _instance = self.admit(&ctx, &watch).await?;
+        let mut store = self.unit.store(self.pre.engine(), ctx);
+        let made = watch.over(self.pre.instantiate_async(&mut store)).await?;
+        made.map(drop).map_err(|error| CallError::of_guest(&error, store.data().memory.refusal()))
     }
 
     /// Asks `GET` of the probe's path until it is answered with a status of 200 to 299, at most as often as the
@@ -227,25 +235,21 @@ impl Prepared {
         Watch::new(deadline, &self.aborted)
     }
 
-    /// Waits for a free instance.
-    pub(crate) async fn instance(&self, watch: &Watch<'_>) -> Result<SemaphorePermit<'_>, CallError> {
-        if let Ok(permit) = self.instances.try_acquire() {
-            return Ok(permit);
-        }
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(CallError::Overloaded(format!("{MAX_WAITING} calls wait for an instance already")));
-        }
-        let _waiting = LeaveQueue(&self.waiting);
-        match watch.over(self.instances.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Err(CallError::DeadlineExceeded) => {
-                Err(CallError::Overloaded("no instance became free before the deadline".into()))
-            }
-            Err(other) => Err(other),
-            Ok(Err(_closed)) => Err(CallError::Stopped),
-        }
+    /// Waits until the unit and the host have room for another instance.
+    pub(crate) async fn admit(
+        &self,
+        ctx: &CallContext,
+        watch: &Watch<'_>,
+    ) -> Result<Admitted<'_>, CallError> {
+        let instance = self.instances.enter(watch).await?;
+        Ok(Admitted { _host: self.room.enter(ctx.hops, watch).await?, _unit: instance })
     }
+}
+
+/// The places of one call's instance, given back when the store is gone: declare it before the store.
+pub(crate) struct Admitted<'a> {
+    _host: Place<'a>,
+    _unit: Place<'a>,
 }
 
 /// Takes one from a count when a waiting future ends, however it ends.
@@ -254,14 +258,6 @@ struct Leave<'a>(&'a AtomicU64);
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-struct LeaveQueue<'a>(&'a AtomicU32);
-
-impl Drop for LeaveQueue<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

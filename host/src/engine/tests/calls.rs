@@ -142,7 +142,7 @@ const CIRCLE: &str = r#"(component
 
 #[tokio::test]
 async fn a_circle_of_links_ends_in_an_error() {
-    for pooling in [Pooling::On { instances: 64 }, Pooling::Off] {
+    for pooling in [Pooling::On { instances: 512 }, Pooling::Off] {
         let (engine, here) = (engine_with(pooling), Arc::<Here>::default());
         let circle = prepare(&engine, text(CIRCLE), "circle", &here, |spec| {
             spec.max_instances = 100;

@@ -166,15 +166,32 @@ async fn calls_wait_for_an_instance_and_are_refused_at_their_deadline() {
 }
 
 #[tokio::test]
-async fn a_full_pool_is_overload_and_no_trap() {
+async fn a_full_host_makes_calls_wait_and_refuses_them_at_their_deadline() {
     let engine = engine_with(Pooling::On { instances: 1 });
     let misbehave = alone(&engine, "misbehave-v1", |_| {}).await;
     let held = request(&misbehave, get("/body?kib=1000000")).await.unwrap();
-    let refused = answer(&misbehave, "/ok").await.unwrap_err();
+    let call = misbehave.begin().unwrap();
+    let refused = call.http(get("/ok"), CallContext::within(Duration::from_millis(100))).await.unwrap_err();
     assert!(matches!(refused, CallError::Overloaded(_)), "{refused:?}");
     drop(held);
-    timeout(SOON, misbehave.idle()).await.unwrap();
-    assert_eq!(answer(&misbehave, "/ok").await.unwrap().0, 200);
+    assert_eq!(timeout(SOON, answer(&misbehave, "/ok")).await.unwrap().unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn linked_calls_have_room_when_calls_from_outside_take_all_of_theirs() {
+    let (engine, here) = (engine_with(Pooling::On { instances: 4 }), Arc::<Here>::default());
+    let greeter = prepare(&engine, guest("greeter-v1"), "greeter", &here, |_| {}).await.unwrap();
+    here.add(&greeter);
+    let front = prepare(&engine, guest("http-front-v1"), "front", &here, |spec| {
+        spec.max_instances = 100;
+        spec.links.push(greeter_link());
+    })
+    .await
+    .unwrap();
+    let asked = futures::future::join_all((0..50).map(|_| answer(&front, "/greet?name=Ada")));
+    for answered in timeout(SOON, asked).await.unwrap() {
+        assert_eq!(answered.unwrap().0, 200);
+    }
 }
 
 #[tokio::test]
@@ -229,6 +246,53 @@ async fn a_probe_tells_the_status_and_the_text_and_is_not_counted() {
     let good = alone(&engine, "http-hello-v1", |_| {}).await;
     good.probe(&probe("/healthz")).await.unwrap();
     assert_eq!(good.counts().started, 0);
+}
+
+#[tokio::test]
+async fn xw19_what_a_guest_prints_is_in_the_log_and_marked_as_its_own() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let engine = engine();
+    let misbehave = alone(&engine, "misbehave-v1", |_| {}).await;
+    answer(&misbehave, "/print?text=one%0AFORGED%1B%5B2Jtwo").await.unwrap();
+    timeout(SOON, misbehave.idle()).await.unwrap();
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for part in [
+        "app=\"shop\"",
+        "component=\"alone\"",
+        "revision=1",
+        "stream=\"stdout\"",
+        "stream=\"stderr\"",
+        "guest: one",
+    ] {
+        assert!(log.contains(part), "{part} is not in: {log}");
+    }
+    assert!(log.contains("FORGED\\u{1b}[2Jtwo") && !log.contains('\u{1b}'), "{log}");
+    assert!(log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
+}
+
+/// What the log would have shown.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }
 
 #[tokio::test]

@@ -84,8 +84,9 @@ impl Outgoing {
     }
 
     pub(crate) async fn end(mut self) -> Result<(), StreamError> {
+        self.publish(Bytes::new()).await?;
         self.ended = true;
-        self.publish(Bytes::new()).await
+        Ok(())
     }
 
     pub(crate) async fn fail(mut self, failure: &Failure) -> Result<(), StreamError> {

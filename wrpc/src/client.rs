@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::message::OutboundMessage;
-use async_nats::{HeaderMap, Subject};
+use async_nats::{HeaderMap, Subject, Subscriber};
 use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::channel::StreamError;
@@ -22,12 +22,17 @@ use crate::inbox::{Budget, Inbox, Mailbox, Registration, Route, RouteKind, Sende
 /// Messages that may wait to be sent on behalf of owners that are gone already.
 const LAST_WORDS: usize = 1024;
 
+/// How often to look whether the connection was lost and made anew. Streams that lasted across are broken then,
+/// because bytes of theirs may be missing; without this a reader that gets nothing would not learn of it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Bounds of a connection's invocations. The defaults suit a host with a gigabyte of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Largest parameters of one call that are taken or sent, in bytes. Default 64 MiB.
+    /// Largest parameters of one call that are taken or sent, in bytes. Default 32 MiB: a NATS server cuts off a
+    /// connection that is 64 MiB behind.
     pub max_params: usize,
-    /// Largest results of one call that are taken, in bytes. Default 64 MiB.
+    /// Largest results of one call that are taken, in bytes. Default 32 MiB.
     pub max_results: usize,
     /// Bytes of one stream that a Lath writer may send ahead of this reader. Default 1 MiB.
     pub stream_window: usize,
@@ -44,8 +49,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_params: 64 << 20,
-            max_results: 64 << 20,
+            max_params: 32 << 20,
+            max_results: 32 << 20,
             stream_window: 1 << 20,
             stream_buffer: 32 << 20,
             total_buffer: 256 << 20,
@@ -94,16 +99,8 @@ impl Client {
     pub async fn new(nats: async_nats::Client, limits: Limits) -> Result<Self, ConnectError> {
         let inbox = Arc::new(Inbox::new(&nats.new_inbox(), nats.statistics()));
         // The subscription is written before any later message of this connection, so no flush is needed.
-        let mut subscription = nats.subscribe(inbox.wildcard()).await.map_err(ConnectError::Subscribe)?;
-        let reader = tokio::spawn({
-            let inbox = Arc::clone(&inbox);
-            async move {
-                while let Some(message) = subscription.next().await {
-                    inbox.deliver(message);
-                }
-                inbox.close();
-            }
-        });
+        let subscription = nats.subscribe(inbox.wildcard()).await.map_err(ConnectError::Subscribe)?;
+        let reader = tokio::spawn(read(subscription, Arc::clone(&inbox)));
         let (last_words, words) = mpsc::channel(LAST_WORDS);
         let mourner = tokio::spawn(mourn(nats.clone(), words));
         let shared = Shared {
@@ -195,6 +192,22 @@ impl Client {
             mails.recv().await.map(drop).map_err(|_| NoRoundTrip)
         };
         timeout_at(deadline, wait).await.unwrap_or(Err(NoRoundTrip))
+    }
+}
+
+/// Delivers what arrives, and notices when the connection was made anew.
+async fn read(mut subscription: Subscriber, inbox: Arc<Inbox>) {
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            message = subscription.next() => match message {
+                Some(message) => inbox.deliver(message),
+                None => return inbox.close(),
+            },
+            _ = look.tick() => inbox.break_interrupted(),
+        }
     }
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Inbox {
     next: AtomicU64,
     shards: Vec<Mutex<HashMap<u64, Entry>>>,
     closed: AtomicBool,
+    /// Number of connects when broken streams were last looked for.
+    swept: AtomicU64,
     statistics: Arc<Statistics>,
 }
 
@@ -80,6 +82,7 @@ impl Inbox {
             next: AtomicU64::new(1),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             closed: AtomicBool::new(false),
+            swept: AtomicU64::new(statistics.connects.load(Ordering::Relaxed)),
             statistics,
         }
     }
@@ -125,6 +128,25 @@ impl Inbox {
             RouteKind::Stream if reconnected => sender.fail(Broken::ConnectionLost),
             RouteKind::Once if reconnected && sender.has_data() => sender.fail(Broken::ConnectionLost),
             RouteKind::Stream | RouteKind::Once => sender.push(data_mail(message)),
+        }
+    }
+
+    /// Breaks the streams that were open when the connection was made anew.
+    pub(crate) fn break_interrupted(&self) {
+        let connects = self.connects();
+        if self.swept.swap(connects, Ordering::Relaxed) == connects {
+            return;
+        }
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let interrupted = shard.values().filter(|entry| entry.connects != connects);
+            for route in interrupted.flat_map(|entry| &entry.routes) {
+                match route.kind {
+                    RouteKind::Stream | RouteKind::Credit => route.sender.fail(Broken::ConnectionLost),
+                    // An answer that has not begun may still come.
+                    RouteKind::Root | RouteKind::Once => {}
+                }
+            }
         }
     }
 

@@ -188,9 +188,10 @@ impl Client {
         let inbox = registration.subject();
         let room = first_payload(self.max_payload(), &inbox, &headers)?;
         let first = rest.split_to(rest.len().min(room));
-        self.publish(target.subject(), Some(inbox), Some(headers), first)
-            .await
-            .map_err(InvokeError::Stream)?;
+        let sent =
+            timeout_at(deadline, self.publish(target.subject(), Some(inbox), Some(headers), first)).await;
+        // What the connection did not take until the deadline was not sent.
+        sent.map_err(|_| InvokeError::Offline)?.map_err(InvokeError::Stream)?;
         Ok(Invocation {
             client: self.clone(),
             target: target.clone(),

@@ -18,7 +18,7 @@ pub(crate) const CALL: &str = "lath-call";
 pub(crate) const ACCEPT: &str = "lath-accept";
 
 /// Longest wait that a caller can state; longer ones are stated as this.
-const MAX_TIMEOUT_MS: u128 = 24 * 60 * 60 * 1000;
+const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What a Lath caller says of its call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl LathCall {
     /// The header's value. A fresh allocation for each call, so kept short.
     pub(crate) fn header(&self) -> String {
         let mut value = String::with_capacity(48);
-        let timeout = self.timeout.as_millis().min(MAX_TIMEOUT_MS);
+        let timeout = self.timeout.as_millis().min(u128::from(MAX_TIMEOUT_MS));
         // Writing to a string cannot fail.
         let _ = write!(value, "params={} timeout={timeout} window={}", self.params, self.window);
         value
@@ -45,7 +45,8 @@ impl LathCall {
         let value = headers?.get_last(CALL)?.as_str();
         Some(Self {
             params: usize::try_from(field(value, "params")?).ok()?,
-            timeout: Duration::from_millis(field(value, "timeout")?),
+            // Bounded, so that adding it to a time cannot overflow.
+            timeout: Duration::from_millis(field(value, "timeout")?.min(MAX_TIMEOUT_MS)),
             window: usize::try_from(field(value, "window")?).ok()?,
         })
     }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures::Stream;
@@ -14,6 +15,7 @@ use futures::stream::unfold;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::head::{Inline, MAX_HEAD, get_trailers, put_trailers};
@@ -23,6 +25,10 @@ use crate::failure::{Failure, FailureCode};
 
 /// Chunks up to this size are sent in one message with their length; larger ones are not copied for it.
 const COPY_BELOW: usize = 16 << 10;
+
+/// How long trailers may stay away after the body has ended. They are sent together; a peer that died between
+/// the two must not hold up whoever waits for the end.
+const TRAILERS_WITHIN: Duration = Duration::from_secs(30);
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, StreamError>> + Send>>;
 
@@ -106,7 +112,10 @@ impl Reading {
         };
         let fields = match inline.trailers {
             Some(fields) => Ok(fields),
-            None => read_trailers(trailers).await,
+            None => {
+                let read = timeout(TRAILERS_WITHIN, read_trailers(trailers)).await;
+                read.unwrap_or(Err(StreamError::Idle { idle: TRAILERS_WITHIN }))
+            }
         };
         match fields {
             Ok(fields) => fields.map(|fields| (Ok(Frame::trailers(fields)), Self::Done)),

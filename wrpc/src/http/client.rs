@@ -63,9 +63,12 @@ where
     let (mut body, mut upload) = (Some(body), None);
     loop {
         match invocation.next().await? {
-            Progress::Accepted(writers) => {
-                upload = body.take().map(|body| start_upload(body, writers));
-            }
+            Progress::Accepted(writers) => match body.take() {
+                // Most requests have no body, and need no task to say so.
+                Some(body) if body.is_end_stream() => upload_body(body, writers).await,
+                Some(body) => upload = Some(AbortOnDropHandle::new(tokio::spawn(upload_body(body, writers)))),
+                None => {}
+            },
             Progress::Results(results, readers) => {
                 let response = respond(&results, readers)?;
                 return Ok(match upload {
@@ -77,19 +80,17 @@ where
     }
 }
 
-fn start_upload<B>(body: B, writers: Vec<StreamWriter>) -> AbortOnDropHandle<()>
+async fn upload_body<B>(body: B, writers: Vec<StreamWriter>)
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes>,
     B::Error: fmt::Display,
 {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Ok([data, trailers]) = <[StreamWriter; 2]>::try_from(writers)
-            && let Err(error) = body::send(body, data, trailers).await
-        {
-            // Not wanting the rest of a request is a callee's right; its response tells what it made of it.
-            tracing::debug!(%error, "the body of a request was not sent to its end");
-        }
-    }))
+    if let Ok([data, trailers]) = <[StreamWriter; 2]>::try_from(writers)
+        && let Err(error) = body::send(body, data, trailers).await
+    {
+        // Not wanting the rest of a request is a callee's right; its response tells what it made of it.
+        tracing::debug!(%error, "the body of a request was not sent to its end");
+    }
 }
 
 fn respond(

@@ -125,6 +125,27 @@ fn a_reconnect_breaks_what_may_have_lost_bytes() {
 }
 
 #[test]
+fn a_stream_that_gets_nothing_after_a_reconnect_breaks_too() {
+    let statistics = Arc::new(Statistics::default());
+    let inbox = Arc::new(Inbox::new("_INBOX.96mn5B3qvgav3UUlkKE0Gy", Arc::clone(&statistics)));
+    let budget = Budget::new(1 << 20);
+    let (before, after) = (inbox.reserve(), inbox.reserve());
+    let (results, mut results_box) = mailbox(1 << 10, &budget);
+    let (old, mut old_box) = mailbox(1 << 10, &budget);
+    let (new, mut new_box) = mailbox(1 << 10, &budget);
+    before
+        .add(vec![route("results", RouteKind::Once, &results), route("results.0", RouteKind::Stream, &old)]);
+    inbox.break_interrupted();
+    assert!(old_box.try_recv().is_none());
+    statistics.connects.store(1, Ordering::Relaxed);
+    after.add(vec![route("results.0", RouteKind::Stream, &new)]);
+    inbox.break_interrupted();
+    assert!(matches!(old_box.try_recv(), Some(Err(Broken::ConnectionLost))));
+    assert!(new_box.try_recv().is_none());
+    assert!(results_box.try_recv().is_none());
+}
+
+#[test]
 fn a_closed_inbox_ends_every_wait() {
     let inbox = inbox();
     let budget = Budget::new(1 << 20);

@@ -17,7 +17,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::call::{Call, Unanswered};
+use super::call::{Arrived, Call, Unanswered};
 use super::{Drained, Export, Load, Place, ServeError, ServeOptions, Service};
 use crate::client::{Client, NoRoundTrip};
 use crate::failure::{Failure, FailureCode};
@@ -55,11 +55,9 @@ impl Stream for Subscription {
 
 /// A call that waits for a permit.
 struct Waiting {
-    export: Arc<Export>,
+    arrived: Arrived,
     message: Unanswered,
     bytes: usize,
-    /// When its caller stops waiting.
-    expires: Option<Instant>,
 }
 
 type Acquire = BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>;
@@ -201,8 +199,9 @@ impl AcceptLoop {
 
     fn enqueue(&mut self, export: Arc<Export>, message: Message) {
         let bytes = message.payload.len();
-        let expires =
-            LathCall::from_headers(message.headers.as_ref()).map(|call| Instant::now() + call.timeout);
+        let caller = LathCall::from_headers(message.headers.as_ref());
+        let deadline = caller.map(|caller| Instant::now() + caller.timeout);
+        let arrived = Arrived { export, caller, deadline };
         let message = Unanswered { client: self.client.clone(), message: Some(message) };
         let full = self.queue.len() >= self.options.max_queue
             || self.queued_bytes.saturating_add(bytes) > self.options.max_queue_bytes;
@@ -211,7 +210,7 @@ impl AcceptLoop {
             return message.refuse(&Failure::new(FailureCode::Overloaded, text));
         }
         self.queued_bytes += bytes;
-        self.queue.push_back(Waiting { export, message, bytes, expires });
+        self.queue.push_back(Waiting { arrived, message, bytes });
     }
 
     /// Starts the longest waiting call. Without a permit, which means that no more will come, it is refused.
@@ -222,7 +221,7 @@ impl AcceptLoop {
             return waiting.message.refuse(&failure);
         };
         let message = waiting.message.message.take();
-        let Some(call) = message.and_then(|message| Call::new(&self.client, waiting.export, message)) else {
+        let Some(call) = message.and_then(|message| Call::new(&self.client, waiting.arrived, message)) else {
             tracing::debug!(component = %self.place.id, "a call without a reply subject was ignored");
             return;
         };
@@ -238,7 +237,7 @@ impl AcceptLoop {
         loop {
             let waiting = self.queue.pop_front()?;
             self.queued_bytes -= waiting.bytes;
-            if waiting.expires.is_none_or(|expires| expires > Instant::now()) {
+            if waiting.arrived.deadline.is_none_or(|deadline| deadline > Instant::now()) {
                 return Some(waiting);
             }
             let failure = Failure::new(FailureCode::Timeout, "the caller's time was over before the start");

@@ -35,6 +35,15 @@ pub struct Call {
     reply: Reply,
 }
 
+/// What was learnt of a call when its message arrived.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) export: Arc<Export>,
+    pub(super) caller: Option<LathCall>,
+    /// When a Lath caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+}
+
 #[derive(Debug)]
 struct Params {
     first: Bytes,
@@ -44,8 +53,8 @@ struct Params {
 
 impl Call {
     /// Makes the routes of a call. Nothing is sent yet. None when the message asks for no answer.
-    pub(super) fn new(client: &Client, export: Arc<Export>, message: Message) -> Option<Self> {
-        let caller = LathCall::from_headers(message.headers.as_ref());
+    pub(super) fn new(client: &Client, arrived: Arrived, message: Message) -> Option<Self> {
+        let Arrived { export, caller, deadline } = arrived;
         let whole = caller.is_some_and(|caller| caller.params == message.payload.len());
         let registration = Arc::new(client.reserve());
         let mut routes = Vec::new();
@@ -72,7 +81,6 @@ impl Call {
             accepted: Arc::new(AtomicBool::new(false)),
             answered: false,
         };
-        let deadline = caller.map(|caller| Instant::now() + caller.timeout);
         let headers = message.headers.unwrap_or_default();
         let params = Params { first: message.payload, rest };
         let mut call = Self { export, headers, deadline, params, streams, reply };

@@ -4,5 +4,7 @@
 mod calls;
 mod codec;
 mod http;
+mod interop;
 mod nats;
 mod serving;
+mod wire;

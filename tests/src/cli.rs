@@ -1,5 +1,6 @@
 //! Runs `lath` as a user does, and takes what it wrote and how it ended. What a command means is the tests' business.
-//! A command gets nothing of the developer's own settings: no environment of ours, no home folder, no terminal.
+//! A command gets nothing of the developer's own settings: no environment, no home folder, no terminal; only which
+//! nats-server is tested with.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -84,6 +85,7 @@ impl Lath {
                 command.env_remove(name);
             }
         }
+        command.env("LATH_NATS_SERVER", binary::nats_server());
         command.env("HOME", &self.home).current_dir(&self.home);
         for folder in
             ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -37,7 +37,7 @@ impl Lattice {
         let xtask = std::env::current_exe().context("cannot find out where xtask is")?;
         let lath = xtask.with_file_name("lath");
         if data.is_dir() {
-            run(Command::new(&lath).args(["down", "--data"]).arg(&data))?;
+            down(&lath, &data)?;
             fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
         }
         fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
@@ -57,21 +57,21 @@ impl Lattice {
     pub(super) fn lath<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut lath = Command::new(&self.lath);
         lath.args(arguments).args(["--server", &format!("nats://{}", self.nats)]);
-        lath.env(nats::VARIABLE, &self.nats_server);
         lath
     }
 
     /// Starts nats-server, two hosts and a manager in the background.
     pub(super) fn start(&self) -> Result<()> {
-        let mut up = self.lath(["up", "--detach", "--hosts", "2"]);
+        let mut up = Command::new(&self.lath);
+        up.args(["up", "--detach", "--hosts", "2", "--data"]).arg(&self.data);
         up.args(["--nats-port", &self.nats.port().to_string(), "--http", &self.http.to_string()]);
-        up.args(["--manager-http", &self.manager.to_string(), "--data"]).arg(&self.data);
-        run(&mut up)
+        up.args(["--manager-http", &self.manager.to_string()]);
+        run(up.env(nats::VARIABLE, &self.nats_server))
     }
 
     /// Stops all of it.
     pub(super) fn stop(&self) -> Result<()> {
-        run(self.lath(["down", "--data"]).arg(&self.data))
+        down(&self.lath, &self.data)
     }
 
     /// An example, with our address and with images that are found from any folder, where it must differ.
@@ -125,6 +125,10 @@ impl Lattice {
         }
         println!("    {lath} down --data {}", self.data.display());
     }
+}
+
+fn down(lath: &Path, data: &Path) -> Result<()> {
+    run(Command::new(lath).args(["down", "--data"]).arg(data))
 }
 
 /// The port of that number where it is free, else any free one.

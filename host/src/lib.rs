@@ -1,2 +1,252 @@
+//! The host agent: runs what it is told, reports truthfully, writes nothing that belongs to the lattice.
+//!
+//! A command's way: `control` reads it, `supervisor` has it decided in `lath-host-core`, written to the `journal`
+//! and carried out: `prepare` makes units ready with `artifact` and `engine`, `routes` says where calls go,
+//! `ingress`, `wrpc_serve` and `wrpc_call` make them, `status` tells the lattice. Tasks are built here, and
+//! stopped here in the order that loses nothing.
+#![deny(unsafe_code)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use lath_control_api::{Labels, Subjects};
+use lath_host_core::{Core, Transition};
+use lath_wrpc::{Client, Limits};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 pub mod capability;
 pub mod engine;
+
+mod artifact;
+mod config;
+mod control;
+mod files;
+mod identity;
+mod ingress;
+mod journal;
+mod nats;
+mod prepare;
+mod random;
+mod ready;
+mod routes;
+mod slots;
+mod status;
+mod stop;
+mod supervisor;
+mod trace;
+mod wrpc_call;
+mod wrpc_serve;
+
+pub use config::{HostArgs, HostConfig};
+
+use artifact::Artifacts;
+use control::{Control, Requests};
+use engine::{Engine, EngineConfig, Targets};
+use identity::Identity;
+use ingress::{Front, Ingress};
+use journal::Journal;
+use nats::Link;
+use prepare::Preparer;
+use routes::Router;
+use status::{Facts, Reporter, Snapshot, now};
+use stop::Stopper;
+use supervisor::{Order, Supervisor, SupervisorHandle, Tools};
+use wrpc_call::Links;
+use wrpc_serve::{Server, ServingHandle};
+
+/// How long the last messages may take on their way out.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How long tasks may take to end once nothing is asked of them any more.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Runs a host until SIGINT or SIGTERM; a second one ends it at once. It starts and serves what its journal says
+/// also when no NATS server answers.
+///
+/// # Errors
+/// When a setting is wrong, the data folder is taken or cannot be used, or there is no WebAssembly engine.
+pub async fn run(args: HostArgs) -> Result<()> {
+    let (stop, stop_at_once) = (CancellationToken::new(), CancellationToken::new());
+    let signals = tokio::spawn(stop::listen(stop.clone(), stop_at_once.clone())?);
+    let ended = run_until(args, stop, stop_at_once).await;
+    signals.abort();
+    ended
+}
+
+/// Runs a host until `stop`, then ends it in order; `stop_at_once` cuts that short.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_until(
+    args: HostArgs,
+    stop: CancellationToken,
+    stop_at_once: CancellationToken,
+) -> Result<()> {
+    let host = Host::build(HostConfig::new(args)?).await?;
+    host.run(stop, stop_at_once).await
+}
+
+/// All parts of a host, built and not yet running.
+struct Host {
+    config: HostConfig,
+    /// Keeps the data folder locked.
+    identity: Identity,
+    facts: Arc<Facts>,
+    client: async_nats::Client,
+    link: watch::Receiver<Link>,
+    subjects: Subjects,
+    ingress: Ingress,
+    supervisor: (Supervisor, Vec<Transition>),
+    handle: SupervisorHandle,
+    server: Server,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+}
+
+impl Host {
+    async fn build(config: HostConfig) -> Result<Self> {
+        let identity = Identity::load(&config.data_dir, config.name.as_deref())?;
+        let (client, link) = nats::connect(&config, &identity.id).await?;
+        let subjects = Subjects::new(config.lattice.clone());
+        let wrpc =
+            Client::new(client.clone(), Limits::default()).await.context("cannot prepare invocations")?;
+        let router = Arc::new(Router::default());
+        let front =
+            Front { router: Arc::clone(&router), client: wrpc.clone(), lattice: config.lattice.clone() };
+        let ingress = Ingress::new(front);
+        let (server, serving) =
+            Server::new(Arc::clone(&router), wrpc.clone(), config.lattice.clone(), config.drain_deadline);
+        let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::empty()));
+        let (handle, orders) = SupervisorHandle::new();
+        let base =
+            Base { config: &config, client: &client, subjects: &subjects, router, wrpc, ingress: &ingress };
+        let (tools, core, restored) = base.tools(serving)?;
+        let orders: (SupervisorHandle, mpsc::Receiver<Order>) = (handle.clone(), orders);
+        let supervisor = Supervisor::new(core, tools, orders, snapshot_sender);
+        let facts = Arc::new(Facts {
+            host: identity.id.clone(),
+            name: identity.name.clone(),
+            labels: Labels(config.labels.clone()),
+            boot: ulid::Ulid::generate().to_string(),
+            started: now(),
+            http_default: config.http_default,
+            builtins: config.builtins.clone(),
+        });
+        let supervisor = (supervisor, restored);
+        Ok(Self {
+            config,
+            identity,
+            facts,
+            client,
+            link,
+            subjects,
+            ingress,
+            supervisor,
+            handle,
+            server,
+            snapshots,
+        })
+    }
+
+    async fn run(self, stop: CancellationToken, stop_at_once: CancellationToken) -> Result<()> {
+        let (facts, snapshots) = (Arc::clone(&self.facts), self.snapshots.clone());
+        tracing::info!(host = %facts.host, name = facts.name, lattice = %self.config.lattice, "host started");
+        let control = Control {
+            facts: Arc::clone(&facts),
+            client: self.client.clone(),
+            subjects: self.subjects.clone(),
+            snapshots: snapshots.clone(),
+            supervisor: self.handle.clone(),
+        };
+        let requests: Requests = control.subscribe().await?;
+        let reporter = Reporter {
+            facts,
+            client: self.client.clone(),
+            subjects: self.subjects.clone(),
+            snapshots: snapshots.clone(),
+            link: self.link.clone(),
+        };
+        let ends = stop::Ends::default();
+        let (supervisor, restored) = self.supervisor;
+        let tasks = TaskTracker::new();
+        tasks.spawn(supervisor.run(restored, ends.supervisor.clone()));
+        tasks.spawn(control.run(requests, ends.control.clone()));
+        tasks.spawn(reporter.run(ends.reporter.clone()));
+        let server = tokio::spawn(self.server.run(ends.server.clone()));
+        let ready = ready::Ready {
+            identity: (self.facts.host.clone(), self.facts.name.clone()),
+            file: self.config.ready_file.clone(),
+            client: self.client.clone(),
+            link: self.link,
+        };
+        tasks.spawn(ready.run(ends.control.clone()));
+        tasks.close();
+
+        stop.cancelled().await;
+        let stopper = Stopper {
+            host: self.facts.host.clone(),
+            handover: self.config.handover,
+            drain: self.config.drain_deadline,
+            client: self.client.clone(),
+            subjects: self.subjects,
+            snapshots,
+            supervisor: self.handle,
+            ingress: self.ingress,
+            ends,
+        };
+        stopper.stop(server, tasks, stop_at_once).await;
+        // The last thing: whoever waits for the folder finds everything written.
+        drop(self.identity);
+        Ok(())
+    }
+}
+
+/// What the supervisor's tools are made of.
+struct Base<'a> {
+    config: &'a HostConfig,
+    client: &'a async_nats::Client,
+    subjects: &'a Subjects,
+    router: Arc<Router>,
+    wrpc: Client,
+    ingress: &'a Ingress,
+}
+
+impl Base<'_> {
+    fn tools(self, serving: ServingHandle) -> Result<(Tools, Core, Vec<Transition>)> {
+        let data_dir = &self.config.data_dir;
+        let shown = data_dir.display();
+        let engine = EngineConfig {
+            cache_dir: Some(data_dir.join("compiled")),
+            max_component_bytes: artifact::MAX_BYTES,
+            ..EngineConfig::default()
+        };
+        let engine = Engine::new(engine)?;
+        let artifacts = Artifacts::open(data_dir, self.client.clone(), self.subjects)
+            .with_context(|| format!("cannot use the data folder {shown}"))?;
+        let links = Links {
+            router: Arc::clone(&self.router),
+            client: self.wrpc,
+            lattice: self.config.lattice.clone(),
+        };
+        let targets: Arc<dyn Targets> = Arc::new(links);
+        let default = self.config.http_default;
+        let preparer = Preparer::new(engine, artifacts, self.ingress.clone(), targets, default);
+        let journal =
+            Journal::open(data_dir).with_context(|| format!("cannot use the data folder {shown}"))?;
+        let entries = journal.load().with_context(|| format!("cannot read the journal in {shown}"))?;
+        if !entries.is_empty() {
+            tracing::info!(apps = entries.len(), "serving what the journal says until a manager speaks");
+        }
+        let (core, restored) = Core::restore(Some(default), entries, now());
+        let tools = Tools {
+            lattice: self.config.lattice.clone(),
+            journal,
+            preparer,
+            router: self.router,
+            ingress: self.ingress.clone(),
+            serving,
+        };
+        Ok((tools, core, restored))
+    }
+}

@@ -1,0 +1,204 @@
+//! From what was asked for on the command line to a finished configuration. Past this door nothing is
+//! half-checked: every value has its type, every folder exists.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use lath_control_api::{Builtin, BuiltinAliases, LatticeId};
+
+/// Runs a host: a place for the components of a lattice.
+#[derive(Debug, Clone, Args)]
+pub struct HostArgs {
+    /// Lattice to join.
+    #[arg(short = 'x', long, value_name = "NAME", env = "LATH_LATTICE", default_value = "default")]
+    pub lattice: LatticeId,
+    /// NATS servers, separated by commas. The host also starts when none of them answers.
+    #[arg(long, value_name = "URL", env = "LATH_NATS_URL", default_value = "nats://127.0.0.1:4222")]
+    pub nats_url: String,
+    /// File with NATS credentials.
+    #[arg(long, value_name = "FILE", env = "LATH_CREDS")]
+    pub creds: Option<PathBuf>,
+    /// Folder for the host's key, journal and caches; only one host may use it.
+    #[arg(long, value_name = "DIR", env = "LATH_DATA_DIR", default_value = ".lath/host")]
+    pub data_dir: PathBuf,
+    /// Name for people; made up and kept when not given.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Label that spreads choose by; may be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = pair)]
+    pub labels: Vec<(String, String)>,
+    /// Where the builtin HTTP server listens for apps that name no address.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub http_default: SocketAddr,
+    /// Image reference, without tag, that stands for a builtin capability; may be given several times.
+    #[arg(long = "builtin-alias", value_name = "REF=builtin://NAME", value_parser = alias)]
+    pub builtin_aliases: Vec<(String, Builtin)>,
+    /// Longest wait for calls in flight when the host stops, such as `30s` or `2m`.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub drain_deadline: Duration,
+    /// Longest wait, when the host stops, for other hosts to take over what serves here.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub handover: Duration,
+    /// File to write when the host is connected and takes commands: JSON with its id, name and process id.
+    #[arg(long, value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Everything that a host is configured with.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Lattice to join.
+    pub lattice: LatticeId,
+    /// NATS servers, separated by commas.
+    pub nats_url: String,
+    /// Credentials for NATS.
+    pub creds: Option<PathBuf>,
+    /// The host's folder; it exists.
+    pub data_dir: PathBuf,
+    /// Name for people, if one was given.
+    pub name: Option<String>,
+    /// What spreads choose by.
+    pub labels: BTreeMap<String, String>,
+    /// Where routes without an address listen.
+    pub http_default: SocketAddr,
+    /// References that stand for builtins.
+    pub builtins: BuiltinAliases,
+    /// Longest wait for calls in flight at the end.
+    pub drain_deadline: Duration,
+    /// Longest wait for other hosts to take over at the end.
+    pub handover: Duration,
+    /// File that tells that the host is ready.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// Most labels of a host; longest key or value in bytes.
+const MAX_LABELS: usize = 100;
+const MAX_LABEL_TEXT: usize = 253;
+/// Longest name for people, in bytes.
+const MAX_NAME: usize = 63;
+
+impl HostConfig {
+    /// Checks the arguments and creates the data folder.
+    ///
+    /// # Errors
+    /// Names the argument that cannot be used, and why.
+    pub fn new(args: HostArgs) -> Result<Self> {
+        if args.http_default.port() == 0 {
+            bail!(
+                "--http-default {} has no port; other hosts and people must know where it listens",
+                args.http_default
+            );
+        }
+        if let Some(name) = args.name.as_deref().filter(|name| !is_name(name)) {
+            bail!("--name `{}` is not valid: 1 to {MAX_NAME} printable characters", name.escape_debug());
+        }
+        let labels = labels(args.labels)?;
+        let mut builtins = BuiltinAliases::default();
+        builtins.0.extend(args.builtin_aliases);
+        let data_dir = folder(&args.data_dir)?;
+        Ok(Self {
+            lattice: args.lattice,
+            nats_url: args.nats_url,
+            creds: args.creds,
+            data_dir,
+            name: args.name,
+            labels,
+            http_default: args.http_default,
+            builtins,
+            drain_deadline: args.drain_deadline,
+            handover: args.handover,
+            ready_file: args.ready_file,
+        })
+    }
+}
+
+/// Whether a text can be a host's name for people.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
+}
+
+fn labels(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {
+    if pairs.len() > MAX_LABELS {
+        bail!("{} labels; at most {MAX_LABELS} are allowed", pairs.len());
+    }
+    let mut labels = BTreeMap::new();
+    for (key, value) in pairs {
+        if key.len().max(value.len()) > MAX_LABEL_TEXT {
+            bail!("--label {key}: key and value may have {MAX_LABEL_TEXT} bytes at most");
+        }
+        if labels.insert(key.clone(), value).is_some() {
+            bail!("--label {key} is given twice");
+        }
+    }
+    Ok(labels)
+}
+
+fn folder(path: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("cannot create the data folder {}", path.display()))?;
+    path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("a label is KEY=VALUE".to_owned()),
+    }
+}
+
+fn alias(text: &str) -> Result<(String, Builtin), String> {
+    let (reference, builtin) = text.rsplit_once('=').ok_or("an alias is REF=builtin://NAME")?;
+    let name = builtin.strip_prefix("builtin://").unwrap_or(builtin);
+    let known = Builtin::ALL.map(|builtin| builtin.to_string()).join(", ");
+    let builtin =
+        Builtin::named(name).ok_or_else(|| format!("there is no builtin `{name}`, only {known}"))?;
+    Ok((reference.to_owned(), builtin))
+}
+
+/// Reads `500ms`, `30s`, `2m` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let wrong = || "a time is a whole number with ms, s, m or h, such as 30s".to_owned();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "30", "s", "-1s", "1.5s", "1d", "99999999999999999999h", "18446744073709551615h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn aliases_name_a_builtin() {
+        let (reference, builtin) = alias("registry.test:5000/http=builtin://http-server").unwrap();
+        assert_eq!((reference.as_str(), builtin), ("registry.test:5000/http", Builtin::HttpServer));
+        assert!(alias("x=builtin://nope").unwrap_err().contains("http-server"));
+        assert!(alias("x").is_err());
+    }
+
+    #[test]
+    fn labels_are_given_once() {
+        let twice = vec![("zone".into(), "a".into()), ("zone".into(), "b".into())];
+        assert!(labels(twice).unwrap_err().to_string().contains("zone"));
+    }
+}

@@ -1,0 +1,161 @@
+//! From a request to its answer: the route, the component here or on another host, and what a failure is in HTTP.
+//!
+//! A request is given to one component once. Nothing is tried again here: its body may be gone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use lath_control_api::{ComponentId, HttpRoute, LatticeId};
+use lath_wrpc::http::HttpError;
+use lath_wrpc::{Client, InvokeError};
+use tokio::time::timeout_at;
+
+use crate::engine::{Body, BodyError, CallContext, CallError, body};
+use crate::ingress::request::{Refusal, admit, drop_connection_headers};
+use crate::routes::Router;
+use crate::trace;
+use crate::wrpc_call::{chain, failure, headers};
+
+/// Longest wait for the head of an answer from another host, where the route sets none. The component's own
+/// deadline is known there, and mostly ends the call before.
+const REMOTE_TIME: Duration = Duration::from_secs(60);
+
+/// Where requests come in and answers go out.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) router: Arc<Router>,
+    pub(crate) client: Client,
+    pub(crate) lattice: LatticeId,
+}
+
+/// Why a request has no answer of a component.
+#[derive(Debug)]
+enum Failed {
+    /// No route leads on from this address.
+    NoRoute,
+    /// Nothing in the lattice takes calls of the component now.
+    NothingServes,
+    /// The request cannot be admitted.
+    Refused(Refusal),
+    /// A call was made and failed.
+    Call(CallError),
+}
+
+impl Front {
+    /// Answers a request that arrived on `address`, whatever happens.
+    pub(crate) async fn answer(&self, address: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+        let answered = self.try_answer(address, request).await;
+        let answered = answered.and_then(|mut response| {
+            // Heads of this kind announce another answer, which does not come.
+            if response.status().is_informational() {
+                return Err(Failed::Call(CallError::Failed(format!(
+                    "the answer has status {}",
+                    response.status()
+                ))));
+            }
+            drop_connection_headers(response.headers_mut());
+            Ok(response)
+        });
+        answered.unwrap_or_else(|failed| failed.response())
+    }
+
+    async fn try_answer(
+        &self,
+        address: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Failed> {
+        let (mut head, body) = request.into_parts();
+        let host = admit(&mut head).map_err(Failed::Refused)?;
+        let route = self.router.find(address, host.as_deref(), head.uri.path()).ok_or(Failed::NoRoute)?;
+        let trace = Some(trace::of_request(&mut head.headers));
+        let body = body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync();
+        let request = Request::from_parts(head, body);
+        let result = self.pass_on(&route, request, CallContext { trace, ..CallContext::default() }).await;
+        if let Err(Failed::Call(error)) = &result {
+            tracing::debug!(target = %route.target, %error, "a request failed");
+        }
+        result
+    }
+
+    async fn pass_on(
+        &self,
+        route: &HttpRoute,
+        request: Request<Body>,
+        ctx: CallContext,
+    ) -> Result<Response<Body>, Failed> {
+        let patience = route.timeout_ms.map(Duration::from_millis);
+        let Some(call) = self.router.begin(&route.target, None) else {
+            return self.forward(&route.target, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
+        };
+        let head = call.http(request, ctx);
+        let answered = match patience {
+            Some(patience) => {
+                let deadline = Instant::now() + patience;
+                timeout_at(deadline.into(), head).await.unwrap_or(Err(CallError::DeadlineExceeded))
+            }
+            None => head.await,
+        };
+        answered.map_err(Failed::Call)
+    }
+
+    /// Gives the request to another host that serves the component.
+    async fn forward(
+        &self,
+        target: &ComponentId,
+        request: Request<Body>,
+        ctx: CallContext,
+        patience: Duration,
+    ) -> Result<Response<Body>, Failed> {
+        let broken = |error: &dyn std::error::Error| Failed::Call(CallError::Failed(chain(error)));
+        let subject = lath_wrpc::http::target(&self.lattice, target, lath_wrpc::http::INCOMING);
+        let subject = subject.map_err(|error| broken(&error))?;
+        let headers = headers(None, target, &ctx);
+        let deadline = Instant::now() + patience;
+        let answered =
+            lath_wrpc::http::handle(&self.client, &subject, headers, request, None, deadline.into()).await;
+        match answered {
+            Ok(response) => Ok(response
+                .map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync())),
+            Err(HttpError::Invoke(InvokeError::NotConnected(_) | InvokeError::Offline)) => {
+                Err(Failed::NothingServes)
+            }
+            Err(HttpError::Invoke(error)) => Err(Failed::Call(failure(&error))),
+            Err(error @ HttpError::Code(_)) => Err(broken(&error)),
+        }
+    }
+}
+
+impl Failed {
+    fn response(&self) -> Response<Body> {
+        let (status, text) = match self {
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no app of this lattice has a route for this request"),
+            Self::NothingServes => (StatusCode::SERVICE_UNAVAILABLE, "nothing serves this at the moment"),
+            Self::Refused(refusal) => (refusal.status, refusal.text),
+            Self::Call(CallError::DeadlineExceeded) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),
+            Self::Call(CallError::Overloaded(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many requests at the moment")
+            }
+            Self::Call(CallError::Stopped) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "stopped before the answer was ready")
+            }
+            Self::Call(
+                CallError::Trap(_)
+                | CallError::NoSuchFunction(_)
+                | CallError::Target(_)
+                | CallError::Failed(_),
+            ) => (StatusCode::BAD_GATEWAY, "the component gave no answer"),
+        };
+        let mut response = Response::new(body::full(format!("{text}\n")));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,198 @@
+//! Making one unit ready for calls, step by step, beside everything that runs.
+//!
+//! Each step is told before it begins, so that people see what a slow one is. Nothing here touches what serves;
+//! dropping the future undoes it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lath_control_api::{Builtin, ComponentSpec, Image, LinkSpec, Reason, WitInterface, Workload};
+use lath_host_core::News;
+use tokio::sync::Semaphore;
+
+use crate::artifact::Artifacts;
+use crate::engine::{Engine, PrepareError, Prepared, Targets, UnitIdentity};
+use crate::ingress::{Claim, Ingress};
+use crate::supervisor::Teller;
+
+/// First instances and probes at the same time: they are the guests' work, and traffic comes first.
+const STARTING: usize = 8;
+const HTTP_HANDLER: (&str, &str, &str) = ("wasi", "http", "incoming-handler");
+
+/// What a preparation makes.
+#[derive(Debug, Clone)]
+pub(crate) enum Product {
+    /// A component to call.
+    Component(Arc<Prepared>),
+    /// Addresses of an HTTP server, held so that nobody else takes them.
+    HttpServer(Vec<Claim>),
+}
+
+impl Product {
+    /// The component, where it is one.
+    pub(crate) const fn component(&self) -> Option<&Arc<Prepared>> {
+        match self {
+            Self::Component(unit) => Some(unit),
+            Self::HttpServer(_) => None,
+        }
+    }
+}
+
+/// What is to be prepared.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) identity: UnitIdentity,
+    pub(crate) spec: Arc<ComponentSpec>,
+    /// What others of its app need of it.
+    pub(crate) needs: Needs,
+}
+
+/// What routes and links of an app need a component to export.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub(crate) http: bool,
+    pub(crate) interfaces: Vec<WitInterface>,
+}
+
+impl Needs {
+    /// Adds what a spec of the same app needs of the component with this id.
+    pub(crate) fn add(&mut self, spec: &ComponentSpec, id: &lath_control_api::ComponentId) {
+        self.http |= spec.routes.iter().any(|route| route.target == *id);
+        for link in spec.links.iter().filter(|link| link.target == *id) {
+            for interface in interfaces(link) {
+                let parts = (&*interface.namespace, &*interface.package, &*interface.interface);
+                if parts == HTTP_HANDLER {
+                    self.http = true;
+                } else if !self.interfaces.contains(&interface) {
+                    self.interfaces.push(interface);
+                }
+            }
+        }
+    }
+}
+
+fn interfaces(link: &LinkSpec) -> impl Iterator<Item = WitInterface> {
+    link.interfaces.iter().map(|interface| WitInterface {
+        namespace: link.namespace.clone(),
+        package: link.package.clone(),
+        interface: interface.clone(),
+    })
+}
+
+/// Prepares units.
+#[derive(Debug, Clone)]
+pub(crate) struct Preparer {
+    engine: Engine,
+    artifacts: Artifacts,
+    ingress: Ingress,
+    targets: Targeting,
+    http_default: SocketAddr,
+    starting: Arc<Semaphore>,
+}
+
+/// The way out for linked calls; a newtype because a trait object has no `Debug`.
+#[derive(Clone)]
+struct Targeting(Arc<dyn Targets>);
+
+impl std::fmt::Debug for Targeting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Targeting")
+    }
+}
+
+impl Preparer {
+    pub(crate) fn new(
+        engine: Engine,
+        artifacts: Artifacts,
+        ingress: Ingress,
+        targets: Arc<dyn Targets>,
+        http_default: SocketAddr,
+    ) -> Self {
+        let starting = Arc::new(Semaphore::new(STARTING));
+        Self { engine, artifacts, ingress, targets: Targeting(targets), http_default, starting }
+    }
+
+    /// Does the job, and tells which step begins.
+    pub(crate) async fn prepare(&self, job: &Job, teller: &Teller) -> Result<Product, PrepareError> {
+        match &job.spec.workload {
+            Workload::Component { image } => self.component(job, image, teller).await.map(Product::Component),
+            Workload::Builtin { builtin: Builtin::HttpServer, .. } => {
+                teller.tell(News::Linking).await;
+                self.http_server(&job.spec).map(Product::HttpServer)
+            }
+        }
+    }
+
+    async fn component(
+        &self,
+        job: &Job,
+        image: &Image,
+        teller: &Teller,
+    ) -> Result<Arc<Prepared>, PrepareError> {
+        let code = match self.engine.cached(&image.digest).await {
+            Some(code) => code,
+            None => {
+                teller.tell(News::Fetching).await;
+                let bytes = self.artifacts.get(&image.digest).await?;
+                teller.tell(News::Compiling).await;
+                self.engine.compile(&image.digest, bytes).await?
+            }
+        };
+        teller.tell(News::Linking).await;
+        let unit = self.engine.link(code, job.identity.clone(), &job.spec, &self.targets.0)?;
+        check_exports(&unit, &job.needs)?;
+        teller.tell(News::Starting).await;
+        let _permit = self.starting.acquire().await;
+        unit.try_start().await?;
+        if let Some(probe) = &job.spec.probe {
+            unit.probe(probe).await?;
+        }
+        Ok(unit)
+    }
+
+    fn http_server(&self, spec: &ComponentSpec) -> Result<Vec<Claim>, PrepareError> {
+        let mut addresses: Vec<SocketAddr> =
+            spec.routes.iter().map(|route| route.address.unwrap_or(self.http_default)).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        for route in &spec.routes {
+            if route.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+                let message = format!("route {}: a path begins with `/`", route.describe());
+                return Err(PrepareError { reason: Reason::ConfigInvalid, message });
+            }
+        }
+        let unbound = addresses.iter().find(|address| address.port() == 0);
+        if let Some(address) = unbound {
+            let message = format!("address {address} has no port");
+            return Err(PrepareError { reason: Reason::ConfigInvalid, message });
+        }
+        addresses.into_iter().map(|address| self.claim(address)).collect()
+    }
+
+    fn claim(&self, address: SocketAddr) -> Result<Claim, PrepareError> {
+        self.ingress.claim(address).map_err(|error| PrepareError {
+            reason: Reason::AddressUnavailable,
+            message: format!("cannot listen on {address}: {error}"),
+        })
+    }
+}
+
+fn check_exports(unit: &Prepared, needs: &Needs) -> Result<(), PrepareError> {
+    let missing = |what: String| Err(PrepareError { reason: Reason::ExportMissing, message: what });
+    let exports = unit.exports();
+    if needs.http && !exports.handles_http {
+        return missing(
+            "a route leads to it, and it does not export wasi:http/incoming-handler@0.2".to_owned(),
+        );
+    }
+    let has = |interface: &WitInterface| {
+        let found = exports.functions.iter().filter_map(|function| function.instance.as_deref());
+        found.filter_map(WitInterface::of_instance).any(|found| found == *interface)
+    };
+    match needs.interfaces.iter().find(|interface| !has(interface)) {
+        Some(interface) => {
+            missing(format!("a link of its app goes to {interface}, which it does not export"))
+        }
+        None => Ok(()),
+    }
+}

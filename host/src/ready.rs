@@ -1,0 +1,56 @@
+//! Tells, once, that the host is connected and takes commands: in the log, and in a file for whoever started it.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lath_control_api::HostId;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::files;
+use crate::nats::Link;
+
+/// Longest wait for the server to have our subscriptions, before the next try.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) identity: (HostId, String),
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) client: async_nats::Client,
+    pub(crate) link: watch::Receiver<Link>,
+}
+
+impl Ready {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.wait() => self.tell(),
+        }
+    }
+
+    async fn wait(&mut self) {
+        loop {
+            if self.link.wait_for(|link| link.up).await.is_err() {
+                return std::future::pending().await;
+            }
+            // Once a flush is through, the server has what was subscribed before.
+            if matches!(timeout(CONFIRM, self.client.flush()).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let (host, name) = &self.identity;
+        tracing::info!(%host, name, "ready");
+        let Some(path) = &self.file else { return };
+        let text = serde_json::json!({ "host": host, "name": name, "pid": std::process::id() }).to_string();
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        if let Err(error) = files::write_atomically(&path, text.as_bytes(), &OpenOptions::new()) {
+            tracing::error!(file = %path.display(), %error, "the ready file cannot be written");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the supervisor holds of each unit: its product, and the one task that works for it at a time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lath_control_api::Revision;
+use lath_host_core::{Ticket, UnitKey};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::engine::Prepared;
+use crate::prepare::Product;
+
+/// One unit's place.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The label that it gets, or has.
+    pub(crate) revision: Revision,
+    pub(crate) max_instances: u32,
+    pub(crate) product: Option<Product>,
+    /// The episode that the task works for.
+    ticket: Ticket,
+    /// Ends the task when it is replaced or dropped.
+    task: Option<DropGuard>,
+}
+
+/// All places.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: BTreeMap<UnitKey, Slot>,
+}
+
+impl Slots {
+    /// A place for a unit that is going to be prepared.
+    pub(crate) fn add(&mut self, unit: UnitKey, revision: Revision, max_instances: u32) {
+        let slot = Slot { revision, max_instances, product: None, ticket: Ticket(0), task: None };
+        self.slots.insert(unit, slot);
+    }
+
+    /// Begins an episode. The one before it, if any, is over; the token that is returned ends with this one.
+    pub(crate) fn begin(&mut self, unit: &UnitKey, ticket: Ticket) -> CancellationToken {
+        let token = CancellationToken::new();
+        if let Some(slot) = self.slots.get_mut(unit) {
+            slot.ticket = ticket;
+            slot.task = Some(token.clone().drop_guard());
+        }
+        token
+    }
+
+    /// Ends the episode, if there is one.
+    pub(crate) fn end(&mut self, unit: &UnitKey) {
+        if let Some(slot) = self.slots.get_mut(unit) {
+            slot.task = None;
+        }
+    }
+
+    /// Puts the product of a preparation in its place; false when that preparation is over.
+    pub(crate) fn fill(&mut self, unit: &UnitKey, ticket: Ticket, product: Product) -> bool {
+        let Some(slot) = self.slots.get_mut(unit).filter(|slot| slot.ticket == ticket) else { return false };
+        if let Some(prepared) = product.component() {
+            // It may have got another label while it was prepared.
+            prepared.relabel(slot.revision);
+        }
+        slot.product = Some(product);
+        true
+    }
+
+    pub(crate) fn get(&self, unit: &UnitKey) -> Option<&Slot> {
+        self.slots.get(unit)
+    }
+
+    pub(crate) fn relabel(&mut self, unit: &UnitKey, revision: Revision) {
+        let Some(slot) = self.slots.get_mut(unit) else { return };
+        slot.revision = revision;
+        if let Some(prepared) = slot.product.as_ref().and_then(Product::component) {
+            prepared.relabel(revision);
+        }
+    }
+
+    pub(crate) fn component(&self, unit: &UnitKey) -> Option<&Arc<Prepared>> {
+        self.slots.get(unit)?.product.as_ref()?.component()
+    }
+
+    /// Takes a unit out; its task ends.
+    pub(crate) fn remove(&mut self, unit: &UnitKey) -> Option<Product> {
+        self.slots.remove(unit)?.product
+    }
+
+    /// Every component that is ready.
+    pub(crate) fn components(&self) -> impl Iterator<Item = (&UnitKey, &Arc<Prepared>)> {
+        self.slots.iter().filter_map(|(unit, slot)| Some((unit, slot.product.as_ref()?.component()?)))
+    }
+}

@@ -1,0 +1,255 @@
+//! What the host says of itself: snapshots for readers, and the events that tell others of them.
+//!
+//! A snapshot is made by the supervisor and never changed. Counts of calls are read when somebody asks, since
+//! they change all the time and are no reason for news.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::connection::State;
+use lath_control_api::{
+    ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, Epoch, ErrorCode, EventData,
+    HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels,
+    ListenerInventory, Subjects, Timestamp,
+};
+use lath_host_core::UnitKey;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Prepared;
+use crate::nats::Link;
+
+/// How often a host says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Shortest time between two inventory events: a burst of changes is told once.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
+/// Longest wait for the connection to take an event.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(1);
+/// Largest page of an inventory, in bytes of JSON. Half of what NATS takes by default.
+const PAGE: usize = 512 << 10;
+
+/// What of a host never changes while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) host: HostId,
+    pub(crate) name: String,
+    pub(crate) labels: Labels,
+    pub(crate) boot: String,
+    pub(crate) started: Timestamp,
+    pub(crate) http_default: SocketAddr,
+    pub(crate) builtins: BuiltinAliases,
+}
+
+/// The clock, read at the edges and handed down.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// One state of the host.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) state: HostState,
+    pub(crate) epoch: Epoch,
+    pub(crate) sequence: u64,
+    pub(crate) listeners: Vec<ListenerInventory>,
+    /// Without counts.
+    pub(crate) apps: Vec<AppInventory>,
+    /// Units that can have calls.
+    pub(crate) units: BTreeMap<UnitKey, Arc<Prepared>>,
+}
+
+impl Snapshot {
+    /// A host on which nothing is.
+    pub(crate) fn empty() -> Self {
+        Self {
+            state: HostState::Ready,
+            epoch: Epoch(0),
+            sequence: 0,
+            listeners: Vec::new(),
+            apps: Vec::new(),
+            units: BTreeMap::new(),
+        }
+    }
+
+    /// Whether calls from outside are taken by anything here.
+    pub(crate) fn serves(&self) -> bool {
+        let components = self.apps.iter().flat_map(|app| &app.components);
+        components.flat_map(|component| &component.units).any(|unit| unit.serving)
+    }
+
+    pub(crate) fn summary(&self, facts: &Facts) -> HostSummary {
+        HostSummary {
+            host: facts.host.clone(),
+            name: facts.name.clone(),
+            labels: facts.labels.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: facts.boot.clone(),
+            sequence: self.sequence,
+            started: facts.started,
+            state: self.state,
+            epoch: self.epoch,
+            http_default: Some(facts.http_default),
+            builtins: facts.builtins.clone(),
+        }
+    }
+
+    /// The whole inventory.
+    pub(crate) fn inventory(&self, facts: &Facts) -> HostInventory {
+        let apps = self.apps.iter().map(|app| self.counted(app)).collect();
+        HostInventory { summary: self.summary(facts), listeners: self.listeners.clone(), apps }
+    }
+
+    /// The apps after `after` that fit on one page; always at least one, so that pages come to an end.
+    ///
+    /// # Errors
+    /// When one app alone is larger than `limit` bytes.
+    pub(crate) fn page(
+        &self,
+        facts: &Facts,
+        after: Option<&AppName>,
+        limit: usize,
+    ) -> Result<InventoryPage, ApiError> {
+        let rest = self.apps.iter().filter(|app| after.is_none_or(|after| app.app > *after));
+        let (mut apps, mut size, mut next) = (Vec::new(), 0, None);
+        for app in rest {
+            let app = self.counted(app);
+            let bytes = serde_json::to_vec(&app).map_or(usize::MAX, |json| json.len());
+            if bytes > limit {
+                let message = format!(
+                    "the inventory of app {} has {bytes} bytes, and a message may have {limit}",
+                    app.app
+                );
+                let help = "raise max_payload of the NATS servers";
+                return Err(ApiError::new(ErrorCode::TooLarge, message).with_help(help));
+            }
+            if !apps.is_empty() && size + bytes > PAGE {
+                next = apps.last().map(|last: &AppInventory| last.app.clone());
+                break;
+            }
+            size += bytes;
+            apps.push(app);
+        }
+        let inventory =
+            HostInventory { summary: self.summary(facts), listeners: self.listeners.clone(), apps };
+        Ok(InventoryPage { inventory, next })
+    }
+
+    fn counted(&self, app: &AppInventory) -> AppInventory {
+        let mut app = app.clone();
+        for component in &mut app.components {
+            for unit in &mut component.units {
+                let key =
+                    UnitKey { app: app.app.clone(), id: component.id.clone(), content: unit.content.clone() };
+                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
+            }
+        }
+        app
+    }
+}
+
+/// Tells the lattice of this host: heartbeats, and an inventory whenever something has changed.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) client: Client,
+    pub(crate) subjects: Subjects,
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) link: watch::Receiver<Link>,
+}
+
+impl Reporter {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut heartbeat = interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_event = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = heartbeat.tick() => self.heartbeat().await,
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    wait_since(last_event).await;
+                    last_event = Some(Instant::now());
+                    self.inventory().await;
+                }
+                changed = self.link.changed() => {
+                    let up = changed.is_ok() && self.link.borrow_and_update().up;
+                    if up {
+                        // Others may have counted us as lost: they hear at once that we are here, and as what.
+                        self.heartbeat().await;
+                        self.inventory().await;
+                    } else if changed.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.say_goodbye().await;
+    }
+
+    async fn heartbeat(&self) {
+        let summary = self.snapshots.borrow().summary(&self.facts);
+        self.publish(HostEventKind::Heartbeat, EventData::Heartbeat(Box::new(summary))).await;
+    }
+
+    async fn inventory(&mut self) {
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
+        let limit = self.client.max_payload() / 2;
+        match serde_json::to_vec(&event) {
+            // The heartbeat shows a newer sequence, and whoever wants to know asks for the pages.
+            Ok(json) if json.len() > limit => self.heartbeat().await,
+            Ok(json) => self.send(HostEventKind::Inventory, json).await,
+            Err(error) => tracing::error!(%error, "the inventory has no JSON form"),
+        }
+    }
+
+    async fn say_goodbye(&self) {
+        let gone = HostGone { host: self.facts.host.clone(), boot: self.facts.boot.clone() };
+        self.publish(HostEventKind::Stopped, EventData::HostStopped(gone)).await;
+    }
+
+    fn event(&self, event: EventData) -> CloudEvent {
+        CloudEvent {
+            specversion: "1.0".to_owned(),
+            id: ulid::Ulid::generate().to_string(),
+            source: self.facts.host.to_string(),
+            subject: self.facts.host.to_string(),
+            time: now(),
+            datacontenttype: "application/json".to_owned(),
+            event,
+        }
+    }
+
+    async fn publish(&self, kind: HostEventKind, event: EventData) {
+        match serde_json::to_vec(&self.event(event)) {
+            Ok(json) => self.send(kind, json).await,
+            Err(error) => tracing::error!(%error, "an event has no JSON form"),
+        }
+    }
+
+    async fn send(&self, kind: HostEventKind, json: Vec<u8>) {
+        // Without a connection nothing is kept for later: later there is newer news.
+        if self.client.connection_state() != State::Connected {
+            return;
+        }
+        let subject = self.subjects.host_event(&self.facts.host, kind);
+        let sent = timeout(PUBLISH_WITHIN, self.client.publish(subject, json.into())).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::warn!("an event could not be sent");
+        }
+    }
+}
+
+async fn wait_since(last: Option<Instant>) {
+    if let Some(last) = last {
+        tokio::time::sleep_until(last + BETWEEN_EVENTS).await;
+    }
+}

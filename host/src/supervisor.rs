@@ -1,0 +1,271 @@
+//! The one task that owns what the host has decided, and carries it out.
+//!
+//! Commands and news come in as messages, snapshots and routes go out. It waits for the disk when a command has
+//! to be on it before its answer, and for nothing else: whatever takes time is a task that sends news.
+
+mod carry;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lath_control_api::{ApiError, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
+use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::PrepareError;
+use crate::ingress::Ingress;
+use crate::journal::Journal;
+use crate::prepare::{Preparer, Product};
+use crate::routes::Router;
+use crate::slots::Slots;
+use crate::status::{Snapshot, now};
+use crate::wrpc_serve::ServingHandle;
+
+/// Messages that may wait for the supervisor. Senders wait when it is full.
+const WAITING: usize = 1_024;
+/// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
+const BURST: usize = 128;
+/// Longest sleep: the wall clock may be set while we sleep.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What the supervisor is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A command of a manager.
+    Apply(Box<ApplyRequest>, oneshot::Sender<Result<ApplyReply, ApiError>>),
+    /// How the work for a unit goes.
+    News(UnitKey, Ticket, News),
+    /// A preparation has ended.
+    Prepared(UnitKey, Ticket, Result<Product, PrepareError>),
+    /// The host is going: say so, and go on.
+    Stopping,
+    /// Nothing is decided any more from here on.
+    Freeze,
+}
+
+/// The way to the supervisor.
+#[derive(Debug, Clone)]
+pub(crate) struct SupervisorHandle {
+    orders: mpsc::Sender<Order>,
+}
+
+impl SupervisorHandle {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Order>) {
+        let (orders, receiver) = mpsc::channel(WAITING);
+        (Self { orders }, receiver)
+    }
+
+    /// Has a command obeyed, or refused. When this returns, it is on disk and in the snapshot.
+    pub(crate) async fn apply(&self, request: ApplyRequest) -> Result<ApplyReply, ApiError> {
+        let going = || ApiError::new(ErrorCode::NotReady, "the host is stopping");
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Apply(Box::new(request), reply)).await.map_err(|_| going())?;
+        answer.await.map_err(|_| going())?
+    }
+
+    /// Sends an order; without a supervisor there is nobody to obey it, and nothing to do.
+    pub(crate) async fn send(&self, order: Order) {
+        let _supervisor_gone = self.orders.send(order).await;
+    }
+}
+
+/// Sends news of one episode of one unit.
+#[derive(Debug, Clone)]
+pub(crate) struct Teller {
+    handle: SupervisorHandle,
+    unit: UnitKey,
+    ticket: Ticket,
+}
+
+impl Teller {
+    pub(crate) async fn tell(&self, news: News) {
+        self.handle.send(Order::News(self.unit.clone(), self.ticket, news)).await;
+    }
+
+    async fn end(self, prepared: Result<Product, PrepareError>) {
+        self.handle.send(Order::Prepared(self.unit, self.ticket, prepared)).await;
+    }
+}
+
+/// What the supervisor works with.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) lattice: LatticeId,
+    pub(crate) journal: Journal,
+    pub(crate) preparer: Preparer,
+    pub(crate) router: Arc<Router>,
+    pub(crate) ingress: Ingress,
+    pub(crate) serving: ServingHandle,
+}
+
+/// The only writer of what the host has decided.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    core: Core,
+    slots: Slots,
+    tools: Tools,
+    orders: mpsc::Receiver<Order>,
+    handle: SupervisorHandle,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    /// Owns preparations and waits of drains.
+    tasks: TaskTracker,
+    state: HostState,
+    frozen: bool,
+    /// Readers have not seen the newest state.
+    stale: bool,
+}
+
+type Answer = (oneshot::Sender<Result<ApplyReply, ApiError>>, Result<ApplyReply, ApiError>);
+
+impl Supervisor {
+    pub(crate) fn new(
+        core: Core,
+        tools: Tools,
+        (handle, orders): (SupervisorHandle, mpsc::Receiver<Order>),
+        snapshots: watch::Sender<Arc<Snapshot>>,
+    ) -> Self {
+        Self {
+            core,
+            slots: Slots::default(),
+            tools,
+            orders,
+            handle,
+            snapshots,
+            tasks: TaskTracker::new(),
+            state: HostState::Ready,
+            frozen: false,
+            stale: true,
+        }
+    }
+
+    /// Carries out what the restored state asks for, then obeys until `shutdown`.
+    pub(crate) async fn run(mut self, restored: Vec<Transition>, shutdown: CancellationToken) {
+        self.carry_out(restored).await;
+        self.show();
+        loop {
+            let wake = self.until_wake();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(wake) => self.tick().await,
+                order = self.orders.recv() => {
+                    let Some(order) = order else { break };
+                    self.obey_burst(order).await;
+                }
+            }
+            self.show();
+        }
+        self.tools.ingress.listen(&BTreeSet::new());
+        // Dropping the slots ends every task that works for one.
+        drop(self.slots);
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn obey_burst(&mut self, first: Order) {
+        let mut answers = Vec::new();
+        let mut next = Some(first);
+        for _ in 0..BURST {
+            let Some(order) = next else { break };
+            answers.extend(self.obey(order).await);
+            next = self.orders.try_recv().ok();
+        }
+        if let Some(order) = next {
+            answers.extend(self.obey(order).await);
+        }
+        // Whoever is told "accepted" finds it in the inventory.
+        self.show();
+        for (reply, result) in answers {
+            let _asker_gone = reply.send(result);
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Option<Answer> {
+        match order {
+            Order::Apply(request, reply) => return Some((reply, self.apply(&request).await)),
+            Order::News(unit, ticket, news) => self.observe(&unit, ticket, news).await,
+            Order::Prepared(unit, ticket, Ok(product)) => {
+                if self.slots.fill(&unit, ticket, product) {
+                    tracing::info!(%unit, app = %unit.app, "ready");
+                    self.observe(&unit, ticket, News::Ready).await;
+                }
+            }
+            Order::Prepared(unit, ticket, Err(PrepareError { reason, message })) => {
+                tracing::warn!(%unit, app = %unit.app, ?reason, message, "could not be prepared");
+                self.observe(&unit, ticket, News::Failed { reason, message }).await;
+            }
+            Order::Stopping => {
+                self.state = HostState::Stopping;
+                self.stale = true;
+            }
+            Order::Freeze => self.frozen = true,
+        }
+        None
+    }
+
+    /// Decides on a copy, writes the decision down, and only then makes it count.
+    async fn apply(&mut self, request: &ApplyRequest) -> Result<ApplyReply, ApiError> {
+        if self.frozen {
+            return Err(
+                ApiError::new(ErrorCode::NotReady, "the host is stopping").with_help("use another host")
+            );
+        }
+        let mut next = self.core.clone();
+        let (reply, steps) = next.apply(request, now())?;
+        for step in &steps {
+            if let Transition::Persist(app) = step {
+                self.tools.journal.write(app, next.journal(app)).await.map_err(|error| {
+                    tracing::error!(%app, %error, "the journal cannot be written");
+                    let message = format!("app {app}: the host cannot write its journal: {error}");
+                    ApiError::new(ErrorCode::Internal, message)
+                        .with_help("free space in the host's data folder")
+                })?;
+            }
+        }
+        self.core = next;
+        if !reply.unchanged {
+            tracing::info!(app = %request.app, fence = %request.fence, components = request.bundles.len(), "accepted");
+        }
+        let unwritten = steps.into_iter().filter(|step| !matches!(step, Transition::Persist(_))).collect();
+        self.carry_out(unwritten).await;
+        Ok(reply)
+    }
+
+    async fn observe(&mut self, unit: &UnitKey, ticket: Ticket, news: News) {
+        let steps = self.core.observe(unit, ticket, news, now());
+        self.carry_out(steps).await;
+    }
+
+    async fn tick(&mut self) {
+        let steps = self.core.tick(now());
+        self.carry_out(steps).await;
+    }
+
+    fn teller(&self, unit: &UnitKey, ticket: Ticket) -> Teller {
+        Teller { handle: self.handle.clone(), unit: unit.clone(), ticket }
+    }
+
+    fn until_wake(&self) -> Duration {
+        self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP))
+    }
+
+    /// Gives readers the newest state.
+    fn show(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        let going = u64::from(self.state == HostState::Stopping);
+        let snapshot = Snapshot {
+            state: self.state,
+            epoch: self.core.epoch(),
+            // A state of the host itself is a change, too.
+            sequence: self.core.sequence() + going,
+            listeners: self.core.listeners(),
+            apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
+            units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),
+        };
+        self.snapshots.send_replace(Arc::new(snapshot));
+    }
+}

@@ -1,0 +1,180 @@
+//! Carrying transitions out, one after another. The order was decided in the core; nothing is decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lath_control_api::{ComponentId, ComponentName, ComponentSpec, Revision};
+use lath_host_core::{News, RouteTable, Ticket, Transition, UnitKey};
+use tokio_util::sync::CancellationToken;
+
+use super::Supervisor;
+use crate::engine::UnitIdentity;
+use crate::prepare::{Job, Needs, Product};
+use crate::wrpc_serve::Offer;
+
+impl Supervisor {
+    pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
+        for step in steps {
+            match step {
+                Transition::Persist(app) => {
+                    if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
+                        // What serves has changed already. After a restart the older entry leads to the same state.
+                        tracing::error!(%app, %error, "the journal cannot be written");
+                    }
+                }
+                Transition::Cancel { unit } => drop(self.slots.remove(&unit)),
+                Transition::Prepare { unit, ticket, component, spec, revision } => {
+                    self.prepare(&unit, ticket, component, spec, revision);
+                }
+                Transition::Relabel { unit, revision } => self.slots.relabel(&unit, revision),
+                Transition::Reopen { unit } => {
+                    self.slots.end(&unit);
+                    if let Some(prepared) = self.slots.component(&unit) {
+                        prepared.reopen();
+                    }
+                }
+                Transition::Publish => self.publish(),
+                Transition::Drain { unit, ticket, .. } => self.drain(&unit, ticket),
+                Transition::Close { unit, ticket } => self.close(&unit, ticket),
+                Transition::Stop { unit, overdue } => self.stop(&unit, overdue),
+                Transition::Report => self.stale = true,
+            }
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        unit: &UnitKey,
+        ticket: Ticket,
+        component: ComponentName,
+        spec: Arc<ComponentSpec>,
+        revision: Revision,
+    ) {
+        self.slots.add(unit.clone(), revision, spec.max_instances);
+        let token = self.slots.begin(unit, ticket);
+        let identity = UnitIdentity {
+            lattice: self.tools.lattice.clone(),
+            app: unit.app.clone(),
+            component,
+            id: unit.id.clone(),
+            revision,
+        };
+        let job = Job { identity, needs: self.needs(unit, &spec), spec };
+        let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));
+        self.spawn(token, async move {
+            let prepared = preparer.prepare(&job, &teller).await;
+            teller.end(prepared).await;
+        });
+    }
+
+    /// What specs of the same revision need of a component.
+    fn needs(&self, unit: &UnitKey, spec: &ComponentSpec) -> Needs {
+        let mut needs = Needs::default();
+        let entry = self.core.journal(&unit.app);
+        for bundle in entry.iter().flat_map(|entry| &entry.request.bundles) {
+            let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
+            for other in bundle.stable.iter().chain(candidate) {
+                if other.revision == spec.revision {
+                    needs.add(other, &unit.id);
+                }
+            }
+        }
+        needs
+    }
+
+    /// Routes first, then who listens and serves by them: nothing arrives for which there is no route.
+    fn publish(&mut self) {
+        let table = self.core.routes();
+        let open: BTreeSet<_> =
+            table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();
+        let offers = self.offers(&table);
+        let slots = &self.slots;
+        self.tools.router.publish(table.map(|unit| slots.component(unit).cloned()));
+        self.tools.ingress.listen(&open);
+        self.tools.serving.offer(offers);
+        self.stale = true;
+    }
+
+    fn offers(&self, table: &RouteTable<UnitKey>) -> BTreeMap<ComponentId, Offer> {
+        let mut offers = BTreeMap::new();
+        for (id, target) in table.targets().filter(|(_, target)| target.is_serving()) {
+            let mut offer = Offer::default();
+            for labelled in target.units() {
+                if let (Some(slot), Some(unit)) =
+                    (self.slots.get(&labelled.unit), self.slots.component(&labelled.unit))
+                {
+                    offer.add(unit, slot.max_instances);
+                }
+            }
+            if offer != Offer::default() {
+                offers.insert(id.clone(), offer);
+            }
+        }
+        offers
+    }
+
+    /// Waits until nothing new can arrive and nothing is in flight.
+    fn drain(&mut self, unit: &UnitKey, ticket: Ticket) {
+        let token = self.slots.begin(unit, ticket);
+        let (serving, ingress) = (self.tools.serving.clone(), self.tools.ingress.clone());
+        let (product, addresses) = (self.product(unit), self.addresses(unit));
+        let (teller, id) = (self.teller(unit, ticket), unit.id.clone());
+        self.spawn(token, async move {
+            match product {
+                Some(Product::Component(prepared)) => {
+                    serving.taken_down(&id).await;
+                    prepared.idle().await;
+                }
+                Some(Product::HttpServer(_)) | None => ingress.left(&addresses).await,
+            }
+            teller.tell(News::Idle).await;
+        });
+    }
+
+    fn close(&mut self, unit: &UnitKey, ticket: Ticket) {
+        let token = self.slots.begin(unit, ticket);
+        let (teller, prepared) = (self.teller(unit, ticket), self.slots.component(unit).cloned());
+        if let Some(prepared) = &prepared {
+            prepared.close();
+        }
+        self.spawn(token, async move {
+            if let Some(prepared) = prepared {
+                prepared.idle().await;
+            }
+            teller.tell(News::Idle).await;
+        });
+    }
+
+    fn stop(&mut self, unit: &UnitKey, overdue: bool) {
+        let Some(product) = self.slots.remove(unit) else { return };
+        let Some(prepared) = product.component() else { return };
+        prepared.close();
+        if overdue {
+            tracing::warn!(%unit, app = %unit.app, calls = prepared.in_flight(), "the drain deadline has passed");
+            prepared.abort();
+        }
+        tracing::info!(%unit, app = %unit.app, "stopped");
+    }
+
+    fn product(&self, unit: &UnitKey) -> Option<Product> {
+        self.slots.get(unit)?.product.clone()
+    }
+
+    /// Addresses that a unit's routes have used.
+    fn addresses(&self, unit: &UnitKey) -> Vec<std::net::SocketAddr> {
+        match self.slots.get(unit).and_then(|slot| slot.product.as_ref()) {
+            Some(Product::HttpServer(claims)) => claims.iter().map(crate::ingress::Claim::address).collect(),
+            Some(Product::Component(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Runs a task of a unit; it ends when its episode does.
+    fn spawn(&self, token: CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+}

@@ -1,0 +1,131 @@
+//! Linked calls that leave a component: to a unit on this host, or over NATS to another.
+//!
+//! The engine asks here and knows nothing of routes. A call over NATS is repeated only when it provably did not
+//! start.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
+use lath_wrpc::{Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec};
+use wasmtime::component::Val;
+
+use crate::engine::{CallContext, CallError, Caller, InFlight, RemoteCall, Targets};
+use crate::routes::Router;
+use crate::trace;
+
+/// Header with the app revision in whose name a call is made: `{app}@{revision}`.
+pub(crate) const REVISION: &str = "lath-revision";
+/// Header with the number of components that a call has passed through.
+pub(crate) const HOPS: &str = "lath-hops";
+/// Most time for a call whose caller set none.
+pub(crate) const DEFAULT_TIME: Duration = Duration::from_secs(30);
+/// Tries of a call that other hosts turn away, or that finds nobody for a moment.
+const TRIES: usize = 3;
+/// Pause before a call that was turned away is made again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Finds who answers linked calls.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) router: Arc<Router>,
+    pub(crate) client: Client,
+    pub(crate) lattice: LatticeId,
+}
+
+impl Targets for Links {
+    fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
+        self.router.begin(target, Some((&caller.app, caller.revision)))
+    }
+
+    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
+        self.invoke(call).boxed()
+    }
+}
+
+impl Links {
+    async fn invoke(&self, call: RemoteCall<'_>) -> Result<Vec<Val>, CallError> {
+        let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
+        let id = &call.link.target;
+        let target =
+            Target::new(&self.lattice, id, Some(call.instance), call.function).map_err(|e| failed(&e))?;
+        let params = codec::encode(&call.params, &call.types.params).map_err(|error| failed(&error))?;
+        let mut headers = headers(Some((&call.caller.app, call.caller.revision)), &call.caller.id, &call.ctx);
+        headers.insert(LINK_NAME, call.link.name.0.as_str());
+        let deadline = deadline(&call.ctx);
+        let mut tries = 1;
+        let outcome = loop {
+            match self.client.invoke(&target, headers.clone(), params.clone(), deadline.into()).await {
+                Err(InvokeError::Rejected(_) | InvokeError::NotConnected(_)) if tries < TRIES => tries += 1,
+                outcome => break outcome.map_err(|error| failure(&error))?,
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        codec::decode(&outcome.results, &call.types.results).map_err(|error| failed(&error))
+    }
+}
+
+/// Headers of a call that goes over NATS.
+pub(crate) fn headers(
+    revision: Option<(&AppName, Revision)>,
+    source: &ComponentId,
+    ctx: &CallContext,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(SOURCE_ID, source.as_str());
+    if let Some((app, revision)) = revision {
+        headers.insert(REVISION, format!("{app}@{revision}"));
+    }
+    headers.insert(HOPS, ctx.hops.to_string());
+    trace::put(ctx.trace.as_ref(), &mut headers);
+    headers
+}
+
+/// When a call that leaves now must have ended.
+pub(crate) fn deadline(ctx: &CallContext) -> Instant {
+    ctx.deadline.unwrap_or_else(|| Instant::now() + DEFAULT_TIME)
+}
+
+/// What a failed invocation means to the component that made it.
+pub(crate) fn failure(error: &InvokeError) -> CallError {
+    match error {
+        InvokeError::TimedOut { .. } => CallError::DeadlineExceeded,
+        InvokeError::Rejected(failure) | InvokeError::Failed(failure) => remote_failure(failure),
+        InvokeError::NotConnected(_)
+        | InvokeError::Offline
+        | InvokeError::Interrupted
+        | InvokeError::Protocol(_)
+        | InvokeError::TooLarge { .. }
+        | InvokeError::Encode(_)
+        | InvokeError::Decode(_)
+        | InvokeError::Stream(_) => CallError::Failed(chain(error)),
+    }
+}
+
+fn remote_failure(failure: &Failure) -> CallError {
+    match failure.code {
+        FailureCode::Timeout => CallError::DeadlineExceeded,
+        FailureCode::Overloaded => CallError::Overloaded(failure.text.clone()),
+        FailureCode::Trapped
+        | FailureCode::Stopping
+        | FailureCode::Denied
+        | FailureCode::BadParams
+        | FailureCode::TooLarge
+        | FailureCode::Aborted
+        | FailureCode::Internal => CallError::Failed(failure.to_string()),
+    }
+}
+
+/// An error with all its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

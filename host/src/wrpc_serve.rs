@@ -1,0 +1,296 @@
+//! Components of this host, served to the lattice over NATS.
+//!
+//! Subscriptions belong to a component id: while any unit of it serves they stay, whichever unit that is. Who
+//! answers a call is looked up when it is taken, so a flip reaches calls that were waiting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
+use lath_wrpc::serve::Call;
+use lath_wrpc::{
+    Client, Export, Failure, FailureCode, HeaderMap, ServeOptions, Service, Serving, codec, http,
+};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::{BodyError, CallContext, CallError, InFlight, Prepared};
+use crate::routes::Router;
+use crate::trace;
+use crate::wrpc_call::{HOPS, REVISION, chain};
+
+/// What a component is served with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// It answers HTTP requests.
+    pub(crate) http: bool,
+    /// Its functions: instance and name.
+    pub(crate) functions: BTreeSet<(Option<String>, String)>,
+    /// Calls at the same time.
+    pub(crate) permits: usize,
+}
+
+impl Offer {
+    /// Adds what a unit has to offer.
+    pub(crate) fn add(&mut self, unit: &Prepared, max_instances: u32) {
+        let exports = unit.exports();
+        self.http |= exports.handles_http;
+        for function in &exports.functions {
+            self.functions.insert((function.instance.clone(), function.name.clone()));
+        }
+        self.permits = self.permits.max(max_instances as usize).min(Semaphore::MAX_PERMITS);
+    }
+
+    fn exports(&self) -> Vec<Export> {
+        let functions = self.functions.iter().map(|(instance, name)| Export::plain(instance.clone(), name));
+        functions.chain(self.http.then(http::incoming_export)).collect()
+    }
+}
+
+type Offers = BTreeMap<ComponentId, Offer>;
+/// Servings of each component, those that are ending included.
+type Up = BTreeMap<ComponentId, usize>;
+
+/// Says what is to be served, and tells what is.
+#[derive(Debug, Clone)]
+pub(crate) struct ServingHandle {
+    offers: Arc<watch::Sender<Offers>>,
+    up: watch::Receiver<Up>,
+}
+
+impl ServingHandle {
+    /// Replaces what is to be served.
+    pub(crate) fn offer(&self, offers: Offers) {
+        self.offers.send_if_modified(|held| {
+            let changed = *held != offers;
+            *held = offers;
+            changed
+        });
+    }
+
+    /// Resolves when no call of the component can come from the lattice any more, or another unit takes them.
+    pub(crate) async fn taken_down(&self, id: &ComponentId) {
+        let mut up = self.up.clone();
+        let over = |up: &Up| !up.contains_key(id) || self.offers.borrow().contains_key(id);
+        // An error means that the serving task has ended, and with it every subscription.
+        let _ended = up.wait_for(over).await;
+    }
+}
+
+/// Serves what is offered. Owns every subscription of components.
+#[derive(Debug)]
+pub(crate) struct Server {
+    router: Arc<Router>,
+    client: Client,
+    lattice: LatticeId,
+    drain: Duration,
+    offers: watch::Receiver<Offers>,
+    up: Arc<watch::Sender<Up>>,
+    running: BTreeMap<ComponentId, (Offer, Serving)>,
+    ending: TaskTracker,
+}
+
+impl Server {
+    /// A server that drains within `drain` whatever it is to serve no longer.
+    pub(crate) fn new(
+        router: Arc<Router>,
+        client: Client,
+        lattice: LatticeId,
+        drain: Duration,
+    ) -> (Self, ServingHandle) {
+        let (offers, offered) = watch::channel(Offers::new());
+        let (up, is_up) = watch::channel(Up::new());
+        let server = Self {
+            router,
+            client,
+            lattice,
+            drain,
+            offers: offered,
+            up: Arc::new(up),
+            running: BTreeMap::new(),
+            ending: TaskTracker::new(),
+        };
+        (server, ServingHandle { offers: Arc::new(offers), up: is_up })
+    }
+
+    /// Serves until `shutdown`, then takes everything down without losing a call that was taken.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            let offers = self.offers.borrow_and_update().clone();
+            self.follow(offers).await;
+            tokio::select! {
+                changed = self.offers.changed() => if changed.is_err() { break },
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.follow(Offers::new()).await;
+        self.ending.close();
+        self.ending.wait().await;
+    }
+
+    async fn follow(&mut self, offers: Offers) {
+        let gone: Vec<ComponentId> =
+            self.running.keys().filter(|id| !offers.contains_key(*id)).cloned().collect();
+        for id in gone {
+            self.end(id);
+        }
+        for (id, offer) in offers {
+            if self.running.get(&id).is_some_and(|(held, _)| *held == offer) {
+                continue;
+            }
+            if let Err(error) = self.serve(&id, offer).await {
+                tracing::error!(component = %id, error = chain(&error), "the component cannot be served to the lattice");
+            }
+        }
+    }
+
+    async fn serve(&mut self, id: &ComponentId, offer: Offer) -> Result<(), lath_wrpc::ServeError> {
+        let service = self.service(id, &offer);
+        if let Some((held, serving)) = self.running.get_mut(id) {
+            serving.extend(offer.exports()).await?;
+            if held.permits != offer.permits {
+                serving.replace(service);
+            }
+            *held = offer;
+            return Ok(());
+        }
+        let options = ServeOptions::default();
+        let serving =
+            lath_wrpc::serve(&self.client, &self.lattice, id, &offer.exports(), service, options).await?;
+        self.up.send_modify(|up| *up.entry(id.clone()).or_default() += 1);
+        self.running.insert(id.clone(), (offer, serving));
+        Ok(())
+    }
+
+    fn service(&self, id: &ComponentId, offer: &Offer) -> Service {
+        let answer = Answer { router: Arc::clone(&self.router), id: id.clone() };
+        let handler = move |call: Call| answer.clone().answer(call);
+        Service { handler: Arc::new(handler), permits: Arc::new(Semaphore::new(offer.permits.max(1))) }
+    }
+
+    fn end(&mut self, id: ComponentId) {
+        let Some((_, serving)) = self.running.remove(&id) else { return };
+        let (up, deadline) = (Arc::clone(&self.up), Instant::now() + self.drain);
+        self.ending.spawn(async move {
+            let drained = serving.drain(deadline).await;
+            if drained.aborted + drained.refused > 0 {
+                let (aborted, refused) = (drained.aborted, drained.refused);
+                tracing::warn!(component = %id, aborted, refused, "calls from the lattice were ended by the drain deadline");
+            }
+            up.send_modify(|up| {
+                if let Some(count) = up.get_mut(&id) {
+                    *count -= 1;
+                    if *count == 0 {
+                        up.remove(&id);
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// Answers calls of one component.
+#[derive(Debug, Clone)]
+struct Answer {
+    router: Arc<Router>,
+    id: ComponentId,
+}
+
+impl Answer {
+    async fn answer(self, call: Call) {
+        // An error here means that the caller is gone, and nobody is left to be told.
+        let _caller_gone = if call.export().instance.as_deref() == Some(http::INCOMING) {
+            self.answer_request(call).await
+        } else {
+            self.answer_function(call).await
+        };
+    }
+
+    async fn answer_function(&self, mut call: Call) -> Result<(), lath_wrpc::StreamError> {
+        let results = match call.params().await {
+            Ok(params) => self.call_function(&call, &params).await,
+            Err(failure) => Err(failure),
+        };
+        call.finish(results).await
+    }
+
+    async fn call_function(&self, call: &Call, params: &[u8]) -> Result<Bytes, Failure> {
+        let in_flight = self.begin(call.headers())?;
+        let unit = Arc::clone(in_flight.prepared());
+        let export = call.export();
+        let unknown = || {
+            Failure::new(FailureCode::BadParams, format!("`{}` has no function `{}`", self.id, export.func))
+        };
+        let function = unit.exports().find(export.instance.as_deref(), &export.func).ok_or_else(unknown)?;
+        let types = &unit.exports().get(function).ok_or_else(unknown)?.types;
+        let bad = |error: &dyn std::error::Error| Failure::new(FailureCode::BadParams, chain(error));
+        let params = codec::decode(params, &types.params).map_err(|error| bad(&error))?;
+        let results =
+            in_flight.call(function, params, context(call)).await.map_err(|error| failure(&error))?;
+        codec::encode(&results, &types.results)
+            .map_err(|error| Failure::new(FailureCode::Internal, chain(&error)))
+    }
+
+    async fn answer_request(&self, call: Call) -> Result<(), lath_wrpc::StreamError> {
+        let Ok((request, responder)) = http::receive(call).await else { return Ok(()) };
+        let call = responder.call();
+        let in_flight = match self.begin(call.headers()) {
+            Ok(in_flight) => in_flight,
+            Err(failure) => return responder.fail(failure).await,
+        };
+        let (ctx, patience) = (context(call), call.deadline());
+        let request =
+            request.map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync());
+        let head = in_flight.http(request, ctx);
+        let answered = match patience {
+            Some(deadline) => timeout_at(deadline, head).await.unwrap_or(Err(CallError::DeadlineExceeded)),
+            None => head.await,
+        };
+        match answered {
+            Ok(response) => responder.respond(response).await,
+            Err(error) => responder.fail(failure(&error)).await,
+        }
+    }
+
+    fn begin(&self, headers: &HeaderMap) -> Result<InFlight, Failure> {
+        let caller = caller(headers);
+        let caller = caller.as_ref().map(|(app, revision)| (app, *revision));
+        let gone =
+            || Failure::new(FailureCode::Stopping, format!("`{}` does not serve here any more", self.id));
+        self.router.begin(&self.id, caller).ok_or_else(gone)
+    }
+}
+
+/// The app revision in whose name a call is made, if its caller says one.
+fn caller(headers: &HeaderMap) -> Option<(AppName, Revision)> {
+    let (app, revision) = headers.get(REVISION)?.as_str().split_once('@')?;
+    Some((app.parse().ok()?, revision.parse().ok()?))
+}
+
+fn context(call: &Call) -> CallContext {
+    let headers = call.headers();
+    CallContext {
+        // An HTTP answer may last longer than its caller waits for the head; the component's own limit ends it.
+        deadline: call.deadline().map(Instant::into_std).filter(|_| call.export().streams.is_empty()),
+        trace: trace::of_call(headers),
+        hops: headers.get(HOPS).and_then(|hops| hops.as_str().parse().ok()).unwrap_or(0),
+    }
+}
+
+/// What a failed call is to a caller on another host.
+fn failure(error: &CallError) -> Failure {
+    let code = match error {
+        CallError::Trap(_) => FailureCode::Trapped,
+        CallError::DeadlineExceeded => FailureCode::Timeout,
+        CallError::Overloaded(_) => FailureCode::Overloaded,
+        CallError::Stopped => FailureCode::Aborted,
+        CallError::NoSuchFunction(_) => FailureCode::BadParams,
+        CallError::Target(_) | CallError::Failed(_) => FailureCode::Internal,
+    };
+    Failure::new(code, error.to_string())
+}

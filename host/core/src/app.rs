@@ -209,6 +209,8 @@ impl App {
 
     fn may_flip(&self) -> bool {
         self.wanted.iter().all(|(id, slot)| match (&slot.stable, &slot.candidate) {
+            // A stable spec that cannot run does not hold up the candidate that is to take all its calls.
+            (Some(stable), Some((content, Weight::ALL))) => self.runs(id, stable) || self.runs(id, content),
             (Some(stable), _) => self.runs(id, stable),
             // With no stable spec wanted, what takes the calls now goes on until the candidate runs.
             (None, Some((content, _))) => {
@@ -233,11 +235,9 @@ impl App {
     }
 
     fn would_take(&self, id: &ComponentId, slot: &Slot) -> bool {
-        match (&slot.stable, &slot.candidate) {
-            (Some(stable), _) => self.runs(id, stable),
-            (None, Some((content, weight))) => *weight != Weight::NONE && self.runs(id, content),
-            (None, None) => false,
-        }
+        let candidate = slot.candidate.as_ref().filter(|(_, weight)| *weight != Weight::NONE);
+        let takes = slot.stable.as_ref().into_iter().chain(candidate.map(|(content, _)| content));
+        takes.into_iter().any(|content| self.runs(id, content))
     }
 
     /// Gives units the revision that the newest command calls them by. One that serves keeps its own until the

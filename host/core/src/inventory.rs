@@ -13,10 +13,10 @@ use crate::spec::Slot;
 use crate::unit::{Unit, UnitKey};
 
 impl Core {
-    /// All apps that something is here of, in order of their names. `counts` gives the calls of a unit.
+    /// All apps that this host holds a fence for, in order of their names; one of which nothing is left has no
+    /// components. `counts` gives the calls of a unit.
     pub fn inventory(&self, counts: impl Fn(&UnitKey) -> CallCounts) -> Vec<AppInventory> {
-        let present = self.apps.values().filter(|app| !app.is_empty());
-        present.map(|app| describe(app, &counts)).collect()
+        self.apps.values().map(|app| describe(app, &counts)).collect()
     }
 
     /// Addresses on which HTTP requests are taken.

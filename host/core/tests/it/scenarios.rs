@@ -181,7 +181,7 @@ fn a_drain_ends_at_its_deadline() {
     assert_eq!(host.alive.len(), 2);
     host.wait(1);
     assert!(host.steps.iter().any(|step| matches!(step, Transition::Stop { overdue: true, .. })));
-    assert!(host.alive.is_empty() && host.inventory().is_empty());
+    assert!(host.alive.is_empty() && host.inventory()[0].components.is_empty());
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn h3_a_command_that_is_late_does_not_bring_a_removed_app_back() {
     let late = request(1, 2, vec![bundle("a", Some(spec(1, 1)), None)]);
     assert_eq!(host.apply(&late), Err(ErrorCode::Stale));
     host.wait(3_600_000);
-    assert!(host.disk.is_empty(), "an hour later nothing of the app is left");
+    assert!(host.disk.is_empty() && host.inventory().is_empty(), "an hour later nothing of the app is left");
     assert_eq!(host.core.wake_at(), None);
 }
 
@@ -298,6 +298,22 @@ fn malformed_commands_are_refused() {
         assert_eq!(host.apply(&request(1, 1, bundles)), Err(ErrorCode::BadRequest));
     }
     assert!(host.inventory().is_empty());
+}
+
+#[test]
+fn a_stable_spec_that_cannot_run_does_not_hold_up_its_repair() {
+    let mut host = serving_v1();
+    host.restart();
+    host.prepare(|_| Some(Fate::Trap));
+    let step = |k, weight| {
+        let b = bundle("b", Some(spec(11, 1)), Some((spec(12, 2), weight)));
+        request(2, k, vec![bundle("a", Some(spec(1, 1)), Some((spec(2, 2), weight))), b])
+    };
+    host.accept(&step(1, 0));
+    host.prepare(|unit| Some(if unit.content == spec(1, 1).content() { Fate::Trap } else { Fate::Ready }));
+    host.accept(&step(2, 100));
+    host.prepare(|_| Some(Fate::Trap));
+    assert!(host.is_serving("a", &spec(2, 2)) && host.is_serving("b", &spec(12, 2)));
 }
 
 #[test]

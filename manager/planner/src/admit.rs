@@ -56,15 +56,23 @@ fn same_route(new: &AppSpec, other: &AppSpec, default: Option<SocketAddr>) -> Re
     Ok(())
 }
 
-/// Hosts know a component by its name and callers by its id; both changing apart would split it in two.
+/// Hosts know a component by its id, people by its name, and one host may be told of both revisions at once: a
+/// name keeps its id, and an id keeps its name.
 fn moved_id(new: &AppSpec, old: &AppSpec) -> Result<(), ApiError> {
+    let conflict =
+        |message: String, help: &str| Err(ApiError::new(ErrorCode::Conflict, message).with_help(help));
     for (name, component) in &new.components {
-        if let Some(before) = old.components.get(name).filter(|before| before.id != component.id) {
-            return Err(ApiError::new(
-                ErrorCode::Conflict,
-                format!("component `{name}` has the id `{}` and cannot become `{}`", before.id, component.id),
-            )
-            .with_help("rename the component as well, or keep its id"));
+        let id = &component.id;
+        if let Some(before) = old.components.get(name).filter(|before| before.id != *id) {
+            let message = format!("component `{name}` has the id `{}` and cannot become `{id}`", before.id);
+            return conflict(message, "rename the component as well, or keep its id");
+        }
+        if let Some((before, _)) =
+            old.components.iter().find(|(old, before)| *old != name && before.id == *id)
+        {
+            let message =
+                format!("the id `{id}` of component `{name}` is that of `{before}` in what runs now");
+            return conflict(message, "give the component an `id` of its own, or keep its name");
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 
 use lath_control_api::app::Problem;
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentBundle, ComponentInventory, ComponentSpec, HostId, Order, Phase,
-    Reason, Role, UnitInventory, Weight,
+    AppInventory, ApplyRequest, ComponentBundle, ComponentInventory, ComponentName, ComponentSpec, HostId,
+    Order, Phase, Reason, Role, UnitInventory, Weight,
 };
 
 use crate::observed::ObservedState;
@@ -19,6 +19,10 @@ pub struct Assessment {
     pub waiting: Vec<String>,
     /// What has failed and will not come by itself.
     pub failed: Vec<Problem>,
+    /// What has failed of specs that the record leaves behind: told to people, held against nobody.
+    pub failed_beside: Vec<Problem>,
+    /// The request has specs beside those that serve, to which traffic is to move.
+    pub moves: bool,
     /// Units that were replaced and still finish what they took.
     pub draining: usize,
     /// The host holds a later decision than this request.
@@ -39,27 +43,39 @@ impl Assessment {
     }
 }
 
-/// Judges `host` against `request`.
+/// Judges `host` against `request`. Components that are not `wanted` there need not be ready.
 #[must_use]
-pub fn assess(observed: &ObservedState, host: &HostId, request: &ApplyRequest) -> Assessment {
+pub fn assess(
+    observed: &ObservedState,
+    host: &HostId,
+    request: &ApplyRequest,
+    wanted: impl Fn(&ComponentName) -> bool,
+) -> Assessment {
+    let moves = request.bundles.iter().any(|bundle| bundle.candidate.is_some());
+    Assessment { moves, ..standing(observed, host, request, &wanted) }
+}
+
+fn standing(
+    observed: &ObservedState,
+    host: &HostId,
+    request: &ApplyRequest,
+    wanted: &dyn Fn(&ComponentName) -> bool,
+) -> Assessment {
     let name = observed.name_of(host);
     let known = observed.host(host);
     let Some(inventory) = known.and_then(|known| known.inventory.as_ref()) else {
         return waiting(format!("{name} has not said what it runs"));
     };
+    // A host lists an app as long as it holds its fence. Absence proves nothing: an older command may be on its way.
     let Some(entry) = inventory.apps.iter().find(|entry| entry.app == request.app) else {
-        // A host without the app holds no fence either; asked for nothing, it is where it should be.
-        return match request.bundles.is_empty() {
-            true => Assessment { accepted: true, ..Assessment::default() },
-            false => waiting(format!("{name} has not taken it on")),
-        };
+        return waiting(format!("{name} has not taken it on"));
     };
     match entry.fence.order(&request.fence) {
         Order::Older => {
             Assessment { unconfirmed: !entry.confirmed, ..waiting(format!("{name} has not taken it on")) }
         }
         Order::Newer => Assessment { ahead: true, ..waiting(format!("{name} holds a later decision")) },
-        Order::Same => judge(observed, host, entry, request),
+        Order::Same => judge(observed, host, entry, request, wanted),
     }
 }
 
@@ -72,13 +88,14 @@ fn judge(
     host: &HostId,
     entry: &AppInventory,
     request: &ApplyRequest,
+    wanted: &dyn Fn(&ComponentName) -> bool,
 ) -> Assessment {
     let mut judged = Judge { observed, host, assessment: Assessment::default() };
     judged.assessment.accepted = true;
     judged.assessment.unconfirmed = !entry.confirmed;
     for bundle in &request.bundles {
         let found = entry.components.iter().find(|component| component.component == bundle.component);
-        judged.bundle(bundle, found);
+        judged.bundle(bundle, found, wanted(&bundle.component));
     }
     let retired = entry
         .components
@@ -96,16 +113,34 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn bundle(&mut self, bundle: &ComponentBundle, found: Option<&ComponentInventory>) {
-        if let Some(stable) = &bundle.stable {
-            let unit = find(found, stable, Role::Stable);
-            // Beside a candidate that takes everything, the stable unit need not take calls.
-            let idle = bundle.candidate.as_ref().is_some_and(|candidate| candidate.weight == Weight::ALL);
-            self.unit(bundle, unit, !idle);
+    fn bundle(&mut self, bundle: &ComponentBundle, found: Option<&ComponentInventory>, wanted: bool) {
+        let stable = bundle.stable.as_ref().map(|stable| find(found, stable, Role::Stable));
+        match &bundle.candidate {
+            Some(candidate) => {
+                // A rollout leads to the candidate. It may be the repair of a stable spec that is broken.
+                stable.flatten().into_iter().for_each(|unit| self.beside(bundle, unit));
+                let unit = find(found, &candidate.spec, Role::Candidate);
+                self.unit(bundle, unit, candidate.weight > Weight::NONE);
+            }
+            None if wanted => stable.into_iter().for_each(|unit| self.unit(bundle, unit, true)),
+            None => stable.flatten().into_iter().for_each(|unit| self.beside(bundle, unit)),
         }
-        if let Some(candidate) = &bundle.candidate {
-            let unit = find(found, &candidate.spec, Role::Candidate);
-            self.unit(bundle, unit, candidate.weight > Weight::NONE);
+    }
+
+    fn beside(&mut self, bundle: &ComponentBundle, unit: &UnitInventory) {
+        if unit.phase.is_failed() {
+            let problem = self.problem(bundle, unit);
+            self.assessment.failed_beside.push(problem);
+        }
+    }
+
+    fn problem(&self, bundle: &ComponentBundle, unit: &UnitInventory) -> Problem {
+        Problem {
+            reason: reason_text(unit.reason),
+            message: unit.message.clone(),
+            component: Some(bundle.component.clone()),
+            host: Some(self.host.clone()),
+            host_name: Some(self.observed.name_of(self.host)),
         }
     }
 
@@ -114,13 +149,10 @@ impl Judge<'_> {
         let name = &bundle.component;
         match unit {
             None => self.assessment.waiting.push(format!("{name} on {host_name}: accepted")),
-            Some(unit) if unit.phase.is_failed() => self.assessment.failed.push(Problem {
-                reason: reason_text(unit.reason),
-                message: unit.message.clone(),
-                component: Some(name.clone()),
-                host: Some(self.host.clone()),
-                host_name: Some(host_name),
-            }),
+            Some(unit) if unit.phase.is_failed() => {
+                let problem = self.problem(bundle, unit);
+                self.assessment.failed.push(problem);
+            }
             Some(unit) if unit.phase != Phase::Running || (must_serve && !unit.serving) => {
                 let detail =
                     if unit.message.is_empty() { String::new() } else { format!(" ({})", unit.message) };

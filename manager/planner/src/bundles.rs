@@ -37,6 +37,15 @@ pub fn request(record: &DesiredRecord, revisions: &Revisions, host: &HostId, epo
     ApplyRequest { fence, app: record.app.clone(), bundles: composer.bundles() }
 }
 
+/// Whether the record waits for `component` on `host`: not when a rollout is about to leave it behind.
+#[must_use]
+pub fn is_goal(record: &DesiredRecord, host: &HostId, component: &ComponentName) -> bool {
+    match record.rollout.as_ref().map(|rollout| &rollout.stage) {
+        Some(Stage::Preparing | Stage::Shifting { .. }) => record.assignment.count(host, component).is_some(),
+        None | Some(Stage::Settling | Stage::RollingBack | Stage::Stopping | Stage::Stuck) => true,
+    }
+}
+
 struct Composer<'a> {
     record: &'a DesiredRecord,
     host: &'a HostId,

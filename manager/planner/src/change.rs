@@ -189,6 +189,7 @@ fn start(
     cause: Cause,
     now: Timestamp,
 ) -> Option<Revision> {
+    rollout::supersede(record);
     let from = record.serving;
     record.generation = record.generation.next();
     record.step = Step(1);

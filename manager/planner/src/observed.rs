@@ -1,9 +1,13 @@
 //! What hosts have said, folded into one state. Always stale: silence is not absence until it has lasted.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lath_control_api::{AppInventory, AppName, HostId, HostInventory, HostState, HostSummary, Timestamp};
+
+/// Longest that a message is on its way: three heartbeats.
+const MAX_DELAY: Duration = Duration::from_secs(15);
 
 /// Everything heard from the hosts of a lattice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +76,8 @@ impl ObservedState {
                 News::Host
             }
             Some(known) => {
-                if is_older(&summary, &known.summary) {
+                let silence = now.since(known.heard.max(self.listening_since));
+                if is_older(&summary, &known.summary, silence) {
                     return News::None;
                 }
                 known.heard = now;
@@ -180,8 +185,16 @@ impl ObservedState {
     }
 }
 
-/// News of an earlier boot, or of an earlier moment of the same boot. Boots are ULIDs, so they sort by time; a
-/// boot that is earlier by the host's clock but arrives later is taken for a delayed message.
-fn is_older(new: &HostSummary, known: &HostSummary) -> bool {
-    (new.boot.as_str(), new.sequence) < (known.boot.as_str(), known.sequence)
+/// News of an earlier boot, or of an earlier moment of the same boot. Boots are ULIDs, so they sort by the host's
+/// clock, and that may have been set back in between: a boot that sorts earlier is a delayed message only as long as
+/// the later one is heard.
+fn is_older(new: &HostSummary, known: &HostSummary, silence: Duration) -> bool {
+    match new.boot.cmp(&known.boot) {
+        Ordering::Greater => false,
+        Ordering::Equal => new.sequence < known.sequence,
+        Ordering::Less => silence <= MAX_DELAY,
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,10 @@ pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate>, current: &Assi
         let Some(plan) = spec.components.get(name) else { continue };
         match &plan.scaling {
             Scaling::None => {}
+            // A capability runs once on a host, whatever the number is.
+            Scaling::Daemon { instances, spreads } if plan.capability => {
+                placing.daemon(name, (*instances).min(1), spreads);
+            }
             Scaling::Daemon { instances, spreads } => placing.daemon(name, *instances, spreads),
             Scaling::Spread { instances, spreads } => {
                 for (spread, share) in shares(*instances, spreads) {

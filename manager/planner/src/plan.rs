@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, Problem};
-use lath_control_api::{AppInventory, ApplyRequest, Epoch, HostId, Step, Timestamp};
+use lath_control_api::{
+    AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, HostId, Step, Timestamp,
+};
 use lath_manifests::manifest::RolloutPolicy;
 
 use crate::assess::{Assessment, assess};
@@ -97,8 +99,13 @@ impl Planner<'_> {
         let unplaced = self.place(&mut record);
         let policy = self.policy(&record);
         let hosts = self.assess_all(&record);
-        let situation =
-            Situation { now: self.input.now, policy: &policy, hosts: &hosts, unplaced: &unplaced };
+        let situation = Situation {
+            now: self.input.now,
+            listening_since: self.input.observed.listening_since(),
+            policy: &policy,
+            hosts: &hosts,
+            unplaced: &unplaced,
+        };
         let waits = self.must_wait_for_news(&record);
         let advance = if waits { Advance::default() } else { advance(&record, &situation) };
         let record = match &advance.record {
@@ -135,6 +142,11 @@ impl Planner<'_> {
         if let Some((generation, _)) = highest.filter(|held| *held > (record.generation, record.step)) {
             record.generation = generation.next();
             record.step = Step(1);
+            // Numbers of revisions that were lost must not be given again: hosts tell units apart by them.
+            let units = self.input.observed.hosts().filter_map(|(_, host)| host.app(&record.app));
+            let units = units.flat_map(|entry| &entry.components).flat_map(|component| &component.units);
+            let highest = units.map(|unit| unit.revision).max().unwrap_or_default();
+            record.last_revision = record.last_revision.max(highest);
         }
     }
 
@@ -148,20 +160,16 @@ impl Planner<'_> {
 
     /// Gives every component its hosts. Returns what could not be placed.
     fn place(&self, record: &mut DesiredRecord) -> Vec<Problem> {
-        let Some(spec) = record.revision.and_then(|revision| self.input.revisions.get(&revision)) else {
-            return Vec::new();
-        };
-        let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
         if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
             return Vec::new();
         }
         let hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
         if record.rollout.is_some() {
             self.place_base(record, &hosts);
-            if going_back {
-                return Vec::new();
-            }
         }
+        let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
+        let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
+        let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
         let current = record.assignment.and(&record.base);
         let Placement { assignment, problems } = placement::place(spec, &hosts, &current);
         if assignment != record.assignment {
@@ -171,6 +179,10 @@ impl Planner<'_> {
             }
             record.assignment = assignment;
             record.step = record.step.next();
+            if let Some(rollout) = record.rollout.as_mut().filter(|_| record.serving.is_none()) {
+                // A first deploy waits for hosts as long as it takes; its time begins with them.
+                rollout.progressed = self.input.now;
+            }
         }
         problems
     }
@@ -221,7 +233,9 @@ impl Planner<'_> {
             .into_iter()
             .map(|host| {
                 let request = self.request(record, &host);
-                let assessment = assess(self.input.observed, &host, &request);
+                let assessment = assess(self.input.observed, &host, &request, |component| {
+                    bundles::is_goal(record, &host, component)
+                });
                 (host, assessment)
             })
             .collect()
@@ -259,7 +273,7 @@ impl Planner<'_> {
         for (host, assessment) in hosts {
             let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed);
             let request = self.request(record, host);
-            if !due || (request.bundles.is_empty() && must_stay(record, hosts)) {
+            if !due || self.must_stay(record, hosts, host, &request) {
                 continue;
             }
             let unconfirmed = "the host waits for confirmation";
@@ -267,6 +281,40 @@ impl Planner<'_> {
             commands.push(Command { host: host.clone(), request, why: why.to_owned() });
         }
         commands
+    }
+
+    /// Whether a host keeps what it has for now, because what the request takes from it may be all there is: the
+    /// hosts that are to have it are not ready yet.
+    fn must_stay(
+        &self,
+        record: &DesiredRecord,
+        hosts: &BTreeMap<HostId, Assessment>,
+        host: &HostId,
+        request: &ApplyRequest,
+    ) -> bool {
+        if record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(Rollout::goes_back) {
+            return false;
+        }
+        if request.bundles.is_empty() {
+            let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
+            return !record.assignment.hosts().all(ready);
+        }
+        let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
+        let wanted = |name: &ComponentName| record.assignment.0.values().any(|on| on.contains_key(name));
+        let others = || hosts.keys().filter(|other| *other != host);
+        let serving = self.serving(record, host);
+        serving
+            .into_iter()
+            .filter(|name| wanted(name) && !asked(name))
+            .any(|name| !others().any(|other| self.serving(record, other).contains(name)))
+    }
+
+    /// Components of the app that take calls on a host, as far as it has said.
+    fn serving(&self, record: &DesiredRecord, host: &HostId) -> BTreeSet<&ComponentName> {
+        let entry = self.input.observed.host(host).and_then(|known| known.app(&record.app));
+        let components = entry.into_iter().flat_map(|entry| &entry.components);
+        let serve = |component: &&ComponentInventory| component.units.iter().any(|unit| unit.serving);
+        components.filter(serve).map(|component| &component.component).collect()
     }
 
     fn wake_at(&self, record: &DesiredRecord, advance: &Advance, changed: bool) -> Option<Timestamp> {
@@ -285,14 +333,6 @@ impl Planner<'_> {
         let listened = observed.listening_since().plus(limits.lost_after + Duration::from_millis(1));
         advance.wake_at.into_iter().chain(silent).chain(waits.then_some(listened)).min()
     }
-}
-
-/// Whether hosts that should have nothing of the app keep what they have for now: those that should have it are
-/// not ready yet, and what a returning host serves may be all there is.
-fn must_stay(record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> bool {
-    let going = record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(Rollout::goes_back);
-    let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
-    !going && !record.assignment.hosts().all(ready)
 }
 
 /// Lets go of what was kept until the assignment is ready, once it is.

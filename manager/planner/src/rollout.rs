@@ -18,6 +18,8 @@ use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 pub struct Situation<'a> {
     /// The time.
     pub now: Timestamp,
+    /// Since when hosts are heard: no rollout is blamed for the time before, nor called healthy by it.
+    pub listening_since: Timestamp,
     /// How the app wants to be rolled out.
     pub policy: &'a RolloutPolicy,
     /// How far each host that is there has come with what the record tells it.
@@ -55,21 +57,36 @@ fn forward(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>)
     if let Some(problem) = failure(record, rollout, situation) {
         return to(fail(record, rollout, situation, problem));
     }
-    let deadline = rollout.progressed.plus(situation.policy.progress_deadline);
     let next = match &rollout.stage {
-        Stage::Preparing => prepared(record, rollout, situation),
+        Stage::Preparing => shift(record, rollout, situation, &BTreeSet::new(), None),
         Stage::Shifting { shifted, healthy_since } => {
             shift(record, rollout, situation, shifted, *healthy_since)
         }
-        Stage::Settling => settled(record, situation),
+        Stage::Settling => settled(record, rollout, situation),
         Stage::RollingBack | Stage::Stopping | Stage::Stuck => Advance::default(),
     };
-    let earlier = next.wake_at.map_or(deadline, |wake| wake.min(deadline));
-    Advance { wake_at: Some(earlier), ..next }
+    Advance { wake_at: next.wake_at.into_iter().chain(deadline(record, rollout, situation)).min(), ..next }
 }
 
 fn to(record: DesiredRecord) -> Advance {
     Advance { record: Some(record), wake_at: None }
+}
+
+/// When a rollout that does not come forward has failed; none while it may take as long as it takes.
+fn deadline(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Option<Timestamp> {
+    // The first deploy of an app waits for hosts: there is nothing better to go back to.
+    if record.serving.is_none() && !situation.unplaced.is_empty() {
+        return None;
+    }
+    // Hosts drain by their own deadline, which comes on top.
+    let drains = matches!(rollout.stage, Stage::Settling | Stage::RollingBack);
+    let slack = if drains { situation.policy.drain_deadline } else { Duration::ZERO };
+    let since = rollout.progressed.max(situation.listening_since);
+    Some(since.plus(situation.policy.progress_deadline + slack))
+}
+
+fn is_overdue(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> bool {
+    deadline(record, rollout, situation).is_some_and(|deadline| deadline <= situation.now)
 }
 
 /// Why the rollout cannot go on, if it cannot.
@@ -77,17 +94,9 @@ fn failure(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>)
     if let Some(problem) = situation.hosts.values().flat_map(|host| &host.failed).next() {
         return Some(problem.clone());
     }
-    // The first deploy of an app waits for hosts as long as it takes: there is nothing better to go back to.
-    if record.serving.is_none() && !situation.unplaced.is_empty() {
-        return None;
-    }
-    // Hosts drain by their own deadline, which comes on top.
-    let slack = if matches!(rollout.stage, Stage::Settling) {
-        situation.policy.drain_deadline
-    } else {
-        Duration::ZERO
-    };
-    if situation.now.since(rollout.progressed) <= situation.policy.progress_deadline + slack {
+    // When all that is missing is the end of old instances, the new ones are not to blame.
+    let only_drains = rollout.stage == Stage::Settling && all_ready(situation, &record.assignment);
+    if only_drains || !is_overdue(record, rollout, situation) {
         return None;
     }
     let waiting = situation.hosts.values().flat_map(|host| &host.waiting).next().cloned();
@@ -97,7 +106,7 @@ fn failure(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>)
         message: format!(
             "no progress for {} s; waiting for {}",
             situation.policy.progress_deadline.as_secs(),
-            unplaced.or(waiting).unwrap_or_else(|| "old instances to finish".to_owned())
+            unplaced.or(waiting).unwrap_or_else(|| "the next wave".to_owned())
         ),
         component: None,
         host: None,
@@ -132,13 +141,6 @@ fn all_ready(situation: &Situation<'_>, assignment: &Assignment) -> bool {
         && assignment.hosts().all(|host| situation.hosts.get(host).is_some_and(Assessment::is_ready))
 }
 
-fn prepared(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
-    if !all_ready(situation, &record.assignment) {
-        return Advance::default();
-    }
-    to(enter(record, rollout, situation, Stage::Shifting { shifted: BTreeSet::new(), healthy_since: None }))
-}
-
 fn enter(
     record: &DesiredRecord,
     rollout: &Rollout,
@@ -163,22 +165,24 @@ fn shift(
             Some(_) => to(with_health(record, rollout, shifted, None)),
         };
     }
-    let left: Vec<&HostId> = record.assignment.hosts().filter(|host| !shifted.contains(*host)).collect();
     if !shifted.is_empty() {
         let Some(since) = healthy_since else {
             return to(with_health(record, rollout, shifted, Some(situation.now)));
         };
         // Without a revision before it nobody loses anything: no need to watch each wave.
-        let enough = since.plus(situation.policy.min_healthy);
+        let enough = since.max(situation.listening_since).plus(situation.policy.min_healthy);
         if record.serving.is_some() && situation.now < enough {
             return Advance { record: None, wake_at: Some(enough) };
         }
     }
-    if left.is_empty() {
+    let wave = if record.serving.is_some() { situation.policy.max_parallel } else { u32::MAX };
+    // Where nothing differs there is no traffic to move.
+    let moves = |host: &&HostId| situation.hosts.get(*host).is_some_and(|assessed| assessed.moves);
+    let left = record.assignment.hosts().filter(|host| !shifted.contains(*host)).filter(moves);
+    let wave: Vec<HostId> = left.take(usize::try_from(wave).unwrap_or(usize::MAX)).cloned().collect();
+    if wave.is_empty() {
         return to(enter(record, rollout, situation, Stage::Settling));
     }
-    let wave = if record.serving.is_some() { situation.policy.max_parallel } else { u32::MAX };
-    let wave = left.into_iter().take(usize::try_from(wave).unwrap_or(usize::MAX)).cloned();
     let shifted = shifted.iter().cloned().chain(wave).collect();
     to(enter(record, rollout, situation, Stage::Shifting { shifted, healthy_since: None }))
 }
@@ -194,25 +198,30 @@ fn with_health(
     DesiredRecord { rollout: Some(Rollout { stage, ..rollout.clone() }), ..record.clone() }
 }
 
-/// Done when every host that is there has the new revision alone.
-fn settled(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
-    if !all_ready(situation, &record.assignment) || !situation.hosts.values().all(Assessment::is_settled) {
+/// Done when every host that is there has the new revision alone, or is overdue with ending the old one.
+fn settled(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
+    let gone = situation.hosts.values().all(Assessment::is_settled);
+    if !all_ready(situation, &record.assignment) || !(gone || is_overdue(record, rollout, situation)) {
         return Advance::default();
     }
     let mut next = record.clone();
+    complete(&mut next);
     next.rollout = None;
-    next.serving = record.revision;
-    next.base = Assignment::default();
-    next.surplus = Assignment::default();
-    if let Some(revision) = record.revision {
-        next.failed.remove(&revision);
-        next.good.retain(|good| *good != revision);
-        next.good.push(revision);
-        let surplus = next.good.len().saturating_sub(crate::record::HISTORY_KEPT);
-        next.good.drain(..surplus);
-    }
     next.end_history(Outcome::Completed, None, situation.now);
     to(next)
+}
+
+/// The revision that is wanted has proven itself: it is what serves, and what later rollouts go back to.
+fn complete(record: &mut DesiredRecord) {
+    record.serving = record.revision;
+    record.base = Assignment::default();
+    if let Some(revision) = record.revision {
+        record.failed.remove(&revision);
+        record.good.retain(|good| *good != revision);
+        record.good.push(revision);
+        let surplus = record.good.len().saturating_sub(crate::record::HISTORY_KEPT);
+        record.good.drain(..surplus);
+    }
 }
 
 fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
@@ -234,10 +243,8 @@ fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) ->
         return to(next);
     }
     let failed = situation.hosts.values().flat_map(|host| &host.failed).next();
-    let limit = situation.policy.progress_deadline + situation.policy.drain_deadline;
-    let deadline = rollout.progressed.plus(limit);
-    if failed.is_none() && situation.now <= deadline {
-        return Advance { record: None, wake_at: Some(deadline.plus(Duration::from_millis(1))) };
+    if failed.is_none() && !is_overdue(record, rollout, situation) {
+        return Advance { record: None, wake_at: deadline(record, rollout, situation) };
     }
     let why = failed.map_or_else(|| "it takes too long".to_owned(), |failed| failed.message.clone());
     let stuck = Problem {
@@ -275,14 +282,27 @@ fn stop(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
     to(next)
 }
 
-/// Begins the rollout of `record.revision`: everything that the record says of an earlier one is put aside.
-pub(crate) fn begin(record: &mut DesiredRecord, kind: ChangeKind, now: Timestamp) {
-    // What serves is where the base is during a rollout, and where the assignment is without one.
-    if record.rollout.is_none() {
-        record.base = record.assignment.and(&record.surplus);
+/// Ends what the record is about, so that another change can begin: afterwards `serving` and `base` are what hosts
+/// hold as stable.
+pub(crate) fn supersede(record: &mut DesiredRecord) {
+    let settles = |rollout: &Rollout| rollout.stage == Stage::Settling && rollout.problem.is_none();
+    match &record.rollout {
+        // What serves is where the assignment is without a rollout, and where the base is during one; except that
+        // a revision that settles was healthy on every host, and the one before it is going already.
+        None => record.base = record.assignment.and(&record.surplus),
+        Some(rollout) if settles(rollout) => {
+            complete(record);
+            record.base = record.assignment.and(&record.surplus);
+        }
+        Some(_) => {}
     }
     record.assignment = Assignment::default();
     record.surplus = Assignment::default();
+    record.rollout = None;
+}
+
+/// Begins the rollout of `record.revision`.
+pub(crate) fn begin(record: &mut DesiredRecord, kind: ChangeKind, now: Timestamp) {
     let stage = if kind == ChangeKind::Undeploy { Stage::Stopping } else { Stage::Preparing };
     record.rollout = Some(Rollout { kind, stage, started: now, progressed: now, problem: None });
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
-use lath_control_api::{ComponentName, HostId, Reason, Role, UnitInventory};
+use lath_control_api::{ComponentName, HostId, Reason, Revision, Role, UnitInventory};
 
 use crate::assess::Assessment;
-use crate::desired::AppSpec;
+use crate::desired::{AppSpec, ComponentPlan};
 use crate::plan::PlanInput;
-use crate::record::{DesiredRecord, Rollout, Stage, Wanted};
+use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 
 /// Most things that a status lists as waited for.
 const WAITING_SHOWN: usize = 10;
@@ -23,11 +23,13 @@ pub fn status(
     hosts: &BTreeMap<HostId, Assessment>,
     unplaced: &[Problem],
 ) -> AppStatus {
-    let spec = record.revision.and_then(|revision| input.revisions.get(&revision));
-    let components = spec.map(|spec| components(input, record, spec)).unwrap_or_default();
+    let (revision, assignment) = goal(record);
+    let spec = revision.and_then(|revision| input.revisions.get(&revision));
+    let components = spec.map(|spec| components(input, record, spec, assignment)).unwrap_or_default();
     let mut problems: Vec<Problem> = unplaced.to_vec();
     problems.extend(hosts.values().flat_map(|host| &host.failed).cloned());
     problems.extend(record.rollout.as_ref().and_then(|rollout| rollout.problem.clone()));
+    problems.extend(hosts.values().flat_map(|host| &host.failed_beside).cloned());
     problems.extend(lost(input, record));
     problems.dedup();
     let waiting: Vec<String> =
@@ -45,6 +47,15 @@ pub fn status(
         problems,
         routes: spec.map(|spec| spec.routes().map(describe).collect()).unwrap_or_default(),
         description: spec.and_then(|spec| spec.description.clone()),
+    }
+}
+
+/// What the hosts are on the way to.
+fn goal(record: &DesiredRecord) -> (Option<Revision>, &Assignment) {
+    if record.serving.is_some() && record.rollout.as_ref().is_some_and(Rollout::goes_back) {
+        (record.serving, &record.base)
+    } else {
+        (record.revision, &record.assignment)
     }
 }
 
@@ -158,32 +169,33 @@ fn rollout_status(
     Some(RolloutStatus { from, to, phase, step, steps, started, waiting_for: waiting })
 }
 
-fn components(input: &PlanInput<'_>, record: &DesiredRecord, spec: &AppSpec) -> Vec<ComponentStatus> {
-    spec.components
-        .iter()
-        .map(|(name, plan)| {
-            let mut places: Vec<Place> = input
-                .observed
-                .hosts()
-                .flat_map(|(host, _)| places(input, record, name, host))
-                .chain(silent_places(input, record, name))
-                .collect();
-            places.sort_by(|a, b| {
-                (&a.host_name, &a.host, a.revision).cmp(&(&b.host_name, &b.host, b.revision))
-            });
-            let desired = record.assignment.0.iter().filter(|(_, on)| on.contains_key(name));
-            let ready = desired.clone().filter(|(host, on)| {
-                on.get(name).is_some_and(|instances| is_ready(input, record, spec, name, host, *instances))
-            });
-            ComponentStatus {
-                component: name.clone(),
-                id: plan.id.clone(),
-                desired: u32::try_from(desired.clone().count()).unwrap_or(u32::MAX),
-                ready: u32::try_from(ready.count()).unwrap_or(u32::MAX),
-                places,
-            }
-        })
-        .collect()
+fn components(
+    input: &PlanInput<'_>,
+    record: &DesiredRecord,
+    spec: &AppSpec,
+    assignment: &Assignment,
+) -> Vec<ComponentStatus> {
+    let of_component = |(name, plan): (&ComponentName, &ComponentPlan)| {
+        let mut places: Vec<Place> = input
+            .observed
+            .hosts()
+            .flat_map(|(host, _)| places(input, record, name, host))
+            .chain(silent_places(input, record, name, assignment))
+            .collect();
+        places.sort_by(|a, b| (&a.host_name, &a.host, a.revision).cmp(&(&b.host_name, &b.host, b.revision)));
+        let desired = assignment.0.iter().filter(|(_, on)| on.contains_key(name));
+        let ready = desired.clone().filter(|(host, on)| {
+            on.get(name).is_some_and(|instances| is_ready(input, record, spec, name, host, *instances))
+        });
+        ComponentStatus {
+            component: name.clone(),
+            id: plan.id.clone(),
+            desired: u32::try_from(desired.clone().count()).unwrap_or(u32::MAX),
+            ready: u32::try_from(ready.count()).unwrap_or(u32::MAX),
+            places,
+        }
+    };
+    spec.components.iter().map(of_component).collect()
 }
 
 /// Whether the wanted spec of a component takes calls on a host that is there.
@@ -238,9 +250,10 @@ fn silent_places<'a>(
     input: &PlanInput<'a>,
     record: &'a DesiredRecord,
     name: &'a ComponentName,
+    assignment: &'a Assignment,
 ) -> impl Iterator<Item = Place> + use<'a> {
     let input = *input;
-    let wanted = record.assignment.0.iter().filter(move |(_, on)| on.contains_key(name));
+    let wanted = assignment.0.iter().filter(move |(_, on)| on.contains_key(name));
     wanted.filter(move |(host, _)| units(&input, record, name, host).next().is_none()).map(
         move |(host, _)| Place {
             host: host.clone(),

@@ -1,0 +1,254 @@
+//! A lattice for tests: hosts, a store and a manager's loop around the real planner, in steps of a second.
+//!
+//! Everything that matters happens here in the order of a real manager: plan, commit, and only then send. What
+//! must never be is checked after every plan, in every test that uses this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lath_control_api::app::{AppStatus, Cause};
+use lath_control_api::{ApiError, AppName, ComponentName, Epoch, HostId, Reason, Revision, Timestamp};
+use lath_manager_planner::change::{self, Change};
+use lath_manager_planner::example::{self, App};
+use lath_manager_planner::{
+    AppSpec, Command, DesiredRecord, ObservedState, PlanInput, PlanLimits, PlanOutput, RevisionRecord, plan,
+};
+
+use crate::host::Host;
+
+/// How long a step of the world is.
+pub(crate) const STEP: Duration = Duration::from_secs(1);
+/// How often hosts say that they live.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Plans in a row that a record may change in without an end in sight.
+const MOST_PLANS: usize = 30;
+
+/// What the store holds of an app.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stored {
+    pub(crate) record: Option<DesiredRecord>,
+    pub(crate) revisions: BTreeMap<Revision, RevisionRecord>,
+    specs: BTreeMap<Revision, Arc<AppSpec>>,
+    pub(crate) status: Option<AppStatus>,
+}
+
+/// What happened, for a transcript or a check.
+#[derive(Debug)]
+pub(crate) enum Happened<'a> {
+    Committed(&'a DesiredRecord),
+    Sent(&'a Command, Result<(), &'a ApiError>),
+    Status(&'a AppStatus),
+    Forgotten(&'a AppName),
+}
+
+/// The whole lattice. Cloning it forks history.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) hosts: BTreeMap<HostId, Host>,
+    pub(crate) apps: BTreeMap<AppName, Stored>,
+    pub(crate) observed: ObservedState,
+    pub(crate) epoch: Epoch,
+    /// Images that cannot be prepared.
+    pub(crate) broken: BTreeMap<String, Reason>,
+    /// Whether there is a manager.
+    pub(crate) managed: bool,
+    beats: BTreeMap<HostId, Timestamp>,
+}
+
+impl World {
+    pub(crate) fn new(fleet: &str) -> Self {
+        let now = Timestamp(1_000_000);
+        let mut world = Self {
+            now,
+            hosts: BTreeMap::new(),
+            apps: BTreeMap::new(),
+            observed: ObservedState::new(now),
+            epoch: Epoch(1),
+            broken: BTreeMap::new(),
+            managed: true,
+            beats: BTreeMap::new(),
+        };
+        world.join(fleet);
+        world
+    }
+
+    pub(crate) fn join(&mut self, fleet: &str) {
+        for summary in example::fleet(fleet) {
+            self.hosts.insert(summary.host.clone(), Host::new(summary));
+        }
+        self.report();
+    }
+
+    pub(crate) fn host(&mut self, name: &str) -> &mut Host {
+        self.hosts.get_mut(&example::host(name)).unwrap_or_else(|| panic!("no host {name}"))
+    }
+
+    pub(crate) fn name_of(&self, host: &HostId) -> &str {
+        self.hosts.get(host).map_or("?", |host| &host.summary.name)
+    }
+
+    pub(crate) fn record(&self, app: &str) -> &DesiredRecord {
+        let stored = self.apps.get(&app.parse::<AppName>().unwrap());
+        stored.and_then(|stored| stored.record.as_ref()).unwrap_or_else(|| panic!("no record of {app}"))
+    }
+
+    pub(crate) fn status(&self, app: &str) -> &AppStatus {
+        let stored = self.apps.get(&app.parse::<AppName>().unwrap());
+        stored.and_then(|stored| stored.status.as_ref()).unwrap_or_else(|| panic!("no status of {app}"))
+    }
+
+    /// Takes a change into the store, as the API does.
+    pub(crate) fn commit(&mut self, app: &AppName, change: &Change) {
+        let stored = self.apps.entry(app.clone()).or_default();
+        if let Some(revision) = &change.revision {
+            stored.specs.insert(revision.revision, Arc::new(example::expand(revision)));
+            stored.revisions.insert(revision.revision, revision.clone());
+        }
+        if let Some(record) = &change.record {
+            stored.record = Some(record.clone());
+        }
+    }
+
+    pub(crate) fn deploy(&mut self, app: &str, line: &str) -> Change {
+        let ask = App::new(app, line).ask();
+        let name = ask.app.clone();
+        let stored = self.apps.entry(name.clone()).or_default();
+        let current = stored.record.as_ref().and_then(|record| stored.revisions.get(&record.revision?));
+        let change = change::deploy(stored.record.as_ref(), current, ask, self.now).unwrap();
+        self.commit(&name, &change);
+        change
+    }
+
+    pub(crate) fn rollback(&mut self, app: &str, to: Option<u64>) -> Result<Change, ApiError> {
+        let name: AppName = app.parse().unwrap();
+        let stored = &self.apps[&name];
+        let record = stored.record.as_ref().unwrap();
+        let content = |revision| stored.revisions.get(&revision).map(|held| held.content.clone());
+        let target = change::rollback_target(record, to.map(Revision), content)?;
+        let current = record.revision.and_then(|revision| stored.revisions.get(&revision));
+        let target = &stored.revisions[&target];
+        let change = change::rollback(record, current, target, Cause::default(), None, self.now)?;
+        self.commit(&name, &change);
+        Ok(change)
+    }
+
+    pub(crate) fn stop(&mut self, app: &str, forget: bool) -> Change {
+        let name: AppName = app.parse().unwrap();
+        let record = self.apps.get(&name).and_then(|stored| stored.record.as_ref());
+        let stop = if forget { change::delete } else { change::undeploy };
+        let change = stop(&name, record, Cause::default(), self.now);
+        self.commit(&name, &change);
+        change
+    }
+
+    pub(crate) fn restart_manager(&mut self) {
+        self.observed = ObservedState::new(self.now);
+        self.epoch = self.epoch.next();
+        self.managed = true;
+    }
+
+    /// One second: hosts act and report, then the manager plans and carries out.
+    pub(crate) fn tick(&mut self, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
+        self.now = self.now.plus(STEP);
+        for host in self.hosts.values_mut() {
+            host.act(&self.broken, self.now);
+        }
+        self.report();
+        if self.managed {
+            self.manage(seen);
+        }
+    }
+
+    /// Lets seconds pass without a look at what happens.
+    pub(crate) fn run(&mut self, seconds: usize) {
+        (0..seconds).for_each(|_| self.tick(&mut |_, _| {}));
+    }
+
+    /// Whether nobody has anything left to do: no record changes, no command is due, nothing is prepared.
+    pub(crate) fn is_silent(&self) -> bool {
+        let idle = |name: &AppName, stored: &Stored| {
+            let output = stored.record.as_ref().map(|record| self.plan(name, record));
+            output
+                .is_none_or(|output| output.record.is_none() && output.commands.is_empty() && !output.forget)
+        };
+        self.apps.iter().all(|(name, stored)| idle(name, stored))
+    }
+
+    fn report(&mut self) {
+        for (id, host) in self.hosts.iter().filter(|(_, host)| host.connected) {
+            let inventory = host.inventory();
+            let due = self.beats.get(id).is_none_or(|last| self.now.since(*last) >= HEARTBEAT);
+            let held = self.observed.host(id).and_then(|known| known.inventory.as_ref());
+            if due || held != Some(&inventory) {
+                self.beats.insert(id.clone(), self.now);
+                self.observed.inventory(inventory, self.now);
+            }
+        }
+    }
+
+    fn manage(&mut self, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
+        let names: Vec<AppName> = self.apps.keys().cloned().collect();
+        names.iter().for_each(|name| self.manage_app(name, seen));
+    }
+
+    fn manage_app(&mut self, name: &AppName, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
+        for _ in 0..MOST_PLANS {
+            let Some(record) = self.apps[name].record.clone() else { return };
+            let output = self.plan(name, &record);
+            assert_eq!(output.violations, [], "{name} at {record:#?}");
+            assert_eq!(output, self.plan(name, &record), "M9: the same input gives the same output");
+            self.tell(name, &output.status, seen);
+            if let Some(next) = output.record {
+                self.apps.get_mut(name).unwrap().record = Some(next.clone());
+                seen(self, Happened::Committed(&next));
+                continue;
+            }
+            self.send(&output.commands, seen);
+            if output.forget {
+                self.apps.remove(name);
+                seen(self, Happened::Forgotten(name));
+            }
+            return;
+        }
+        panic!("the record of {name} changes without end: {:#?}", self.apps[name].record);
+    }
+
+    fn tell(&mut self, name: &AppName, status: &AppStatus, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
+        let stored = self.apps.get_mut(name).unwrap();
+        if stored.status.as_ref() != Some(status) {
+            stored.status = Some(status.clone());
+            seen(self, Happened::Status(status));
+        }
+    }
+
+    fn send(&mut self, commands: &[Command], seen: &mut dyn FnMut(&Self, Happened<'_>)) {
+        for command in commands {
+            let now = self.now;
+            let Some(host) = self.hosts.get_mut(&command.host).filter(|host| host.connected) else {
+                continue;
+            };
+            let answer = host.apply(&command.request, now);
+            seen(self, Happened::Sent(command, answer.as_ref().map(|_| ())));
+        }
+    }
+
+    /// What the planner makes of a record now.
+    pub(crate) fn plan(&self, name: &AppName, record: &DesiredRecord) -> PlanOutput {
+        plan(&PlanInput {
+            now: self.now,
+            epoch: self.epoch,
+            limits: &PlanLimits::default(),
+            observed: &self.observed,
+            record,
+            revisions: &self.apps[name].specs,
+        })
+    }
+
+    /// Components of `app` that answer on hosts that can be reached.
+    pub(crate) fn serving(&self, app: &AppName) -> BTreeSet<ComponentName> {
+        let connected = self.hosts.values().filter(|host| host.connected);
+        connected.flat_map(|host| host.serving(app)).collect()
+    }
+}

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::connection::State;
 use bytes::Bytes;
 use lath_control_api::{Bucket, Digest, Reason, Subjects};
+use lath_control_api_client::Connection;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ const PIECE: usize = 128 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Artifacts {
     folder: PathBuf,
-    nats: async_nats::Client,
+    connection: Connection,
     bucket: Arc<str>,
     permits: Arc<Semaphore>,
 }
@@ -40,13 +40,13 @@ pub(crate) struct Artifacts {
 impl Artifacts {
     pub(crate) fn open(
         data_dir: &Path,
-        nats: async_nats::Client,
+        connection: Connection,
         subjects: &Subjects,
     ) -> std::io::Result<Self> {
         let folder = data_dir.join("components");
         std::fs::create_dir_all(&folder)?;
         let bucket = subjects.bucket(Bucket::Components).into();
-        Ok(Self { folder, nats, bucket, permits: Arc::new(Semaphore::new(PARALLEL)) })
+        Ok(Self { folder, connection, bucket, permits: Arc::new(Semaphore::new(PARALLEL)) })
     }
 
     /// The bytes with this digest.
@@ -84,13 +84,13 @@ impl Artifacts {
     }
 
     async fn fetch(&self, digest: &Digest) -> Result<Bytes, PrepareError> {
-        if self.nats.connection_state() != State::Connected {
+        if !self.connection.is_up() {
             return Err(failed(format!(
                 "{} is not on this host, and NATS cannot be reached",
                 digest.short()
             )));
         }
-        let store = async_nats::jetstream::new(self.nats.clone());
+        let store = self.connection.jetstream(IDLE);
         let bucket = &*self.bucket;
         let store = patient(store.get_object_store(bucket)).await?;
         let store = store.map_err(|error| failed(format!("object store {bucket}: {error}")))?;

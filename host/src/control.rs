@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Message, Subscriber};
 use futures::StreamExt as _;
 use lath_control_api::{ApiError, ErrorCode, InventoryRequest, PingReply, PingRequest, Reply, Subjects};
+use lath_control_api_client::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, watch};
@@ -32,7 +33,7 @@ const VERBS: &str = "apply, inventory, ping";
 #[derive(Debug, Clone)]
 pub(crate) struct Control {
     pub(crate) facts: Arc<Facts>,
-    pub(crate) client: Client,
+    pub(crate) connection: Connection,
     pub(crate) subjects: Subjects,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) supervisor: SupervisorHandle,
@@ -49,7 +50,8 @@ impl Control {
     /// Asks for requests to be sent here. Works without a connection, as soon as there is one.
     pub(crate) async fn subscribe(&self) -> Result<Requests> {
         let subscribe = async |subject: String| {
-            self.client
+            self.connection
+                .nats()
                 .subscribe(subject.clone())
                 .await
                 .with_context(|| format!("cannot subscribe to {subject}"))
@@ -93,7 +95,7 @@ impl Control {
         };
         // A question without an address for the answer is obeyed like any other, in silence.
         let Some(reply) = message.reply else { return };
-        let sent = timeout(ANSWER_WITHIN, self.client.publish(reply, json.into())).await;
+        let sent = timeout(ANSWER_WITHIN, self.connection.nats().publish(reply, json.into())).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("an answer could not be sent; whoever asked will ask again");
         }
@@ -106,7 +108,7 @@ impl Control {
     fn inventory(&self, message: &Message) -> Result<lath_control_api::InventoryPage, ApiError> {
         let request: InventoryRequest = read(message)?;
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        let limit = self.client.max_payload().saturating_sub(HEAD);
+        let limit = self.connection.max_payload().saturating_sub(HEAD);
         snapshot.page(&self.facts, request.after.as_ref(), limit)
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lath_control_api::{Labels, Subjects};
+use lath_control_api_client::{ConnectOptions, Connection, connect};
 use lath_host_core::{Core, Transition};
 use lath_wrpc::{Client, Limits};
 use tokio::sync::{mpsc, watch};
@@ -27,7 +28,6 @@ mod files;
 mod identity;
 mod ingress;
 mod journal;
-mod nats;
 mod prepare;
 mod random;
 mod ready;
@@ -48,7 +48,6 @@ use engine::{Engine, EngineConfig, Targets};
 use identity::Identity;
 use ingress::{Front, Ingress};
 use journal::Journal;
-use nats::Link;
 use prepare::Preparer;
 use routes::Router;
 use status::{Facts, Reporter, Snapshot, now};
@@ -94,8 +93,7 @@ struct Host {
     /// Keeps the data folder locked.
     identity: Identity,
     facts: Arc<Facts>,
-    client: async_nats::Client,
-    link: watch::Receiver<Link>,
+    connection: Connection,
     subjects: Subjects,
     ingress: Ingress,
     supervisor: (Supervisor, Vec<Transition>),
@@ -107,10 +105,16 @@ struct Host {
 impl Host {
     async fn build(config: HostConfig) -> Result<Self> {
         let identity = Identity::load(&config.data_dir, config.name.as_deref())?;
-        let (client, link) = nats::connect(&config, &identity.id).await?;
+        let name = format!("lath host {} {}", identity.name, identity.id);
+        let options = ConnectOptions {
+            credentials: config.creds.clone(),
+            ..ConnectOptions::new(&config.nats_url, &name).in_background()
+        };
+        let connection = connect(options).await?;
         let subjects = Subjects::new(config.lattice.clone());
-        let wrpc =
-            Client::new(client.clone(), Limits::default()).await.context("cannot prepare invocations")?;
+        let wrpc = Client::new(connection.nats().clone(), Limits::default())
+            .await
+            .context("cannot prepare invocations")?;
         let router = Arc::new(Router::default());
         let front =
             Front { router: Arc::clone(&router), client: wrpc.clone(), lattice: config.lattice.clone() };
@@ -119,8 +123,14 @@ impl Host {
             Server::new(Arc::clone(&router), wrpc.clone(), config.lattice.clone(), config.drain_deadline);
         let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::empty()));
         let (handle, orders) = SupervisorHandle::new();
-        let base =
-            Base { config: &config, client: &client, subjects: &subjects, router, wrpc, ingress: &ingress };
+        let base = Base {
+            config: &config,
+            connection: &connection,
+            subjects: &subjects,
+            router,
+            wrpc,
+            ingress: &ingress,
+        };
         let (tools, core, restored) = base.tools(serving)?;
         let orders: (SupervisorHandle, mpsc::Receiver<Order>) = (handle.clone(), orders);
         let supervisor = Supervisor::new(core, tools, orders, snapshot_sender);
@@ -138,8 +148,7 @@ impl Host {
             config,
             identity,
             facts,
-            client,
-            link,
+            connection,
             subjects,
             ingress,
             supervisor,
@@ -154,7 +163,7 @@ impl Host {
         tracing::info!(host = %facts.host, name = facts.name, lattice = %self.config.lattice, "host started");
         let control = Control {
             facts: Arc::clone(&facts),
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             subjects: self.subjects.clone(),
             snapshots: snapshots.clone(),
             supervisor: self.handle.clone(),
@@ -162,10 +171,9 @@ impl Host {
         let requests: Requests = control.subscribe().await?;
         let reporter = Reporter {
             facts,
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             subjects: self.subjects.clone(),
             snapshots: snapshots.clone(),
-            link: self.link.clone(),
         };
         let ends = stop::Ends::default();
         let (supervisor, restored) = self.supervisor;
@@ -177,8 +185,7 @@ impl Host {
         let ready = ready::Ready {
             identity: (self.facts.host.clone(), self.facts.name.clone()),
             file: self.config.ready_file.clone(),
-            client: self.client.clone(),
-            link: self.link,
+            connection: self.connection.clone(),
         };
         tasks.spawn(ready.run(ends.control.clone()));
         tasks.close();
@@ -188,7 +195,7 @@ impl Host {
             host: self.facts.host.clone(),
             handover: self.config.handover,
             drain: self.config.drain_deadline,
-            client: self.client.clone(),
+            connection: self.connection.clone(),
             subjects: self.subjects,
             snapshots,
             supervisor: self.handle,
@@ -205,7 +212,7 @@ impl Host {
 /// What the supervisor's tools are made of.
 struct Base<'a> {
     config: &'a HostConfig,
-    client: &'a async_nats::Client,
+    connection: &'a Connection,
     subjects: &'a Subjects,
     router: Arc<Router>,
     wrpc: Client,
@@ -222,7 +229,7 @@ impl Base<'_> {
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine)?;
-        let artifacts = Artifacts::open(data_dir, self.client.clone(), self.subjects)
+        let artifacts = Artifacts::open(data_dir, self.connection.clone(), self.subjects)
             .with_context(|| format!("cannot use the data folder {shown}"))?;
         let links = Links {
             router: Arc::clone(&self.router),

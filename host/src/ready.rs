@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lath_control_api::HostId;
-use tokio::sync::watch;
+use lath_control_api_client::Connection;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::files;
-use crate::nats::Link;
 
 /// Longest wait for the server to have our subscriptions, before the next try.
 const CONFIRM: Duration = Duration::from_secs(5);
@@ -19,25 +18,25 @@ const CONFIRM: Duration = Duration::from_secs(5);
 pub(crate) struct Ready {
     pub(crate) identity: (HostId, String),
     pub(crate) file: Option<PathBuf>,
-    pub(crate) client: async_nats::Client,
-    pub(crate) link: watch::Receiver<Link>,
+    pub(crate) connection: Connection,
 }
 
 impl Ready {
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = self.wait() => self.tell(),
         }
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&self) {
+        let mut link = self.connection.link();
         loop {
-            if self.link.wait_for(|link| link.up).await.is_err() {
+            if link.wait_for(|link| link.up).await.is_err() {
                 return std::future::pending().await;
             }
             // Once a flush is through, the server has what was subscribed before.
-            if matches!(timeout(CONFIRM, self.client.flush()).await, Ok(Ok(()))) {
+            if matches!(timeout(CONFIRM, self.connection.nats().flush()).await, Ok(Ok(()))) {
                 return;
             }
         }

@@ -8,20 +8,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::Client;
-use async_nats::connection::State;
 use lath_control_api::{
     ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, Epoch, ErrorCode, EventData,
     HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels,
     ListenerInventory, Subjects, Timestamp,
 };
+use lath_control_api_client::Connection;
 use lath_host_core::UnitKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Prepared;
-use crate::nats::Link;
 
 /// How often a host says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -156,17 +154,16 @@ impl Snapshot {
 #[derive(Debug)]
 pub(crate) struct Reporter {
     pub(crate) facts: Arc<Facts>,
-    pub(crate) client: Client,
+    pub(crate) connection: Connection,
     pub(crate) subjects: Subjects,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub(crate) link: watch::Receiver<Link>,
 }
 
 impl Reporter {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_event = None;
+        let (mut link, mut was_up, mut last_event) = (self.connection.link(), false, None);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -179,19 +176,29 @@ impl Reporter {
                     last_event = Some(Instant::now());
                     self.inventory().await;
                 }
-                changed = self.link.changed() => {
-                    let up = changed.is_ok() && self.link.borrow_and_update().up;
-                    if up {
-                        // Others may have counted us as lost: they hear at once that we are here, and as what.
-                        self.heartbeat().await;
-                        self.inventory().await;
-                    } else if changed.is_err() {
+                changed = link.changed() => {
+                    if changed.is_err() {
                         break;
+                    }
+                    let up = link.borrow_and_update().up;
+                    if std::mem::replace(&mut was_up, up) != up {
+                        self.link_changed(up).await;
                     }
                 }
             }
         }
         self.say_goodbye().await;
+    }
+
+    async fn link_changed(&mut self, up: bool) {
+        if !up {
+            tracing::warn!("the connection to NATS is lost; local calls go on");
+            return;
+        }
+        tracing::info!(server = self.connection.server(), "connected to NATS");
+        // Others may have counted us as lost: they hear at once that we are here, and as what.
+        self.heartbeat().await;
+        self.inventory().await;
     }
 
     async fn heartbeat(&self) {
@@ -202,7 +209,7 @@ impl Reporter {
     async fn inventory(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
-        let limit = self.client.max_payload() / 2;
+        let limit = self.connection.max_payload() / 2;
         match serde_json::to_vec(&event) {
             // The heartbeat shows a newer sequence, and whoever wants to know asks for the pages.
             Ok(json) if json.len() > limit => self.heartbeat().await,
@@ -237,11 +244,11 @@ impl Reporter {
 
     async fn send(&self, kind: HostEventKind, json: Vec<u8>) {
         // Without a connection nothing is kept for later: later there is newer news.
-        if self.client.connection_state() != State::Connected {
+        if !self.connection.is_up() {
             return;
         }
         let subject = self.subjects.host_event(&self.facts.host, kind);
-        let sent = timeout(PUBLISH_WITHIN, self.client.publish(subject, json.into())).await;
+        let sent = timeout(PUBLISH_WITHIN, self.connection.nats().publish(subject, json.into())).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::warn!("an event could not be sent");
         }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use async_nats::connection::State;
-use lath_control_api::app::{HostList, ListRequest};
-use lath_control_api::{AppVerb, HostId, HostState, Reply, Subjects};
+use lath_control_api::{HostId, HostState, Subjects};
+use lath_control_api_client::{Connection, ControlClient};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -63,7 +62,7 @@ pub(crate) struct Stopper {
     pub(crate) host: HostId,
     pub(crate) handover: Duration,
     pub(crate) drain: Duration,
-    pub(crate) client: async_nats::Client,
+    pub(crate) connection: Connection,
     pub(crate) subjects: Subjects,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) supervisor: SupervisorHandle,
@@ -101,8 +100,8 @@ impl Stopper {
             tracing::warn!("not every task has ended in time");
         }
         server.abort();
-        if self.client.connection_state() == State::Connected {
-            let _too_late_to_matter = timeout(FLUSH, self.client.flush()).await;
+        if self.connection.is_up() {
+            let _too_late_to_matter = timeout(FLUSH, self.connection.nats().flush()).await;
         }
         tracing::info!("stopped");
     }
@@ -122,18 +121,16 @@ impl Stopper {
     }
 
     async fn others_can_take_over(&self) -> bool {
-        if self.client.connection_state() != State::Connected {
+        if !self.connection.is_up() {
             return false;
         }
-        let request = serde_json::to_vec(&ListRequest::default()).unwrap_or_default();
-        let answer = self.client.request(self.subjects.app(AppVerb::Hosts), request.into());
-        let Ok(Ok(message)) = timeout(ASK_WITHIN, answer).await else { return false };
-        match serde_json::from_slice::<Reply<HostList>>(&message.payload) {
-            Ok(Reply::Result(list)) => list.hosts.iter().any(|known| {
-                known.summary.host != self.host && !known.lost && known.summary.state == HostState::Ready
-            }),
-            Ok(Reply::Error(_)) | Err(_) => false,
-        }
+        let client = ControlClient::new(self.connection.clone(), self.subjects.lattice().clone());
+        // Without a manager there is nobody who would move anything.
+        let Ok(Ok(list)) = timeout(ASK_WITHIN, client.hosts()).await else { return false };
+        list.hosts.iter().any(|known| {
+            let other = known.summary.host != self.host && known.summary.state == HostState::Ready;
+            other && !known.lost
+        })
     }
 
     /// Takes nothing new, finishes everything that was taken; at the deadline the rest gets an error.

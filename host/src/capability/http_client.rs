@@ -42,3 +42,28 @@ impl WasiHttpHooks for DeniedEgress {
         BODY_CHUNK_BYTES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty};
+
+    use super::*;
+    use crate::engine::UnitIdentity;
+
+    #[tokio::test]
+    async fn k3_an_outgoing_request_is_refused() {
+        let identity = UnitIdentity {
+            lattice: "default".parse().unwrap(),
+            app: "shop".parse().unwrap(),
+            component: "front".parse().unwrap(),
+            id: "shop-front".parse().unwrap(),
+            revision: lath_control_api::Revision(1),
+        };
+        let mut egress = DeniedEgress::new(Arc::new(GuestLog::new(&identity)));
+        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = http::Request::get("https://example.com/").body(body).unwrap();
+        let answer =
+            Box::into_pin(egress.send_request(request, None, Box::new(std::future::ready(Ok(()))))).await;
+        assert!(matches!(answer, Err(Error::HttpRequestDenied)));
+    }
+}

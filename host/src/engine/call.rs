@@ -73,7 +73,7 @@ impl Prepared {
             .await?;
         ended.map_err(|error| {
             log_trap(self, &error);
-            CallError::of_guest(&error, store.data().memory.refusal())
+            watch.verdict(CallError::of_guest(&error, store.data().memory.refusal()))
         })
     }
 }

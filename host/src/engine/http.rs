@@ -158,7 +158,7 @@ impl Exchange {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 log_trap(prepared, &error);
-                Err(CallError::of_guest(&error, store.data().memory.refusal()))
+                Err(watch.verdict(CallError::of_guest(&error, store.data().memory.refusal())))
             }
             Err(stopped) => Err(stopped),
         })

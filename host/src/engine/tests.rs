@@ -5,6 +5,7 @@
 
 mod calls;
 mod code;
+mod grants;
 mod http;
 mod imports;
 mod limits;

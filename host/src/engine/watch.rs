@@ -37,6 +37,15 @@ impl<'a> Watch<'a> {
         self.deadline
     }
 
+    /// What a failure is to the caller: once the deadline has passed, a linked call that ended at it is no fault
+    /// of its target.
+    pub(crate) fn verdict(&self, error: CallError) -> CallError {
+        match error {
+            CallError::Target(_) if Instant::now() >= self.deadline => CallError::DeadlineExceeded,
+            other => other,
+        }
+    }
+
     /// Runs `call` to its end, or drops it when it must not go on.
     pub(crate) async fn over<T>(&self, call: impl Future<Output = T>) -> Result<T, CallError> {
         tokio::pin!(call);

@@ -1,5 +1,7 @@
 //! Functions called with values, directly and over links.
 
+use std::time::Duration;
+
 use lath_control_api::Limits;
 
 use super::*;
@@ -158,6 +160,49 @@ async fn a_circle_of_links_ends_in_an_error() {
         assert_eq!(circle.counts().started, u64::from(MAX_HOPS) + 1);
         here.components.lock().unwrap().clear();
     }
+}
+
+/// Answers the circle's calls by never answering.
+const ENDLESS: &str = r#"(component
+    (core module $m (func (export "turn") (param i32) (result i32) (loop (br 0)) unreachable))
+    (core instance $i (instantiate $m))
+    (func $turn (param "n" u32) (result u32) (canon lift (core func $i "turn")))
+    (instance $circle (export "turn" (func $turn)))
+    (export "lath:demo/circle@0.1.0" (instance $circle)))"#;
+
+async fn caller_and_endless(engine: &Engine) -> (Arc<Prepared>, Arc<Prepared>, ExportedFunctionId) {
+    let here = Arc::<Here>::default();
+    let endless = prepare(engine, text(ENDLESS), "endless", &here, |_| {}).await.unwrap();
+    here.add(&endless);
+    let link = demo_link("circle", "endless");
+    let caller = prepare(engine, text(CIRCLE), "caller", &here, |spec| spec.links.push(link)).await.unwrap();
+    let turn = caller.exports().find(Some("lath:demo/circle@0.1.0"), "turn").unwrap();
+    (caller, endless, turn)
+}
+
+#[tokio::test]
+async fn k2_the_callers_deadline_ends_the_callee() {
+    let engine = engine();
+    let (caller, endless, turn) = caller_and_endless(&engine).await;
+    let ctx = CallContext::within(Duration::from_millis(200));
+    let call = caller.begin().unwrap().call(turn, vec![Val::U32(0)], ctx);
+    let ended = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
+    assert_eq!(ended.unwrap_err(), CallError::DeadlineExceeded);
+    assert_eq!((caller.in_flight(), endless.in_flight()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callee_that_is_stopped_fails_its_callers() {
+    let engine = engine();
+    let (caller, endless, turn) = caller_and_endless(&engine).await;
+    let call = caller.begin().unwrap().call(turn, vec![Val::U32(0)], CallContext::default());
+    let call = tokio::spawn(call);
+    while endless.counts().started == 0 {
+        tokio::task::yield_now().await;
+    }
+    endless.abort();
+    let ended = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap().unwrap();
+    assert!(matches!(&ended, Err(CallError::Target(text)) if text.contains("stopped")), "{ended:?}");
 }
 
 /// Takes and gives what the greeter's `shapes` does, so that every type goes over a link once.

@@ -55,6 +55,27 @@ async fn xw03_a_component_cut_anywhere_is_refused() {
 }
 
 #[tokio::test]
+async fn xw04_a_component_with_a_wrong_byte_is_refused_or_runs_inside_its_limits() {
+    let engine = engine_with(Pooling::Off);
+    let whole = guest("greeter-v1");
+    // Any fixed sequence will do; this one (a linear congruence) spreads over the file and over the bits.
+    let mut next = 1_u64;
+    for _ in 0..40 {
+        next = next.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut bytes = whole.to_vec();
+        let at = usize::try_from(next >> 33).unwrap() % bytes.len();
+        bytes[at] ^= 1 << (next >> 30 & 7);
+        let prepared = prepare(&engine, bytes.into(), "flipped", &Arc::default(), |spec| {
+            spec.limits.invocation_deadline_ms = 500;
+        })
+        .await;
+        if let Ok(prepared) = prepared {
+            let _either = prepared.try_start().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn xw07_types_nested_too_deeply_are_refused() {
     let engine = engine_with(Pooling::Off);
     let depth = 20_000;

@@ -177,7 +177,7 @@ async fn a_full_host_makes_calls_wait_and_refuses_them_at_their_deadline() {
     assert_eq!(timeout(SOON, answer(&misbehave, "/ok")).await.unwrap().unwrap().0, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn linked_calls_have_room_when_calls_from_outside_take_all_of_theirs() {
     let (engine, here) = (engine_with(Pooling::On { instances: 4 }), Arc::<Here>::default());
     let greeter = prepare(&engine, guest("greeter-v1"), "greeter", &here, |_| {}).await.unwrap();

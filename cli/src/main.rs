@@ -1,2 +1,234 @@
-//! Placeholder.
-fn main() {}
+//! `lath`: the one binary. The tree of commands, and the exit code.
+//!
+//! No command is carried out here. Read on in `args.rs`, then the file of a command; `failure.rs` has the exit
+//! codes, `output.rs` the forms of output.
+
+mod apps;
+mod args;
+mod call;
+mod change;
+mod connect;
+mod daemon;
+mod deploy;
+mod doctor;
+mod down;
+mod failure;
+mod follow;
+mod gather;
+mod hosts;
+mod inventory;
+mod links;
+mod manifest_file;
+mod output;
+mod progress;
+mod render;
+mod result;
+mod up;
+mod validate;
+mod version;
+mod wait;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use args::{Color, GlobalArgs};
+use call::Call;
+use failure::{Exit, Failure};
+use output::{Format, Glyphs, Output};
+
+/// Runs apps of WebAssembly components on a lattice of hosts, and changes them without losing a call
+#[derive(Debug, Parser)]
+#[command(name = "lath", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+const AFTER_HELP: &str = "\
+Begin with `lath up -d`, then `lath deploy FILE`.
+Exit codes: 0 done or already so, 1 failed, 2 usage, 3 not found, 4 invalid, 5 conflict,
+6 unreachable, 8 time-out, 9 rolled back, 10 degraded, 130 interrupted.";
+
+/// The commands, in the order in which they are needed.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a lattice on this machine: NATS, a manager, hosts
+    Up(up::UpArgs),
+    /// Stop what `up` has started
+    Down(down::DownArgs),
+    /// Check every part of a lattice and say how to mend it
+    Doctor,
+    /// Check manifests, offline
+    Validate(validate::ValidateArgs),
+    /// Make a revision of a manifest and roll it out
+    Deploy(deploy::DeployArgs),
+    /// List apps
+    Apps,
+    /// Show how an app stands
+    Status(apps::StatusArgs),
+    /// Show the changes of an app
+    History(apps::HistoryArgs),
+    /// Go back to an earlier revision
+    Rollback(change::RollbackArgs),
+    /// Stop an app and keep its revisions
+    Undeploy(change::UndeployArgs),
+    /// Stop an app and forget it
+    Delete(change::DeleteArgs),
+    /// List hosts
+    Hosts(hosts::HostsArgs),
+    /// Show everything that runs, as the hosts say it
+    Inventory(inventory::InventoryArgs),
+    /// Show who calls whom
+    Links(links::LinksArgs),
+    /// Run a host
+    Host(Box<lath_host::HostArgs>),
+    /// Run a manager
+    Manager(Box<lath_manager::ManagerArgs>),
+    /// Print the version
+    Version,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    colour(cli.global.color);
+    let out = Output {
+        format: cli.global.output,
+        headers: !cli.global.no_headers,
+        glyphs: if cli.global.ascii { Glyphs::Ascii } else { Glyphs::of_locale(Call::env) },
+        quiet: cli.global.quiet,
+    };
+    let call = Call { global: cli.global, out };
+    let exit = run(cli.command, &call).unwrap_or_else(|failure| {
+        out.fail(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit.code())
+}
+
+fn run(command: Command, call: &Call) -> Result<Exit, Failure> {
+    // The only provider of cryptography, whichever crate asks first. It is refused only when one is there already.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start threads: {error}")))?;
+    let exit = runtime.block_on(dispatch(command, call));
+    // What still runs in the background has no result that anybody waits for.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
+    match command {
+        Command::Up(args) => Box::pin(up::up(args, call)).await,
+        Command::Down(args) => down::down(args, call).await,
+        Command::Doctor => doctor::doctor(call).await,
+        Command::Validate(args) => validate::validate(&args, &call.out),
+        Command::Deploy(args) => Box::pin(deploy::deploy(args, call)).await,
+        Command::Apps => apps::apps(call).await,
+        Command::Status(args) => apps::status(args, call).await,
+        Command::History(args) => apps::history(args, call).await,
+        Command::Rollback(args) => Box::pin(change::rollback(args, call)).await,
+        Command::Undeploy(args) => Box::pin(change::undeploy(args, call)).await,
+        Command::Delete(args) => Box::pin(change::delete(args, call)).await,
+        Command::Hosts(args) => hosts::hosts(args, call).await,
+        Command::Inventory(args) => inventory::inventory(args, call).await,
+        Command::Links(args) => links::links(args, call).await,
+        Command::Host(args) => Box::pin(daemon::host(*args, call)).await,
+        Command::Manager(args) => Box::pin(daemon::manager(*args, call)).await,
+        Command::Version => version::version(&call.out),
+    }
+}
+
+/// Help and version are answers; a wrong argument is a failure, and one that machines can read if they asked for it.
+fn misused(error: &clap::Error) -> ExitCode {
+    let asked: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match machine_format(&asked) {
+        Some(format) if error.use_stderr() => {
+            let text = error.to_string();
+            let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let out = Output { format, headers: true, glyphs: Glyphs::Ascii, quiet: false };
+            out.fail(&Failure::new(Exit::Usage, message).help("lath help"));
+        }
+        // Nobody reads it: there is nothing left to do about it.
+        Some(_) | None => _ = error.print(),
+    }
+    ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() })
+}
+
+/// The machine form that arguments ask for which could not be read as a whole.
+fn machine_format(args: &[String]) -> Option<Format> {
+    let mut values = args.iter().enumerate().filter_map(|(index, arg)| match arg.as_str() {
+        "-o" | "--output" => args.get(index + 1).map(String::as_str),
+        arg => arg.strip_prefix("--output=").or_else(|| arg.strip_prefix("-o")),
+    });
+    let format =
+        values.next_back().and_then(|value| <Format as clap::ValueEnum>::from_str(value, false).ok())?;
+    format.is_machine().then_some(format)
+}
+
+fn colour(when: Color) {
+    match when {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_for_people() {
+        insta::assert_snapshot!("help", Cli::command().term_width(100).render_help());
+        for name in ["up", "deploy", "status", "inventory", "delete"] {
+            let mut cli = Cli::command().term_width(100);
+            cli.build();
+            let command = cli.find_subcommand_mut(name).unwrap();
+            insta::assert_snapshot!(format!("help_{name}"), command.render_help());
+        }
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for args in [["lath", "-x", "eu", "apps"], ["lath", "apps", "-x", "eu"]] {
+            let cli = Cli::try_parse_from(args).unwrap();
+            assert_eq!(cli.global.lattice.unwrap().as_str(), "eu");
+        }
+        let cli = Cli::try_parse_from(["lath", "-x", "eu", "host"]).unwrap();
+        let Command::Host(args) = cli.command else { panic!("not a host") };
+        assert_eq!(args.lattice.as_str(), "eu");
+    }
+
+    #[test]
+    fn a_wrong_name_is_refused_at_once() {
+        for args in [["lath", "status", "a.b"], ["lath", "delete", "*"], ["lath", "-x=a*", "apps"]] {
+            assert!(Cli::try_parse_from(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn machines_are_answered_in_their_form_even_when_misused() {
+        let format =
+            |args: &[&str]| machine_format(&args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>());
+        assert_eq!(format(&["lath", "-o", "json"]), Some(Format::Json));
+        assert_eq!(format(&["lath", "--output=yaml", "apps"]), Some(Format::Yaml));
+        assert_eq!(format(&["lath", "-ondjson"]), Some(Format::Ndjson));
+        assert_eq!(format(&["lath", "-o", "table"]), None);
+        assert_eq!(format(&["lath", "-o"]), None);
+    }
+}

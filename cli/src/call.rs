@@ -1,0 +1,49 @@
+//! One call of the binary: global flags, outputs and environment, as every command gets them.
+//!
+//! Nothing else may be global. The environment is read here and in `main.rs` only.
+
+use crate::args::GlobalArgs;
+use crate::connect::{Session, Target};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Reporter;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Flags that any command takes.
+    pub(crate) global: GlobalArgs,
+    /// Where it writes.
+    pub(crate) out: Output,
+}
+
+impl Call {
+    /// A variable of the environment that is set and not empty.
+    pub(crate) fn env(name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// Which lattice on which server this call is about.
+    pub(crate) fn target(&self) -> Result<Target, Failure> {
+        Target::choose(&self.global, Self::env)
+    }
+
+    /// Connects to the lattice.
+    pub(crate) async fn session(&self) -> Result<Session, Failure> {
+        let target = self.target()?;
+        Session::open(&self.global, target).await
+    }
+
+    /// Starts to show progress.
+    pub(crate) fn reporter(&self) -> Reporter {
+        Reporter::new(self.global.progress, &self.out, Self::env)
+    }
+
+    /// Name of the user, for histories.
+    pub(crate) fn user() -> String {
+        ["LATH_USER", "GITHUB_ACTOR", "USER", "LOGNAME"]
+            .iter()
+            .find_map(|name| Self::env(name))
+            .unwrap_or_else(|| "unknown".into())
+    }
+}

@@ -1,0 +1,283 @@
+//! What a changing command has come to: the document for machines and the words for people.
+//!
+//! Pure: it only puts together what is known.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lath_control_api::app::{AppStatus, Problem};
+use lath_control_api::{AppName, Generation, LatticeId, Revision};
+use serde::Serialize;
+
+use crate::failure::Exit;
+use crate::output::{Glyphs, clean};
+use crate::progress::took;
+use crate::wait::{Change, End, Goal, problem_line};
+
+/// The document that every changing command ends with.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RolloutResult {
+    /// The lattice.
+    pub(crate) lattice: LatticeId,
+    /// The app.
+    pub(crate) app: AppName,
+    /// `deploy`, `rollback`, `undeploy` or `delete`.
+    pub(crate) change: &'static str,
+    /// Where it went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revision: Option<Revision>,
+    /// Where it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<Revision>,
+    /// The generation that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<Generation>,
+    /// `Completed`, `RolledBack`, `Failed`, `Degraded`, `Superseded`, `Stopped`, `Deleted`; `Accepted` with
+    /// `--detach`, `DryRun`, and `Progressing` when the wait ended first.
+    pub(crate) outcome: &'static str,
+    /// Nothing had to change.
+    pub(crate) unchanged: bool,
+    /// The process's exit code.
+    pub(crate) exit: u8,
+    /// Stable word for why it did not go well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The same with host and cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<Problem>,
+    /// What it waited for when the wait ended first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waiting_for: Vec<String>,
+    /// Hosts that run some of it.
+    pub(crate) hosts: usize,
+    /// Components on hosts that serve as wanted, and how many there should be.
+    pub(crate) ready: u32,
+    /// See `ready`.
+    pub(crate) desired: u32,
+    /// Time from the request to the end.
+    pub(crate) duration_ms: u128,
+    /// Time from the request until every component served on some host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first_ready_ms: Option<u128>,
+    /// Where it answers HTTP requests.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) routes: Vec<String>,
+    /// What the manager added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
+    /// A command that tells or does more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+impl RolloutResult {
+    /// A result of which only the change is known.
+    pub(crate) fn of(lattice: &LatticeId, goal: &Goal, notes: Vec<String>) -> Self {
+        Self {
+            lattice: lattice.clone(),
+            app: goal.app.clone(),
+            change: goal.change.word(),
+            revision: goal.revision,
+            from: goal.from,
+            generation: Some(goal.generation),
+            outcome: "Accepted",
+            unchanged: goal.unchanged,
+            exit: Exit::Done.code(),
+            reason: None,
+            problem: None,
+            waiting_for: Vec::new(),
+            hosts: 0,
+            ready: 0,
+            desired: 0,
+            duration_ms: 0,
+            first_ready_ms: None,
+            routes: Vec::new(),
+            notes,
+            next: None,
+        }
+    }
+
+    /// The same with what the last status tells.
+    pub(crate) fn standing(mut self, status: Option<&AppStatus>) -> Self {
+        let Some(status) = status else { return self };
+        let places = status.components.iter().flat_map(|component| &component.places);
+        self.hosts = places.map(|place| &place.host).collect::<BTreeSet<_>>().len();
+        self.ready = status.components.iter().map(|component| component.ready).sum();
+        self.desired = status.components.iter().map(|component| component.desired).sum();
+        self.routes.clone_from(&status.routes);
+        self
+    }
+
+    /// The same with how it ended.
+    pub(crate) fn ended(mut self, end: &End) -> Self {
+        self.outcome = end.word();
+        self.exit = end.exit().code();
+        self.reason = end.problem().map(|problem| problem.reason.clone());
+        self.problem = end.problem().cloned();
+        self.next = match end {
+            End::Completed | End::Unchanged | End::Stopped | End::Deleted => None,
+            End::RolledBack(_) | End::Superseded => Some(format!("lath history {}", self.app)),
+            End::Failed(_) | End::Degraded(_) => Some(format!("lath status {}", self.app)),
+        };
+        self
+    }
+
+    /// What people read at the end.
+    pub(crate) fn text(&self, end: &End, glyphs: Glyphs) -> String {
+        let first = self.first_line(end, glyphs);
+        let dot = glyphs.pick("·", "-");
+        let problem = end.problem().map(|problem| format!("  why   {}\n", problem_line(problem)));
+        let routes = match end {
+            End::Completed | End::Unchanged => {
+                self.routes.iter().map(|route| format!("  {dot} http://{}\n", clean(route))).collect()
+            }
+            End::Stopped
+            | End::Deleted
+            | End::RolledBack(_)
+            | End::Failed(_)
+            | End::Degraded(_)
+            | End::Superseded => String::new(),
+        };
+        let next = self.next.as_ref().map(|next| format!("  see   {next}\n"));
+        format!("{first}\n{}{routes}{}", problem.unwrap_or_default(), next.unwrap_or_default())
+    }
+
+    fn first_line(&self, end: &End, glyphs: Glyphs) -> String {
+        let good = glyphs.pick("✔", "OK");
+        let bad = glyphs.pick("✖", "XX");
+        let time = took(Duration::from_millis(u64::try_from(self.duration_ms).unwrap_or(u64::MAX)));
+        let from =
+            self.from.map_or_else(|| "what was there before".to_owned(), |from| format!("revision {from}"));
+        match end {
+            End::Completed => {
+                format!("{good} Healthy in {time}{}{}", self.first_ready(glyphs), self.numbers(glyphs))
+            }
+            End::Unchanged if self.revision.is_none() => format!("{good} Unchanged: {} is stopped", self.app),
+            End::Unchanged => format!("{good} Unchanged{}", self.numbers(glyphs)),
+            End::Stopped => format!("{good} Stopped in {time}; its revisions are kept"),
+            End::Deleted => format!("{good} Deleted in {time}"),
+            End::RolledBack(_) => {
+                let mark = glyphs.pick("↺", "<<");
+                format!("{mark} Rolled back after {time}: {from} serves and nothing of the new revision does")
+            }
+            End::Failed(_) => format!("{bad} Failed after {time}, and there was nothing to go back to"),
+            End::Degraded(_) => {
+                let mark = glyphs.pick("⚠", "!!");
+                format!("{mark} Degraded after {time}: it is not all as it should be{}", self.numbers(glyphs))
+            }
+            End::Superseded => format!("{bad} Superseded after {time}: somebody asked for a newer change"),
+        }
+    }
+
+    fn first_ready(&self, glyphs: Glyphs) -> String {
+        let Some(first) = self.first_ready_ms else { return String::new() };
+        let first = took(Duration::from_millis(u64::try_from(first).unwrap_or(u64::MAX)));
+        format!(" {} first ready after {first}", glyphs.pick("·", "-"))
+    }
+
+    fn numbers(&self, glyphs: Glyphs) -> String {
+        let dot = glyphs.pick("·", "-");
+        let hosts = crate::render::count(self.hosts, "host");
+        let revision =
+            self.revision.map(|revision| format!(" {dot} revision {revision}")).unwrap_or_default();
+        format!(" {dot} {}/{} ready on {hosts}{revision}", self.ready, self.desired)
+    }
+}
+
+/// The first line of every changing command: where, what, and from which revision to which.
+pub(crate) fn headline(lattice: &LatticeId, goal: &Goal, glyphs: Glyphs) -> String {
+    let dot = glyphs.pick("·", "-");
+    let arrow = glyphs.pick("→", "->");
+    let change = match (goal.change, goal.from, goal.revision) {
+        (Change::Delete, from, _) => match from {
+            Some(from) => format!("delete (revision {from} is deployed)"),
+            None => "delete".to_owned(),
+        },
+        (Change::Undeploy, Some(from), _) => format!("revision {from} {arrow} stopped"),
+        (Change::Undeploy, None, _) => "stopped".to_owned(),
+        (_, _, Some(to)) if goal.unchanged => format!("revision {to} (unchanged)"),
+        (_, Some(from), Some(to)) if from != to => format!("revision {from} {arrow} {to}"),
+        (_, _, Some(to)) => format!("revision {to}"),
+        (_, _, None) => "no revision".to_owned(),
+    };
+    format!("Lattice {lattice} {dot} app {} {dot} {change}", goal.app)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goal(change: Change) -> Goal {
+        Goal {
+            app: "shop".parse().unwrap(),
+            change,
+            generation: Generation(3),
+            revision: Some(Revision(7)),
+            from: Some(Revision(6)),
+            unchanged: false,
+        }
+    }
+
+    fn result(end: &End) -> RolloutResult {
+        let result = RolloutResult::of(&"eu".parse().unwrap(), &goal(Change::Deploy), Vec::new()).ended(end);
+        RolloutResult {
+            duration_ms: 2_150,
+            first_ready_ms: Some(840),
+            hosts: 2,
+            ready: 4,
+            desired: 4,
+            routes: vec!["127.0.0.1:8000/cart".into()],
+            ..result
+        }
+    }
+
+    #[test]
+    fn people_read_what_became_of_it() {
+        let problem = Problem {
+            reason: "digest-mismatch".into(),
+            message: "the bytes are those of sha256:aa".into(),
+            component: Some("cart".parse().unwrap()),
+            host: None,
+            host_name: Some("amber-fox".into()),
+        };
+        let ends = [
+            End::Completed,
+            End::Unchanged,
+            End::RolledBack(Some(problem.clone())),
+            End::Failed(Some(problem)),
+            End::Superseded,
+        ];
+        let text: Vec<String> = ends.iter().map(|end| result(end).text(end, Glyphs::Unicode)).collect();
+        insta::assert_snapshot!(text.join(""));
+        insta::assert_snapshot!(result(&ends[2]).text(&ends[2], Glyphs::Ascii));
+    }
+
+    #[test]
+    fn machines_read_the_same() {
+        insta::assert_json_snapshot!(result(&End::RolledBack(None)));
+    }
+
+    #[test]
+    fn the_first_line_names_target_and_change() {
+        let eu = "eu".parse().unwrap();
+        let first = Goal { from: None, ..goal(Change::Deploy) };
+        let same = Goal { unchanged: true, ..goal(Change::Deploy) };
+        let lines = [
+            headline(&eu, &goal(Change::Deploy), Glyphs::Unicode),
+            headline(&eu, &goal(Change::Rollback), Glyphs::Ascii),
+            headline(&eu, &first, Glyphs::Unicode),
+            headline(&eu, &same, Glyphs::Unicode),
+            headline(&eu, &goal(Change::Undeploy), Glyphs::Unicode),
+            headline(&eu, &goal(Change::Delete), Glyphs::Unicode),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        Lattice eu · app shop · revision 6 → 7
+        Lattice eu - app shop - revision 6 -> 7
+        Lattice eu · app shop · revision 7
+        Lattice eu · app shop · revision 7 (unchanged)
+        Lattice eu · app shop · revision 6 → stopped
+        Lattice eu · app shop · delete (revision 6 is deployed)
+        ");
+    }
+}

@@ -191,7 +191,7 @@ impl Gate {
         match mail? {
             Mail::Credit(consumed) => self.consumed = self.consumed.max(consumed),
             Mail::End(_) => return Err(StreamError::Unwanted),
-            Mail::Data(_) | Mail::Accepted(_) | Mail::Refused(_) => {}
+            Mail::Data(_) | Mail::Whole(_) | Mail::Accepted(_) | Mail::Refused(_) => {}
         }
         Ok(())
     }
@@ -253,7 +253,7 @@ impl StreamReader {
                     self.ended = true;
                     return failure.map_or(Ok(None), |failure| Err(StreamError::Failed(failure)));
                 }
-                Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
+                Mail::Whole(_) | Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
             }
         }
     }

@@ -35,6 +35,8 @@ pub(crate) enum RouteKind {
     Root,
     /// A channel of which the beginning may come after a reconnect, because nothing is lost if all of it does.
     Once,
+    /// The complete results in one message, from a Lath callee.
+    Whole,
     /// A channel that lasts: it breaks when the connection was lost, because bytes may be missing.
     Stream,
     /// The peer's reports of what it has consumed of a stream.
@@ -120,6 +122,7 @@ impl Inbox {
         drop(shard);
         match kind {
             RouteKind::Root => sender.push(root_mail(message)),
+            RouteKind::Whole => sender.push(Mail::Whole(message.payload)),
             RouteKind::Credit => {
                 if let Some(mail) = credit_mail(&message) {
                     sender.push(mail);
@@ -144,7 +147,7 @@ impl Inbox {
                 match route.kind {
                     RouteKind::Stream | RouteKind::Credit => route.sender.fail(Broken::ConnectionLost),
                     // An answer that has not begun may still come.
-                    RouteKind::Root | RouteKind::Once => {}
+                    RouteKind::Root | RouteKind::Once | RouteKind::Whole => {}
                 }
             }
         }

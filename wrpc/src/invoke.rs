@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::codec::{self, DecodeError, EncodeError};
 use crate::failure::Failure;
 use crate::inbox::{Accepted, Mail, Mailbox, Refusal, Registration, Route, RouteKind};
-use crate::peer::{CALL, LathCall};
+use crate::peer::{CALL, LathCall, WHOLE};
 use crate::subject::Target;
 
 /// Why a call gave no results.
@@ -217,6 +217,7 @@ impl Client {
         let (sender, mails) = self.mailbox(limits.max_results + limits.max_results / 8 + (1 << 16));
         let mut routes = vec![
             Route { suffix: "".into(), kind: RouteKind::Root, sender: sender.clone() },
+            Route { suffix: WHOLE.into(), kind: RouteKind::Whole, sender: sender.clone() },
             Route { suffix: "results".into(), kind: RouteKind::Once, sender },
         ];
         let readers = streams
@@ -272,15 +273,21 @@ impl Invocation {
                 }
                 Mail::Refused(refusal) if !self.accepted => return Err(self.refused(refusal)),
                 Mail::Data(bytes) => self.results.push(bytes, self.client.limits().max_results)?,
-                Mail::End(Some(failure)) => return Err(InvokeError::Failed(failure)),
-                Mail::End(None) => {
-                    let readers = self.readers.drain(..).map(|(_, reader)| reader).collect();
-                    return Ok(Progress::Results(self.results.take(), readers));
+                Mail::Whole(bytes) => {
+                    self.results.push(bytes, self.client.limits().max_results)?;
+                    return Ok(self.complete());
                 }
+                Mail::End(None) => return Ok(self.complete()),
+                Mail::End(Some(failure)) => return Err(InvokeError::Failed(failure)),
                 // Repetitions, which the protocol tells to ignore.
                 Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
             }
         }
+    }
+
+    fn complete(&mut self) -> Progress {
+        let readers = self.readers.drain(..).map(|(_, reader)| reader).collect();
+        Progress::Results(self.results.take(), readers)
     }
 
     /// Sends what is left of the parameters, and makes the writers of the streams.

@@ -4,11 +4,11 @@
 //! inbox as the reply; one member of the callee's queue group takes the message, accepts it on that inbox with
 //! an inbox of its own, and answers on `{inbox}.results`. Whatever does not fit in one message, and every
 //! stream, follows on channels below the two inboxes. A channel is a byte stream; an empty message ends it.
-//! The format is frozen. `docs/` and the reference of the 1.x world describe it byte by byte.
+//! The format is frozen; `tests/it/wire.rs` and `interop.rs` hold it.
 //!
-//! Lath adds three headers, which unmodified peers ignore and to which nothing is added when a peer does not
-//! send its own: `lath-call` on the invocation, `lath-accept` on the accept, `lath-error` on an end that is a
-//! failure. See `peer.rs` for what two Lath peers gain by them.
+//! Lath adds three headers, which unmodified peers ignore: `lath-call` on the invocation, `lath-accept` on the
+//! accept, `lath-error` on an end that is a failure. A peer that does not send them sees the frozen format and
+//! nothing else; two Lath peers need fewer messages, have flow control and typed failures (`peer.rs`).
 //!
 //! Nothing here decides where a call goes or whether it may be made: that is the host's. Rules kept by all
 //! modules: no lock is held across an `await`, every queue has a bound, a slow reader harms only its own call.

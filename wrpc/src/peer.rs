@@ -5,7 +5,9 @@
 //!   waits, and how many bytes of a stream it buffers.
 //! - `lath-accept` on the accept: that the callee is Lath, and how many bytes of a stream it buffers.
 //!
-//! With both, streams are flow controlled: the reader of a channel reports what it has consumed on
+//! A Lath caller takes results that fit in one message on `{inbox}.whole`, which is the accept, the results and
+//! their end at once: a call of plain values is then two messages, and empty results are told from a failure.
+//! With both headers, streams are flow controlled: the reader of a channel reports what it has consumed on
 //! `{inbox}.credit.{channel}` and the writer stays within the window. Nothing here may change what an
 //! unmodified peer sees: every use of these headers is conditional on having got the peer's.
 
@@ -16,6 +18,8 @@ use async_nats::HeaderMap;
 
 pub(crate) const CALL: &str = "lath-call";
 pub(crate) const ACCEPT: &str = "lath-accept";
+/// The channel on which a Lath caller takes complete results.
+pub(crate) const WHOLE: &str = "whole";
 
 /// Longest wait that a caller can state; longer ones are stated as this.
 const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;

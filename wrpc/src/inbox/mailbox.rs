@@ -28,6 +28,8 @@ pub(crate) enum Mail {
     Refused(Refusal),
     /// Some bytes of a channel; never empty.
     Data(Bytes),
+    /// The complete results of a call; may be empty.
+    Whole(Bytes),
     /// The end of a channel, with a reason when it is a failure.
     End(Option<Failure>),
     /// How much of a stream the peer has consumed so far.
@@ -222,7 +224,7 @@ impl Queue {
 impl Mail {
     fn cost(&self) -> usize {
         match self {
-            Self::Data(bytes) => bytes.len() + MESSAGE_COST,
+            Self::Data(bytes) | Self::Whole(bytes) => bytes.len() + MESSAGE_COST,
             Self::Accepted(_) | Self::Refused(_) | Self::End(_) | Self::Credit(_) => MESSAGE_COST,
         }
     }

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, pending};
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::call::{Arrived, Call, Unanswered};
@@ -90,7 +90,7 @@ enum Event {
     Permit(Result<OwnedSemaphorePermit, AcquireError>),
     Message(Arc<Export>, Message),
     ServiceChanged,
-    Finished,
+    Finished(Result<(), JoinError>),
     Confirmed,
     DrainOver,
 }
@@ -158,11 +158,11 @@ impl AcceptLoop {
                 Event::Message(export, message) => self.enqueue(export, message),
                 // A place in the line of the old permits is of no use.
                 Event::ServiceChanged => self.acquire = None,
-                Event::Finished => {}
+                Event::Finished(ended) => self.note(&ended),
                 Event::Confirmed => self.confirmed(),
                 Event::DrainOver => return self.end_drain().await,
             }
-            while self.running.try_join_next().is_some() {}
+            self.reap();
             self.publish_load();
             if self.is_drained() {
                 return self.end_drain().await;
@@ -193,7 +193,7 @@ impl AcceptLoop {
             }
             Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
             _ = maybe(confirm) => Event::Confirmed,
-            Some(_) = self.running.join_next() => Event::Finished,
+            Some(ended) = self.running.join_next() => Event::Finished(ended),
         }
     }
 
@@ -281,6 +281,19 @@ impl AcceptLoop {
         self.publish_load();
         if let Some(draining) = self.draining.take() {
             let _ = draining.done.send(drained);
+        }
+    }
+
+    fn reap(&mut self) {
+        while let Some(ended) = self.running.try_join_next() {
+            self.note(&ended);
+        }
+    }
+
+    /// A handler that panicked has failed its call, whose caller was told when the call was dropped.
+    fn note(&self, ended: &Result<(), JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            tracing::error!(component = %self.place.id, "the handler of a call panicked");
         }
     }
 

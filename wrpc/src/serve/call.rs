@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::failure::{Failure, FailureCode};
 use crate::inbox::{Mail, Mailbox, Registration, Route, RouteKind};
 use crate::invoke::{Gathered, gate};
-use crate::peer::{LathAccept, LathCall};
+use crate::peer::{LathAccept, LathCall, WHOLE};
 
 use super::Export;
 
@@ -144,7 +144,7 @@ impl Call {
                     return Ok(None);
                 }
                 Mail::End(Some(_)) => return Err(gone("the caller stopped sending the parameters")),
-                Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
+                Mail::Whole(_) | Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
             }
         }
     }
@@ -256,16 +256,27 @@ impl Reply {
     }
 
     async fn send(&mut self, results: Result<Bytes, Failure>) -> Result<(), StreamError> {
-        self.acceptance().send().await?;
-        let mut out = Outgoing::new(self.client.clone(), below(&self.caller_inbox, "results"));
-        // From here on it is the channel that ends with a failure if this is cut off.
-        self.answered = true;
         match results {
-            Ok(bytes) => {
-                out.write(bytes).await?;
-                out.end().await
+            // A Lath caller needs neither an accept nor an end when one message holds the results.
+            Ok(bytes) if self.caller.is_some() && bytes.len() <= self.client.max_payload() => {
+                self.accepted.store(true, Ordering::Release);
+                self.client.publish(below(&self.caller_inbox, WHOLE), None, None, bytes).await?;
+                self.answered = true;
+                Ok(())
             }
-            Err(failure) => out.fail(&failure).await,
+            results => {
+                self.acceptance().send().await?;
+                let mut out = Outgoing::new(self.client.clone(), below(&self.caller_inbox, "results"));
+                // From here on it is the channel that ends with a failure if this is cut off.
+                self.answered = true;
+                match results {
+                    Ok(bytes) => {
+                        out.write(bytes).await?;
+                        out.end().await
+                    }
+                    Err(failure) => out.fail(&failure).await,
+                }
+            }
         }
     }
 }

@@ -236,3 +236,26 @@ async fn a_body_across_a_reconnect_is_an_error_never_a_body_with_a_hole() {
     let next = timeout(Duration::from_secs(20), body.frame()).await.unwrap().unwrap();
     assert!(matches!(next, Err(StreamError::ConnectionLost)), "{next:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_between_two_lath_peers_is_two_messages() {
+    let nats = Nats::start();
+    let spy = nats.connect().await;
+    let (host, caller) = (nats.client().await, nats.client().await);
+    let _serving = serve_greeter(&host, &["greet"], service(4, echo)).await;
+    let mut seen = spy.subscribe(">").await.unwrap();
+    spy.flush().await.unwrap();
+    for (name, payload) in [("a name", &b"\x04/bob"[..]), ("nothing", b"")] {
+        let payload = Bytes::from_static(payload);
+        let outcome =
+            caller.invoke(&target("greet"), HeaderMap::new(), payload.clone(), soon()).await.unwrap();
+        assert_eq!(outcome.results, payload, "{name}");
+    }
+    spy.publish("mark", Bytes::new()).await.unwrap();
+    let mut subjects = Vec::new();
+    while subjects.last().is_none_or(|subject: &String| subject != "mark") {
+        let message = timeout(Duration::from_secs(20), seen.next()).await.unwrap().unwrap();
+        subjects.push(message.subject.rsplit('.').next().unwrap().to_owned());
+    }
+    assert_eq!(subjects, ["greet", "whole", "greet", "whole", "mark"]);
+}

@@ -77,3 +77,6 @@ fn moved_id(new: &AppSpec, old: &AppSpec) -> Result<(), ApiError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

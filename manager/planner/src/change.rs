@@ -237,3 +237,6 @@ fn check_expected(
         Some(_) | None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

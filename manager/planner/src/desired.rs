@@ -305,3 +305,6 @@ fn parse_key<T: std::str::FromStr>(name: &ComponentName, key: &str, value: &str)
             })
     })
 }
+
+#[cfg(test)]
+mod tests;

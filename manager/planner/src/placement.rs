@@ -65,11 +65,9 @@ pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate>, current: &Assi
         let Some(plan) = spec.components.get(name) else { continue };
         match &plan.scaling {
             Scaling::None => {}
-            // A capability runs once on a host, whatever the number is.
-            Scaling::Daemon { instances, spreads } if plan.capability => {
-                placing.daemon(name, (*instances).min(1), spreads);
+            Scaling::Daemon { instances, spreads } => {
+                placing.daemon(name, plan.capability, *instances, spreads);
             }
-            Scaling::Daemon { instances, spreads } => placing.daemon(name, *instances, spreads),
             Scaling::Spread { instances, spreads } => {
                 for (spread, share) in shares(*instances, spreads) {
                     if plan.capability {
@@ -91,7 +89,8 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    fn daemon(&mut self, name: &ComponentName, instances: u32, spreads: &[Spread]) {
+    /// A capability runs once on a host, whatever its number and however many spreads allow the host.
+    fn daemon(&mut self, name: &ComponentName, capability: bool, instances: u32, spreads: &[Spread]) {
         if instances == 0 {
             return;
         }
@@ -101,7 +100,12 @@ impl Placing<'_> {
                 self.no_host(name, spread, 1, 0);
             }
             for host in eligible {
-                self.placement.assignment.add(&host, name, instances);
+                let has = self.placement.assignment.count(&host, name);
+                match (capability, has) {
+                    (false, _) => self.placement.assignment.add(&host, name, instances),
+                    (true, None) => self.placement.assignment.add(&host, name, 1),
+                    (true, Some(_)) => {}
+                }
             }
         }
     }

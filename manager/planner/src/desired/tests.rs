@@ -1,0 +1,131 @@
+//! What a manifest asks of hosts, and what is refused because it cannot be given.
+
+use super::*;
+use crate::example::App;
+
+fn routes(line: &str) -> Vec<String> {
+    App::new("shop", line)
+        .spec(1)
+        .routes()
+        .map(|route| format!("{} -> {}", route.describe(), route.target))
+        .collect()
+}
+
+/// Expands a manifest that is written out, its images resolved as examples are.
+fn expanded(manifest: &str) -> Result<AppSpec, ApiError> {
+    let loaded = lath_manifests::load(manifest.as_bytes()).unwrap();
+    let mut revision = App::new("shop", "front=1 http=>front").revision(1);
+    revision.manifest = manifest.to_owned();
+    expand(&loaded.manifest, &revision)
+}
+
+fn one_component(properties: &str, policies: &str) -> String {
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: shop}}
+spec:
+  policies: [{policies}]
+  components:
+    - name: front
+      type: component
+      properties: {{{properties}}}
+"
+    )
+}
+
+#[test]
+fn a_link_of_the_http_server_is_a_route() {
+    assert_eq!(routes("http=>front front=1"), ["default address -> shop-front"]);
+    assert_eq!(routes("http=>front,address=0.0.0.0:8000 front=1,id=api"), ["0.0.0.0:8000 -> api"]);
+    assert_eq!(routes("http=>front,port=81 front=1"), ["127.0.0.1:81 -> shop-front"]);
+    assert_eq!(
+        routes("http=>front,config.default_address=127.0.0.1:9 front=1"),
+        ["127.0.0.1:9 -> shop-front"]
+    );
+    assert_eq!(
+        routes("http=>front,path=/cart/,host=Shop.Test front=1"),
+        ["default address/cart host=shop.test -> shop-front"]
+    );
+    assert_eq!(routes("http=>front,path=/ front=1"), ["default address -> shop-front"]);
+}
+
+#[test]
+fn a_route_keeps_its_timeout() {
+    let spec = App::new("shop", "http=>front,timeout_ms=250 front=1").spec(1);
+    assert_eq!(spec.routes().next().unwrap().timeout_ms, Some(250));
+}
+
+#[test]
+fn a_component_has_no_routes() {
+    assert!(routes("front=1,to=back back=1").is_empty());
+}
+
+/// The manifest's own rules refuse these already; this is the second door, for manifests that were stored before a
+/// rule was there.
+#[test]
+fn keys_that_cannot_be_read_are_named() {
+    for (key, value) in [("address", "nowhere"), ("port", "0x"), ("timeout_ms", "soon")] {
+        let revision = App::new("shop", "http=>front,address=127.0.0.1:1 front=1").revision(1);
+        let mut manifest = lath_manifests::load(revision.manifest.as_bytes()).unwrap().manifest;
+        let listen = &mut manifest.components[0].links[0].source_config[0].properties;
+        *listen = Some(BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        let error = expand(&manifest, &revision).unwrap_err();
+        let named = format!("`{key}` of `http` is `{value}`");
+        assert_eq!((error.code, error.message, error.help.is_some()), (ErrorCode::BadRequest, named, true));
+    }
+}
+
+#[test]
+fn config_is_merged_and_a_later_one_wins() {
+    let spec = expanded(&one_component(
+        "image: 'file://front-1.wasm', config: [{name: a, properties: {k: old, only: x}}, {name: b, properties: {k: new}}]",
+        "",
+    ))
+    .unwrap();
+    let config = &spec.components.values().next().unwrap().spec.config;
+    let pairs: Vec<_> = config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(pairs, ["k=new", "only=x"]);
+}
+
+#[test]
+fn what_cannot_be_given_is_refused_by_name() {
+    let secret = "image: 'file://front-1.wasm', secrets: [{name: key, properties: {policy: vault, key: k}}]";
+    let vault = "{name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: {backend: b}}";
+    let cases = [
+        (one_component(secret, vault), "secret `key`"),
+        (
+            one_component("image: 'file://front-1.wasm', config: [{name: global}]", ""),
+            "configuration `global`",
+        ),
+        (one_component("application: {name: other, component: back}", ""), "`back` of app `other`"),
+        (one_component("image: 'file://elsewhere.wasm'", ""), "`file://elsewhere.wasm` of `front`"),
+        (one_component("image: 'builtin://http-server'", ""), "capability built into hosts"),
+    ];
+    for (manifest, named) in cases {
+        let error = expanded(&manifest).unwrap_err();
+        assert!(error.message.contains(named), "{} does not name {named}", error.message);
+        assert_eq!(error.code, ErrorCode::ImageUnsupported);
+        assert!(error.help.is_some());
+    }
+}
+
+#[test]
+fn r7_the_same_revision_is_the_same_bytes() {
+    let app = App::new("shop", "http=>front,daemon front=1,to=back,config.a=b,x3 back=1,probe");
+    assert_eq!(app.spec(4), app.spec(4));
+    let contents = |number| {
+        let spec = app.spec(number);
+        spec.components.values().map(|plan| plan.spec.content()).collect::<Vec<_>>()
+    };
+    assert_eq!(contents(4), contents(9), "the number of a revision is no part of a spec's content");
+}
+
+#[test]
+fn the_number_of_instances_is_part_of_a_spec() {
+    let spec = App::new("shop", "front=1").spec(1);
+    let name = spec.components.keys().next().unwrap();
+    assert_eq!(spec.spec_for(name, 3).unwrap().max_instances, 3);
+    assert_eq!(spec.spec_for(name, 0).unwrap().max_instances, 1);
+    assert_eq!(spec.spec_for(&"other".parse().unwrap(), 1), None);
+}

@@ -187,6 +187,9 @@ impl Reporter {
                 }
             }
         }
+        if self.snapshots.has_changed().unwrap_or(true) {
+            self.inventory().await;
+        }
         self.say_goodbye().await;
     }
 

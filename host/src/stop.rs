@@ -79,6 +79,9 @@ impl Stopper {
     ) {
         tracing::info!("stopping; a second signal ends everything at once");
         self.supervisor.send(Order::Stopping).await;
+        let mut snapshots = self.snapshots.clone();
+        let announced = snapshots.wait_for(|snapshot| snapshot.state == HostState::Stopping);
+        let _supervisor_gone = timeout(ENDING, announced).await;
         let orderly = async {
             self.hand_over().await;
             self.supervisor.send(Order::Freeze).await;

@@ -1,0 +1,17 @@
+//! Whole hosts against a real nats-server, with real components, called over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at the first surprise"
+)]
+
+mod apply;
+mod control;
+mod lattice;
+mod load;
+mod nats;
+mod remote;
+mod restart;
+mod spec;

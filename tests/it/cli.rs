@@ -119,7 +119,11 @@ impl Up {
 
     /// Which of its processes still run.
     fn left(&self) -> Vec<u64> {
-        let runs = |pid: &u64| Path::new(&format!("/proc/{pid}")).exists();
+        // One that has ended may stay listed as a zombie until its parent, by now the system's first process, looks.
+        let runs = |pid: &u64| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+            stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z')))
+        };
         self.pids.iter().copied().filter(runs).collect()
     }
 }

@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use lath_control_api::app::DeployRequest;
+use lath_control_api_client::RequestError;
 use lath_tests::{App, Lattice};
 
 /// A name and the bad manifest made from a good one.
@@ -20,7 +22,7 @@ fn bad_manifests(good: &str) -> Vec<(&'static str, String)> {
         ("duplicate-key", replaced("kind: Application", "kind: Application\nkind: Application")),
         ("unknown-field", replaced("instances: 50", "instances: 50, instnaces: 50")),
         ("dangling-link", replaced("target: { name: \"greeter\" }", "target: { name: \"greter\" }")),
-        ("10-mib", format!("{good}{}", "# filler\n".repeat((10 << 20) / 9))),
+        ("10-mib", format!("{good}#{}\n", "x".repeat((10 << 20) - good.len() - 2))),
         ("billion-laughs", format!("{}\n{good}", laughs())),
         ("minus-one-instances", instances("-1")),
         ("far-too-many-instances", instances("1000000000000")),
@@ -65,6 +67,33 @@ async fn i1_every_bad_manifest_is_refused_with_place_and_hint_and_stores_nothing
         let json = lath.run(["deploy".as_ref(), file.as_os_str(), "-o".as_ref(), "json".as_ref()]).await;
         let error = json.exits(4).json();
         assert_eq!((&error["kind"], &error["error"]["exit"]), (&"Error".into(), &4.into()), "{error:#}");
+    }
+    assert_eq!(store.writes().await, before, "something was stored");
+}
+
+/// Not every tool checks a manifest before it sends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_the_manager_itself_refuses_every_bad_manifest_and_stores_nothing() {
+    let lattice = Lattice::of_two_hosts().await;
+    let good = App::greeting("shop", lattice.address);
+    let _ = lattice.deploy(&good).await.exits(0);
+    let (store, client) = (lattice.store().await, lattice.client().await);
+    let before = store.writes().await;
+    for (name, manifest) in bad_manifests(&good.yaml()) {
+        let ask = DeployRequest {
+            manifest,
+            pushed: std::collections::BTreeMap::new(),
+            cause: lath_control_api::app::Cause::default(),
+            if_revision: None,
+            dry_run: false,
+        };
+        let refused = client.deploy(&ask).await.expect_err(name);
+        match refused {
+            RequestError::Refused(error) => assert_eq!(error.code.exit(), 4, "{name}: {error:?}"),
+            // Refused before it was sent: no server takes a message of this size.
+            RequestError::TooLarge { .. } if name == "10-mib" => {}
+            other => panic!("{name}: {other}"),
+        }
     }
     assert_eq!(store.writes().await, before, "something was stored");
 }

@@ -14,6 +14,7 @@ mod cli;
 mod deploy;
 mod invalid;
 mod inventory;
+mod links;
 mod recovery;
 mod routes;
 mod upgrade;

@@ -41,13 +41,18 @@ async fn settled(lattice: &Lattice, app: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revision() {
     let mut lattice = Lattice::of_two_hosts().await;
+    let images = |number: u32| if number.is_multiple_of(2) { "v1" } else { "v2" };
     let version = |number: u32| {
-        let (front, word) =
-            if number.is_multiple_of(2) { ("http-front-v1", "Hello") } else { ("http-front-v2", "Welcome") };
-        App::greeting("shop", lattice.address).image("front", front).config("greeter", "word", word)
+        let front = format!("http-front-{}", images(number));
+        App::greeting("shop", lattice.address).image("front", &front).config(
+            "greeter",
+            "word",
+            &number.to_string(),
+        )
     };
     let versions: Vec<App> = (0..=MOMENTS + 1).map(version).collect();
-    let names = BTreeSet::from(["v1 > v1 Hello, Ada".to_owned(), "v2 > v1 Welcome, Ada".to_owned()]);
+    let names: BTreeSet<_> =
+        (0..=MOMENTS + 1).map(|number| format!("{} > v1 {number}, Ada", images(number))).collect();
     let _ = lattice.deploy(&versions[0]).await.exits(0);
     // An upgrade without a fault says how long one takes, and thus when to kill.
     let whole = lattice.deploy(&versions[1]).await.exits(0).took();
@@ -57,11 +62,14 @@ async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revisi
     for moment in 0..MOMENTS {
         let manifest = versions[moment as usize + 2].write(lattice.folder());
         let mut deploy = lattice.lath().start(["deploy".as_ref(), manifest.as_os_str()]);
+        // Not a wait for a state: the moment of the fault.
         tokio::time::sleep(whole * moment / MOMENTS).await;
         cut_short += u32::from(deploy.runs());
         lattice.manager_mut().kill();
         lattice.manager_mut().restart().await;
         let ended = deploy.ended().await;
+        // Carried out, or taken back, or never accepted: nothing in between.
+        assert!(matches!(ended.code, Some(0 | 9 | 6)), "{}", ended.told());
 
         let revision = settled(&lattice, "shop").await;
         let before = Instant::now();
@@ -174,4 +182,22 @@ async fn h1_local_components_answer_while_nats_is_away_and_all_is_in_order_after
     accounts.none_failed();
     let late = accounts.sent_after(deploy.at).by(words::greeting);
     assert_eq!(late.into_keys().collect::<Vec<_>>(), ["v1 > v1 Welcome, Ada"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r1_a_host_that_is_stopped_in_order_and_comes_back_loses_no_request() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let _ = lattice.deploy(&App::greeting("shop", lattice.address)).await.exits(0);
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(200).start();
+    words::more(&ledger, 100).await;
+    for number in [1, 2] {
+        lattice.host_mut(number).stop().await;
+        words::more(&ledger, 50).await;
+        lattice.host_mut(number).restart().await;
+        settled(&lattice, "shop").await;
+        words::more(&ledger, 50).await;
+    }
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
 }

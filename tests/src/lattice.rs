@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use lath_control_api_client::{ConnectOptions, ControlClient, connect};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -112,6 +113,16 @@ impl Lattice {
     #[must_use]
     pub fn lath(&self) -> Lath {
         Lath::new(&self.nats.url(), self.folder())
+    }
+
+    /// The control API without the command, for requests that the command would not send.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn client(&self) -> ControlClient {
+        let options = ConnectOptions::new(&self.nats.url(), "test");
+        let connection = connect(options).await.expect("cannot connect to the test's nats-server");
+        ControlClient::new(connection, LATTICE.parse().expect("the name is valid"))
     }
 
     /// The lattice's store from behind.
@@ -256,10 +267,13 @@ impl Daemon {
     }
 
     /// Asks it to stop and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not run, or says that it did not stop in order.
     pub async fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.stop(STOP).await;
-        }
+        let mut process = self.process.take().expect("it runs");
+        let status = process.stop(STOP).await;
+        assert!(status.success(), "it did not stop in order: {status}\n{}", process.last_words());
     }
 }
 

@@ -29,6 +29,8 @@ pub struct App {
     route: BTreeMap<String, String>,
     rollout: BTreeMap<String, String>,
     scaling: Scaling,
+    /// Components that run elsewhere than the others.
+    places: BTreeMap<String, Scaling>,
 }
 
 /// Where the components of an app run.
@@ -67,8 +69,8 @@ impl App {
 
     fn new(name: &str, address: SocketAddr, components: Vec<Component>) -> Self {
         let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
-        let (rollout, scaling) = (BTreeMap::new(), Scaling::Everywhere);
-        Self { name: name.to_owned(), components, route, rollout, scaling }
+        let (rollout, places) = (BTreeMap::new(), BTreeMap::new());
+        Self { name: name.to_owned(), components, route, rollout, scaling: Scaling::Everywhere, places }
     }
 
     /// With another built component as the code of `component`.
@@ -122,6 +124,14 @@ impl App {
         Self { scaling, ..self }
     }
 
+    /// With one component, or `http`, running on one host with the label `key=value`.
+    #[must_use]
+    pub fn place(mut self, component: &str, key: &str, value: &str) -> Self {
+        let labels = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        self.places.insert(component.to_owned(), Scaling::OnOne(labels));
+        self
+    }
+
     fn change(mut self, name: &str, change: impl FnOnce(&mut Component)) -> Self {
         let component = self.components.iter_mut().find(|component| component.name == name);
         change(component.unwrap_or_else(|| panic!("the app has no component `{name}`")));
@@ -167,7 +177,7 @@ impl App {
             let _ = writeln!(yaml, "        config: [{{ name: {settings}, properties: {} }}]", flow(config));
         }
         yaml.push_str("      traits:\n");
-        self.write_scaler(yaml);
+        self.write_scaler(yaml, name);
         if let Some(path) = probe {
             let _ =
                 writeln!(yaml, "        - type: probe\n          properties: {{ path: {} }}", quoted(path));
@@ -187,13 +197,13 @@ impl App {
             );
         }
         yaml.push_str("      traits:\n");
-        self.write_scaler(yaml);
+        self.write_scaler(yaml, "http");
         let front = &self.components.first().expect("an app has a component").name;
         write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
     }
 
-    fn write_scaler(&self, yaml: &mut String) {
-        match &self.scaling {
+    fn write_scaler(&self, yaml: &mut String, component: &str) {
+        match self.places.get(component).unwrap_or(&self.scaling) {
             Scaling::Everywhere => {
                 yaml.push_str("        - type: daemonscaler\n          properties: { instances: 50 }\n");
             }

@@ -42,7 +42,8 @@ pub(crate) fn demo(workspace: &Workspace, after: After) -> Result<()> {
     step(2, "example components");
     components::build(workspace, components::Wanted::UpToDate)?;
     step(3, "lath; the first build takes some minutes");
-    run(workspace.cargo().args(["build", "--package", "lath-cli", "--bin", "lath"]))?;
+    // Of the whole workspace only this program, so that dependencies are built once for it and for the tests.
+    run(workspace.cargo().args(["build", "--workspace", "--bin", "lath"]))?;
 
     let lattice = Lattice::new(workspace, nats)?;
     let shown = show(&lattice);

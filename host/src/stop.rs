@@ -79,9 +79,7 @@ impl Stopper {
     ) {
         tracing::info!("stopping; a second signal ends everything at once");
         self.supervisor.send(Order::Stopping).await;
-        let mut snapshots = self.snapshots.clone();
-        let announced = snapshots.wait_for(|snapshot| snapshot.state == HostState::Stopping);
-        let _supervisor_gone = timeout(ENDING, announced).await;
+        self.announced().await;
         let orderly = async {
             self.hand_over().await;
             self.supervisor.send(Order::Freeze).await;
@@ -107,6 +105,15 @@ impl Stopper {
             let _too_late_to_matter = timeout(FLUSH, self.connection.nats().flush()).await;
         }
         tracing::info!("stopped");
+    }
+
+    /// Waits until readers can see that the host is going.
+    async fn announced(&self) {
+        let mut snapshots = self.snapshots.clone();
+        let seen = snapshots.wait_for(|snapshot| snapshot.state == HostState::Stopping);
+        if timeout(ENDING, seen).await.is_err() {
+            tracing::warn!("the supervisor is late");
+        }
     }
 
     /// Goes on serving while another host can take over what serves here, until it has.

@@ -1,9 +1,11 @@
 //! An HTTP request answered by a component, head and body streaming both ways.
 //!
-//! The guest runs in a task of its own, because it goes on after the head of its answer. That task belongs to
-//! the request: dropped before the head, it is aborted; dropped while the body is read, the guest gets a moment
-//! to end. The call is in flight until the task has ended and the body was read or dropped.
+//! Until the head of its answer the guest runs within the request: dropped, it is gone. What is left of it then
+//! goes on in a task of its own, as it must be stopped in time even if nobody reads the body; most guests have
+//! ended by then and need no task. A body that is dropped early gives the guest a moment to end. The call is in
+//! flight until the guest has ended and the body was read or dropped.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,11 +13,11 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -73,24 +75,31 @@ impl Exchange {
         request: Request<Body>,
         ctx: CallContext,
     ) -> Result<Response<Body>, CallError> {
-        let (sender, head) = oneshot::channel();
-        let mut guest = Guest(Some(tokio::spawn(Arc::clone(&self).run(request, ctx, sender))));
-        match head.await {
+        let (sender, mut head) = oneshot::channel();
+        // On the heap, because it may move into a task. A panic of the host is that request's alone (I2).
+        let mut guest =
+            Box::pin(AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind());
+        let answered = tokio::select! {
+            // The guest first: when it ends at once, there is nothing to leave to a task.
+            biased;
+            _ended = &mut guest => head.await,
+            answered = &mut head => {
+                // Ended by its deadline, its unit's stop, or a reader that is gone; `run` notes how.
+                tokio::spawn(guest);
+                answered
+            }
+        };
+        match answered {
             Ok(Ok(response)) => {
-                guest.release();
                 Ok(response.map(|inner| Answer { inner, exchange: self, ended: false }.boxed_unsync()))
             }
             Ok(Err(code)) => {
-                guest.release();
                 Err(CallError::Failed(bounded(&format!("the component answered with the error {code:?}"))))
             }
-            Err(_no_head) => {
-                guest.join().await;
-                match self.ended.get() {
-                    Some(Err(error)) => Err(error.clone()),
-                    Some(Ok(())) | None => Err(CallError::Trap("its handler ended without an answer".into())),
-                }
-            }
+            Err(_no_head) => match self.ended.get() {
+                Some(Err(error)) => Err(error.clone()),
+                Some(Ok(())) | None => Err(CallError::Trap("its handler ended without an answer".into())),
+            },
         }
     }
 
@@ -190,32 +199,6 @@ impl Drop for Cut<'_> {
 fn name_authority(request: &mut Request<Body>) {
     if request.uri().authority().is_none() && !request.headers().contains_key(http::header::HOST) {
         request.headers_mut().insert(http::header::HOST, NO_AUTHORITY);
-    }
-}
-
-/// The task of the guest, aborted when the request is dropped before the head of an answer.
-struct Guest(Option<JoinHandle<()>>);
-
-impl Guest {
-    /// Lets the guest go on by itself: the answer's body and the deadline end it.
-    fn release(&mut self) {
-        self.0 = None;
-    }
-
-    async fn join(&mut self) {
-        if let Some(task) = &mut self.0 {
-            // A panic was noted by `Cut` already, or there is no note and the caller says so.
-            let _ended = task.await;
-            self.0 = None;
-        }
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
     }
 }
 

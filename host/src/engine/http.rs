@@ -84,8 +84,14 @@ impl Exchange {
             biased;
             _ended = &mut guest => head.await,
             answered = &mut head => {
-                // Ended by its deadline, its unit's stop, or a reader that is gone; `run` notes how.
-                tokio::spawn(guest);
+                if answered.is_ok() {
+                    // `Prepared::idle` waits for it; its deadline, a stop of its unit, or a reader that is gone
+                    // ends it.
+                    tokio::spawn(guest);
+                } else {
+                    // It has thrown the place for its answer away; how it ends says more.
+                    let _ended = guest.await;
+                }
                 answered
             }
         };

@@ -160,7 +160,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_tables_per_module(8)
         .table_elements(100_000)
         // Pages that most guests touch stay with their slot: cheaper than to give them back and fault them in.
-        .linear_memory_keep_resident(1 << 20)
+        .linear_memory_keep_resident(256 << 10)
         .table_keep_resident(16 << 10)
         .max_unused_warm_slots(64)
         .pagemap_scan(Enabled::Auto);

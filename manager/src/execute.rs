@@ -122,15 +122,14 @@ impl Executor {
 
     fn due(&self, app: &AppName, command: &Command, boot: &str) -> Due {
         let key = (app.clone(), command.host.clone());
-        if let Some(sent) = self.sent.get(&key) {
-            if sent.fence == command.request.fence && sent.boot == boot {
-                if sent.in_flight {
-                    return Due::WithAnswer;
-                }
-                let at = sent.at + sent.pause();
-                if Instant::now() < at {
-                    return Due::At(at);
-                }
+        let same = |sent: &&Sent| sent.fence == command.request.fence && sent.boot == boot;
+        if let Some(sent) = self.sent.get(&key).filter(same) {
+            if sent.in_flight {
+                return Due::WithAnswer;
+            }
+            let at = sent.at + sent.pause();
+            if Instant::now() < at {
+                return Due::At(at);
             }
         }
         let of_app = self.sent.iter().filter(|((owner, _), sent)| owner == app && sent.in_flight).count();
@@ -190,11 +189,9 @@ impl Answer {
         match &self.result {
             Ok(reply) if reply.unchanged => Verdict::OutOfDate,
             Ok(_) => Verdict::Taken,
-            Err(RequestError::Refused(error)) => match error.code {
-                ErrorCode::Stale => Verdict::OutOfDate,
-                ErrorCode::NotReady => Verdict::Silent,
-                _ => Verdict::Refused(ApiError::clone(error)),
-            },
+            Err(RequestError::Refused(error)) if error.code == ErrorCode::Stale => Verdict::OutOfDate,
+            Err(RequestError::Refused(error)) if error.code == ErrorCode::NotReady => Verdict::Silent,
+            Err(RequestError::Refused(error)) => Verdict::Refused(ApiError::clone(error)),
             Err(error @ RequestError::TooLarge { .. }) => {
                 Verdict::Refused(ApiError::new(ErrorCode::TooLarge, error.to_string()))
             }

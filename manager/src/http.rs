@@ -86,27 +86,27 @@ async fn lattices(State(shown): State<Arc<Shown>>) -> Response {
 }
 
 async fn hosts(State(shown): State<Arc<Shown>>, Path(lattice): Path<String>) -> Response {
-    answer(of_lattice(&shown, &lattice).map(|context| read::hosts(context)))
+    answer(of_lattice(&shown, &lattice).map(read::hosts))
 }
 
 async fn apps(State(shown): State<Arc<Shown>>, Path(lattice): Path<String>) -> Response {
     match of_lattice(&shown, &lattice) {
         Ok(context) => answer(Ok(read::list(context).await)),
-        Err(error) => refusal(error),
+        Err(error) => refusal(&error),
     }
 }
 
 async fn app(State(shown): State<Arc<Shown>>, Path((lattice, app)): Path<(String, String)>) -> Response {
     match of_app(&shown, &lattice, &app) {
         Ok((context, app)) => answer(read::status(context, app).await),
-        Err(error) => refusal(error),
+        Err(error) => refusal(&error),
     }
 }
 
 async fn history(State(shown): State<Arc<Shown>>, Path((lattice, app)): Path<(String, String)>) -> Response {
     match of_app(&shown, &lattice, &app) {
         Ok((context, app)) => answer(read::history(context, app).await),
-        Err(error) => refusal(error),
+        Err(error) => refusal(&error),
     }
 }
 
@@ -135,11 +135,11 @@ fn of_app<'a>(shown: &'a Shown, lattice: &str, app: &str) -> Result<(&'a Context
 fn answer<A: Serialize>(result: Result<A, ApiError>) -> Response {
     match result {
         Ok(value) => Json(value).into_response(),
-        Err(error) => refusal(error),
+        Err(error) => refusal(&error),
     }
 }
 
-fn refusal(error: ApiError) -> Response {
+fn refusal(error: &ApiError) -> Response {
     let status = match error.code.exit() {
         3 => StatusCode::NOT_FOUND,
         4 => StatusCode::BAD_REQUEST,

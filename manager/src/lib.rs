@@ -69,7 +69,7 @@ pub async fn run(args: ManagerArgs) -> anyhow::Result<()> {
         tracing::info!("stopping");
         stop.cancel();
     });
-    let ended = run_until(args, shutdown).await;
+    let ended = Box::pin(run_until(args, shutdown)).await;
     signals.abort();
     ended
 }
@@ -89,9 +89,8 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
     tasks.spawn(http.run(end_of_http.clone()));
     tracing::info!(lattice = %config.lattice, manager = %config.identity.name, http = %address, "manager started");
 
-    let Some(parts) =
-        shutdown.run_until_cancelled(Parts::build(&config.lattice, &connection, config.identity)).await
-    else {
+    let building = Box::pin(Parts::build(&config.lattice, &connection, config.identity));
+    let Some(parts) = shutdown.run_until_cancelled(building).await else {
         return finish(&tasks, &end_of_http).await;
     };
     let Parts { context, follower, observer, lease } = parts?;
@@ -105,6 +104,7 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
 
     let ready = async {
         context.records.loaded().await;
+        context.observed.asked_around().await;
         let api = Api::listen(Arc::clone(&context)).await?;
         // Only this place fills it.
         let _ = shown.context.set(Arc::clone(&context));

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::wake::Wake;
 
-/// Time for hosts to answer a ping.
-const PING_WINDOW: Duration = Duration::from_millis(800);
+/// Time for hosts to answer a ping; those that are later are heard by their heartbeats.
+const PING_WINDOW: Duration = Duration::from_millis(400);
 /// Time for one page of an inventory.
 const INVENTORY_DEADLINE: Duration = Duration::from_secs(3);
 /// How often it is looked at whether this process runs.
@@ -67,9 +67,17 @@ impl Snapshot {
 pub(crate) struct Observed {
     shown: Arc<ArcSwap<Snapshot>>,
     refresh: mpsc::Sender<HostId>,
+    asked_around: watch::Receiver<bool>,
 }
 
 impl Observed {
+    /// Waits until all hosts have been asked once who is there.
+    pub(crate) async fn asked_around(&self) {
+        let mut asked = self.asked_around.clone();
+        // An error means that the observer has ended, and the process with it.
+        let _ = asked.wait_for(|asked| *asked).await;
+    }
+
     /// The state now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.shown.load_full()
@@ -92,6 +100,8 @@ pub(crate) struct Observer {
     frozen: Option<Timestamp>,
     shown: Arc<ArcSwap<Snapshot>>,
     refresh: mpsc::Receiver<HostId>,
+    found: mpsc::Sender<HostId>,
+    asked_around: watch::Sender<bool>,
     obeyed: watch::Sender<Epoch>,
     link: watch::Receiver<Link>,
     /// Connections and dropped messages that have been dealt with.
@@ -105,7 +115,7 @@ pub(crate) struct Observer {
 
 #[derive(Debug)]
 enum Answer {
-    Pinged(Result<Vec<PingReply>, RequestError>),
+    Pinged(Result<(), RequestError>),
     Inventory(HostId, Box<Result<HostInventory, RequestError>>),
 }
 
@@ -122,7 +132,9 @@ impl Observer {
         let shown = Arc::new(ArcSwap::from_pointee(snapshot));
         let (refresh_sender, refresh) = mpsc::channel(BATCH);
         let (obeyed, obeyed_reader) = watch::channel(Epoch(0));
-        let observed = Observed { shown: Arc::clone(&shown), refresh: refresh_sender };
+        let (asked_around_sender, asked_around) = watch::channel(false);
+        let found = refresh_sender.clone();
+        let observed = Observed { shown: Arc::clone(&shown), refresh: refresh_sender, asked_around };
         let observer = Self {
             link: client.connection().link(),
             client,
@@ -132,6 +144,8 @@ impl Observer {
             frozen: None,
             shown,
             refresh,
+            found,
+            asked_around: asked_around_sender,
             obeyed,
             dealt_with: (0, 0),
             asked: JoinSet::new(),
@@ -189,8 +203,12 @@ impl Observer {
 
     fn ask_everybody(&mut self) {
         self.last_resync = Instant::now();
-        let client = self.client.clone();
-        self.asked.spawn(async move { Answer::Pinged(client.ping_hosts(PING_WINDOW).await) });
+        let (client, found) = (self.client.clone(), self.found.clone());
+        self.asked.spawn(async move {
+            // A full queue loses the host until its next heartbeat.
+            let each = |reply: PingReply| drop(found.try_send(reply.host));
+            Answer::Pinged(client.ping_each_host(PING_WINDOW, each).await)
+        });
         let known: Vec<HostId> = self.state.hosts().map(|(host, _)| host.clone()).collect();
         known.iter().for_each(|host| self.ask(host));
         self.wake.all();
@@ -215,8 +233,12 @@ impl Observer {
 
     fn answered(&mut self, answer: Answer) {
         match answer {
-            Answer::Pinged(Ok(hosts)) => hosts.iter().for_each(|reply| self.ask(&reply.host)),
-            Answer::Pinged(Err(error)) => tracing::debug!(%error, "hosts could not be pinged"),
+            Answer::Pinged(result) => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "hosts could not be pinged");
+                }
+                self.asked_around.send_replace(true);
+            }
             Answer::Inventory(host, answer) => {
                 let again = self.asking.remove(&host).unwrap_or_default();
                 match *answer {

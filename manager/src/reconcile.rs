@@ -94,15 +94,23 @@ struct Agenda {
     /// When the app is to be visited next.
     due: Option<Instant>,
     visiting: bool,
-    /// The record that was committed last; may be newer than the news of it.
-    latest: Option<Arc<Stored<DesiredRecord>>>,
+    /// The record that was committed last.
+    latest: Option<Latest>,
+}
+
+/// A record that this manager has committed, which may be newer than the news of it.
+#[derive(Debug, Clone)]
+struct Latest {
+    stored: Arc<Stored<DesiredRecord>>,
+    /// [`crate::records::Apps::era`] of its number.
+    era: u64,
 }
 
 /// What came of a visit.
 #[derive(Debug)]
 enum Outcome {
     /// The record says what the plan wants; its commands are to be sent.
-    Planned { latest: Arc<Stored<DesiredRecord>>, plan: Box<PlanOutput>, snapshot: Arc<Snapshot> },
+    Planned { latest: Latest, plan: Box<PlanOutput>, snapshot: Arc<Snapshot> },
     /// There is no such app, or not any more.
     Gone(Option<Box<AppStatus>>),
     /// Nothing was done, and nothing can be for now.
@@ -171,7 +179,7 @@ impl Reconciler {
         }
         let now = Instant::now();
         if dirty.all {
-            let known: Vec<AppName> = self.context.records.apps().keys().cloned().collect();
+            let known: Vec<AppName> = self.context.records.apps().slots.keys().cloned().collect();
             known.into_iter().for_each(|app| self.due(app, now));
         }
         dirty.apps.into_iter().for_each(|app| self.due(app, now));
@@ -246,13 +254,7 @@ impl Reconciler {
         }
     }
 
-    async fn planned(
-        &mut self,
-        app: &AppName,
-        latest: Arc<Stored<DesiredRecord>>,
-        plan: PlanOutput,
-        snapshot: &Snapshot,
-    ) {
+    async fn planned(&mut self, app: &AppName, latest: Latest, plan: PlanOutput, snapshot: &Snapshot) {
         let pending = |host: &HostId| plan.commands.iter().any(|command| command.host == *host);
         self.refused.retain(|(owner, host), _| owner != app || pending(host));
         let of_app = self.refused.iter().filter(|((owner, _), _)| owner == app);
@@ -307,20 +309,17 @@ impl Reconciler {
 }
 
 /// Plans an app and commits what the plan changes, until there is nothing to change.
-async fn visit(
-    context: Arc<Context>,
-    app: AppName,
-    latest: Option<Arc<Stored<DesiredRecord>>>,
-    epoch: Epoch,
-) -> Outcome {
-    let mut stored = match context.records.apps().get(&app) {
+async fn visit(context: Arc<Context>, app: AppName, latest: Option<Latest>, epoch: Epoch) -> Outcome {
+    let apps = context.records.apps();
+    let era = apps.era;
+    let mut stored = match apps.slots.get(&app) {
         None => return Outcome::Gone(None),
         Some(Slot::Poison(cause)) => {
             let status = unplanned_status(&app, None, problem("corrupt-record", cause.clone()));
             return Outcome::Broken { status: Box::new(status) };
         }
         Some(Slot::Sound(heard)) => match latest {
-            Some(latest) if latest.revision > heard.revision => latest,
+            Some(Latest { stored, era: then }) if then == era && stored.revision > heard.revision => stored,
             Some(_) | None => Arc::clone(heard),
         },
     };
@@ -352,7 +351,8 @@ async fn visit(
             return forget(&context, &stored, plan).await;
         }
         let Some(next) = plan.record.clone() else {
-            return Outcome::Planned { latest: stored, plan: Box::new(plan), snapshot };
+            let latest = Latest { stored, era };
+            return Outcome::Planned { latest, plan: Box::new(plan), snapshot };
         };
         stored = match commit(&context, next, &stored).await {
             Ok(stored) => stored,

@@ -33,7 +33,13 @@ pub(crate) enum Slot {
 }
 
 /// Every record, as last heard of.
-pub(crate) type Apps = BTreeMap<AppName, Slot>;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Apps {
+    /// Counts how often the store was found to have gone back in time: its numbers begin anew then.
+    pub(crate) era: u64,
+    /// By app.
+    pub(crate) slots: BTreeMap<AppName, Slot>,
+}
 
 /// Records and revisions of a lattice. A clone is the same.
 #[derive(Debug, Clone)]
@@ -191,16 +197,17 @@ impl Follower {
         if went_back {
             tracing::error!(head = %listing.head, %known, "the store of desired records went back in time");
         }
-        let mut apps = Apps::new();
+        let era = before.era + u64::from(went_back);
+        let mut apps = Apps { era, slots: BTreeMap::new() };
         for malformed in listing.malformed.values() {
             if let Some(app) = named(&malformed.key) {
-                apps.insert(app, poison(malformed));
+                apps.slots.insert(app, poison(malformed));
             }
         }
         for stored in listing.records.into_values() {
             if let Some(app) = named(&stored.key) {
                 let slot = self.slot(stored);
-                apps.insert(app, slot);
+                apps.slots.insert(app, slot);
             }
         }
         if went_back {
@@ -218,9 +225,12 @@ impl Follower {
     /// Writes the decisions at hand again where the store has lost them (N1, N2): by compare-and-set, so that of
     /// several managers that do it one wins, and only what is newer than what the store has.
     async fn restore(&self, before: &Apps, apps: &mut Apps) {
-        for (app, slot) in before {
+        if let Err(error) = self.records.revisions.ensure().await {
+            tracing::error!(%error, "the bucket of revisions cannot be made");
+        }
+        for (app, slot) in &before.slots {
             let Slot::Sound(known) = slot else { continue };
-            let over = match apps.get(app) {
+            let over = match apps.slots.get(app) {
                 None => None,
                 Some(Slot::Sound(found)) if is_behind(&found.value, &known.value) => Some(found.revision),
                 Some(Slot::Sound(_) | Slot::Poison(_)) => continue,
@@ -232,7 +242,7 @@ impl Follower {
             match written.await {
                 Ok(stored) => {
                     tracing::warn!(%app, generation = %known.value.generation, "a lost decision is written again");
-                    apps.insert(app.clone(), Slot::Sound(Arc::new(stored)));
+                    apps.slots.insert(app.clone(), Slot::Sound(Arc::new(stored)));
                 }
                 Err(error) => tracing::error!(%app, %error, "a lost decision could not be written again"),
             }
@@ -249,8 +259,8 @@ impl Follower {
     fn replace(&self, app: AppName, slot: Option<Slot>) {
         let mut apps = Apps::clone(&self.records.apps.load());
         match slot {
-            Some(slot) => drop(apps.insert(app.clone(), slot)),
-            None => drop(apps.remove(&app)),
+            Some(slot) => drop(apps.slots.insert(app.clone(), slot)),
+            None => drop(apps.slots.remove(&app)),
         }
         self.records.apps.store(Arc::new(apps));
         self.wake.apps([app]);

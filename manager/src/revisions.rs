@@ -52,8 +52,10 @@ pub(crate) enum Written {
 #[derive(Debug, Clone)]
 pub(crate) struct Revisions {
     bucket: TypedBucket<RevisionRecord>,
-    cache: Arc<Mutex<BTreeMap<(AppName, Revision), Arc<Known>>>>,
+    cache: Arc<Mutex<Cache>>,
 }
+
+type Cache = BTreeMap<(AppName, Revision), Arc<Known>>;
 
 impl Revisions {
     pub(crate) fn new(bucket: TypedBucket<RevisionRecord>) -> Self {
@@ -129,6 +131,11 @@ impl Revisions {
         Ok(written)
     }
 
+    /// Makes the bucket if it is not there.
+    pub(crate) async fn ensure(&self) -> Result<(), ReadError> {
+        self.bucket.ensure().await
+    }
+
     /// Writes again what a record needs and is at hand, after the store has lost it.
     pub(crate) async fn restore(&self, record: &DesiredRecord) -> Result<(), WriteError> {
         for revision in record.needed_revisions().into_iter().chain(record.good.iter().copied()) {
@@ -182,7 +189,7 @@ impl Revisions {
         });
     }
 
-    fn with_cache<A>(&self, with: impl FnOnce(&mut BTreeMap<(AppName, Revision), Arc<Known>>) -> A) -> A {
+    fn with_cache<A>(&self, with: impl FnOnce(&mut Cache) -> A) -> A {
         // Whatever panicked left a map; at worst an entry is missing and read again.
         with(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -86,11 +86,27 @@ impl ControlClient {
         Err(malformed("it has no end"))
     }
 
-    /// Asks every host of the lattice whether it is there, and gathers what is answered within `window`.
+    /// Asks every host of the lattice whether it is there, and gathers what is answered within `window`, in order of
+    /// names.
     ///
     /// # Errors
     /// When nothing can be sent. No host at all is an empty answer, not an error.
     pub async fn ping_hosts(&self, window: Duration) -> Result<Vec<PingReply>, RequestError> {
+        let mut found = Vec::new();
+        self.ping_each_host(window, |reply| found.push(reply)).await?;
+        found.sort_by(|a, b| (&a.name, &a.host).cmp(&(&b.name, &b.host)));
+        Ok(found)
+    }
+
+    /// Asks every host of the lattice whether it is there, and tells of each answer as it comes, for `window`.
+    ///
+    /// # Errors
+    /// When nothing can be sent.
+    pub async fn ping_each_host(
+        &self,
+        window: Duration,
+        mut found: impl FnMut(PingReply),
+    ) -> Result<(), RequestError> {
         let nats = self.connection().nats();
         let broken = |error: String| RequestError::Nats(error);
         let payload = self.encode(&self.subjects().ping_hosts(), &PingRequest {})?;
@@ -104,7 +120,6 @@ impl ControlClient {
         nats.publish_with_reply(self.subjects().ping_hosts(), inbox, payload)
             .await
             .map_err(|error| broken(error.to_string()))?;
-        let mut found: Vec<PingReply> = Vec::new();
         let gather = async {
             while let Some(message) = replies.next().await {
                 if message.status.is_some() {
@@ -112,7 +127,7 @@ impl ControlClient {
                     return;
                 }
                 match serde_json::from_slice::<Reply<PingReply>>(&message.payload) {
-                    Ok(Reply::Result(reply)) => found.push(reply),
+                    Ok(Reply::Result(reply)) => found(reply),
                     Ok(Reply::Error(error)) => tracing::debug!(%error, "a host refused the ping"),
                     Err(error) => tracing::debug!(%error, "an answer to the ping cannot be read"),
                 }
@@ -120,7 +135,6 @@ impl ControlClient {
         };
         // Running out of time is the ordinary end: nobody knows how many hosts there are.
         let _ = tokio::time::timeout(window, gather).await;
-        found.sort_by(|a, b| (&a.name, &a.host).cmp(&(&b.name, &b.host)));
-        Ok(found)
+        Ok(())
     }
 }

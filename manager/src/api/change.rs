@@ -119,7 +119,7 @@ async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<Change
             return Ok(change.reply);
         }
         if let Some(revision) = &change.revision {
-            match context.records.revisions.write(revision).await.map_err(unwritten)? {
+            match context.records.revisions.write(revision).await.map_err(|error| unwritten(&error))? {
                 Written::Stored => {}
                 Written::Taken => {
                     number_taken = Some(revision.revision);
@@ -160,7 +160,7 @@ async fn write(context: &Context, change: Change, over: &Record) -> Result<Tried
             Ok(Tried::Done(change.reply))
         }
         Err(WriteError::Conflict { .. }) => Ok(Tried::Again),
-        Err(error) => Err(unwritten(error)),
+        Err(error) => Err(unwritten(&error)),
     }
 }
 
@@ -176,7 +176,7 @@ async fn check(
         None => Vec::new(),
     };
     let mut others = Vec::new();
-    for (app, slot) in context.records.apps().iter() {
+    for (app, slot) in &context.records.apps().slots {
         if let (true, Slot::Sound(stored)) = (*app != revision.app, slot) {
             others.extend(specs(context, &stored.value).await);
         }
@@ -233,8 +233,8 @@ fn no_revision(error: RevisionError) -> ApiError {
     }
 }
 
-fn unwritten(error: WriteError) -> ApiError {
-    let (code, help) = match &error {
+fn unwritten(error: &WriteError) -> ApiError {
+    let (code, help) = match error {
         WriteError::TooLarge { .. } => {
             (ErrorCode::TooLarge, "make the manifest smaller, or raise `max_payload` of the NATS server")
         }

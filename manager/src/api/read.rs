@@ -20,7 +20,7 @@ pub(crate) async fn status(context: &Context, app: AppName) -> Result<AppStatus,
         }
         Err(ReadError::NoBucket { .. } | ReadError::Unavailable { .. }) => {
             let apps = context.records.apps();
-            match apps.get(&app) {
+            match apps.slots.get(&app) {
                 Some(slot) => Ok(status_in(context, &app, slot).await),
                 None => Err(no_app(context, &app)),
             }
@@ -40,8 +40,8 @@ pub(crate) async fn history(context: &Context, app: AppName) -> Result<History, 
 /// How every app stands, as last heard of.
 pub(crate) async fn list(context: &Context) -> AppList {
     let known = context.records.apps();
-    let mut apps = Vec::with_capacity(known.len());
-    for (app, slot) in known.iter() {
+    let mut apps = Vec::with_capacity(known.slots.len());
+    for (app, slot) in &known.slots {
         apps.push(status_in(context, app, slot).await);
     }
     AppList { apps }

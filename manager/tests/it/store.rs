@@ -1,0 +1,135 @@
+//! What happens to the store and to the process: damage, loss, restarts, and death at every step.
+
+use std::time::Duration;
+
+use lath_control_api::app::AppState;
+use lath_control_api::{Bucket, ErrorCode};
+use lath_control_api_client::RequestError;
+
+use crate::lattice::{Lattice, eventually, manifest};
+use crate::leadership::http_get;
+
+#[tokio::test]
+async fn f14_a_damaged_record_concerns_its_own_app_only() {
+    let lattice = Lattice::with_hosts(1).await;
+    let _manager = lattice.manager("m1").await;
+    lattice.serve(&manifest("shop", &[])).await;
+    lattice.serve(&manifest("bank", &[])).await;
+    let context = lattice.client.connection().jetstream(Duration::from_secs(3));
+    let name = lattice.client.subjects().bucket(Bucket::Apps);
+    let raw = context.get_key_value(name).await.unwrap();
+    let sound = raw.get("shop").await.unwrap().unwrap();
+    raw.put("shop", "{".into()).await.unwrap();
+    raw.put("not.an.app", "{}".into()).await.unwrap();
+    let newer = String::from_utf8(sound.to_vec()).unwrap().replacen("\"schema\":1", "\"schema\":99", 1);
+    raw.put("future", newer.into()).await.unwrap();
+
+    lattice.serve(&manifest("bank", &[("word", "hi")])).await;
+    for app in ["shop", "future"] {
+        let status = lattice.status(app).await.unwrap();
+        assert_eq!(status.problems[0].reason, "corrupt-record", "{status:#?}");
+    }
+    let listed = lattice.client.apps().await.unwrap().apps;
+    assert_eq!(
+        listed.iter().map(|status| status.app.as_str()).collect::<Vec<_>>(),
+        ["bank", "future", "shop"]
+    );
+    let Err(RequestError::Refused(error)) = lattice.deploy(&manifest("shop", &[])).await else {
+        panic!("a damaged record is not written over")
+    };
+    assert_eq!(error.code, ErrorCode::Internal);
+    assert_eq!(lattice.hosts[0].stable("shop")["hello"], 1, "what runs is left alone");
+
+    raw.put("shop", sound).await.unwrap();
+    lattice.serve(&manifest("shop", &[("word", "hi")])).await;
+}
+
+#[tokio::test]
+async fn f31_a_restart_of_nats_changes_nothing_that_serves_and_control_comes_back() {
+    let mut lattice = Lattice::with_hosts(2).await;
+    let manager = lattice.manager("m1").await;
+    let before = lattice.serve(&manifest("shop", &[])).await;
+    let told: Vec<usize> = lattice.hosts.iter().map(|host| host.commands().len()).collect();
+    let http = manager.ready().await["http"].as_str().unwrap().to_owned();
+    lattice.nats.kill();
+    eventually("the manager to say that NATS is away", async || match http_get(&http, "/readyz").await {
+        (503, body) if body["nats"] == false => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // Longer than the silence after which a host counts as lost.
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    let (_, status) = http_get(&http, "/api/v1/lattices/test/apps").await;
+    assert_eq!(status["apps"][0]["state"], "Serving", "{status:#}");
+    lattice.nats.run().await;
+    let after = eventually("the status to come back", async || {
+        lattice.status("shop").await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert_eq!((after.generation, after.state), (before.generation, AppState::Serving));
+    lattice.serve(&manifest("bank", &[])).await;
+    for (host, told) in lattice.hosts.iter().zip(told) {
+        let later = &host.commands()[told..];
+        assert!(later.iter().all(|command| command.app.as_str() == "bank"), "nothing was told of `shop`");
+    }
+}
+
+#[tokio::test]
+async fn f47_an_emptied_store_is_filled_again_by_the_manager_and_nothing_is_stopped() {
+    let lattice = Lattice::with_hosts(1).await;
+    let _manager = lattice.manager("m1").await;
+    let before = lattice.serve(&manifest("shop", &[])).await;
+    let context = lattice.client.connection().jetstream(Duration::from_secs(3));
+    for bucket in [Bucket::Revisions, Bucket::Apps, Bucket::Lease] {
+        context.delete_key_value(lattice.client.subjects().bucket(bucket)).await.unwrap();
+    }
+    let Err(RequestError::Refused(error)) = lattice.deploy(&manifest("bank", &[])).await else {
+        panic!("nothing is accepted without a store")
+    };
+    assert_eq!(error.code, ErrorCode::StoreUnavailable);
+    let reply = eventually("changes to be accepted again", async || {
+        lattice.deploy(&manifest("shop", &[("word", "hi")])).await.map_err(|error| error.to_string())
+    })
+    .await;
+    // Not a first deploy: the app was known, and was never taken off its host.
+    assert_eq!((reply.from, reply.revision.map(|revision| revision.0)), (before.revision, Some(2)));
+    lattice.settled(&reply, AppState::Serving).await;
+    assert!(lattice.hosts[0].commands().iter().all(|command| !command.bundles.is_empty()));
+}
+
+/// Kills the manager at one moment of an upgrade and starts it again.
+#[cfg(feature = "failpoints")]
+async fn dies_and_goes_on(failpoint: &str) {
+    let lattice = Lattice::with_hosts(2).await;
+    let mut healthy = lattice.manager("m1").await;
+    lattice.serve(&manifest("shop", &[])).await;
+    healthy.kill();
+    let mut dying = lattice.launch("m1", &lattice.nats.url(), Some(failpoint));
+    dying.ready().await;
+    // The answer may die with the manager; what was accepted is not known then.
+    let _ = lattice.deploy(&manifest("shop", &[("word", "hi")])).await;
+    assert!(!dying.ended().await, "{failpoint}: the fault must have happened");
+    let _manager = lattice.manager("m1").await;
+    // Asking again is harmless, whatever became of the first time.
+    let status = lattice.serve(&manifest("shop", &[("word", "hi")])).await;
+    let wanted = status.revision.unwrap().0;
+    for host in &lattice.hosts {
+        assert!(host.stable("shop").values().all(|revision| *revision == wanted), "{failpoint}");
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn f01_m1_killed_at_every_step_of_an_upgrade_it_ends_on_one_revision() {
+    for point in lath_manager::Failpoint::ALL {
+        for moment in ["before", "after"] {
+            for passage in 1..=2 {
+                // A deploy writes one revision only.
+                if passage == 2 && point == lath_manager::Failpoint::RevisionWrite {
+                    continue;
+                }
+                dies_and_goes_on(&format!("{}:{moment}:abort:{passage}", point.name())).await;
+            }
+        }
+    }
+}

@@ -132,7 +132,7 @@ impl Ingress {
             stop: listening.stop.clone(),
             tasks: listening.tasks.clone(),
         };
-        listening.tasks.spawn(listener.run(socket));
+        listener.start(socket);
         listening
     }
 

@@ -41,8 +41,15 @@ impl Router {
         None
     }
 
-    /// The route of a request that arrived on `address`.
-    pub(crate) fn find(&self, address: SocketAddr, host: Option<&str>, path: &str) -> Option<HttpRoute> {
-        self.table.load().find(address, host, path).map(|via| via.route.clone())
+    /// The route of a request that arrived on `address`, and the HTTP server that has it.
+    pub(crate) fn find(
+        &self,
+        address: SocketAddr,
+        host: Option<&str>,
+        path: &str,
+    ) -> Option<(ComponentId, Arc<HttpRoute>)> {
+        let table = self.table.load();
+        let via = table.find(address, host, path)?;
+        Some((via.source.clone(), Arc::clone(&via.route)))
     }
 }

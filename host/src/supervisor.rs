@@ -28,6 +28,8 @@ use crate::wrpc_serve::ServingHandle;
 const WAITING: usize = 1_024;
 /// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
 const BURST: usize = 128;
+/// Longest wait for the subscriptions of what serves, before readers see that it serves.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Longest sleep: the wall clock may be set while we sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -116,6 +118,8 @@ pub(crate) struct Supervisor {
     frozen: bool,
     /// Readers have not seen the newest state.
     stale: bool,
+    /// What is served to the lattice may have changed since.
+    offered: bool,
 }
 
 type Answer = (oneshot::Sender<Result<ApplyReply, ApiError>>, Result<ApplyReply, ApiError>);
@@ -138,13 +142,14 @@ impl Supervisor {
             state: HostState::Ready,
             frozen: false,
             stale: true,
+            offered: false,
         }
     }
 
     /// Carries out what the restored state asks for, then obeys until `shutdown`.
     pub(crate) async fn run(mut self, restored: Vec<Transition>, shutdown: CancellationToken) {
         self.carry_out(restored).await;
-        self.show();
+        self.show().await;
         loop {
             let wake = self.until_wake();
             tokio::select! {
@@ -155,7 +160,7 @@ impl Supervisor {
                     self.obey_burst(order).await;
                 }
             }
-            self.show();
+            self.show().await;
         }
         self.tools.ingress.listen(&BTreeSet::new());
         // Dropping the slots ends every task that works for one.
@@ -176,7 +181,7 @@ impl Supervisor {
             answers.extend(self.obey(order).await);
         }
         // Whoever is told "accepted" finds it in the inventory.
-        self.show();
+        self.show().await;
         for (reply, result) in answers {
             let _asker_gone = reply.send(result);
         }
@@ -251,10 +256,17 @@ impl Supervisor {
         self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP))
     }
 
-    /// Gives readers the newest state.
-    fn show(&mut self) {
+    /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
+    /// lattice's calls must find it by then.
+    async fn show(&mut self) {
         if !std::mem::take(&mut self.stale) {
             return;
+        }
+        if std::mem::take(&mut self.offered) {
+            let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
+            if settled.is_err() {
+                tracing::debug!("subscriptions are late; NATS is slow or away");
+            }
         }
         let going = u64::from(self.state == HostState::Stopping);
         let snapshot = Snapshot {

@@ -53,30 +53,49 @@ impl Offer {
 }
 
 type Offers = BTreeMap<ComponentId, Offer>;
+
+/// What is to be served, and how often that has changed.
+#[derive(Debug, Clone, Default)]
+struct Asked {
+    times: u64,
+    offers: Offers,
+}
+
 /// Servings of each component, those that are ending included.
 type Up = BTreeMap<ComponentId, usize>;
 
 /// Says what is to be served, and tells what is.
 #[derive(Debug, Clone)]
 pub(crate) struct ServingHandle {
-    offers: Arc<watch::Sender<Offers>>,
+    asked: Arc<watch::Sender<Asked>>,
+    followed: watch::Receiver<u64>,
     up: watch::Receiver<Up>,
 }
 
 impl ServingHandle {
     /// Replaces what is to be served.
     pub(crate) fn offer(&self, offers: Offers) {
-        self.offers.send_if_modified(|held| {
-            let changed = *held != offers;
-            *held = offers;
+        self.asked.send_if_modified(|held| {
+            let changed = held.offers != offers;
+            if changed {
+                *held = Asked { times: held.times + 1, offers };
+            }
             changed
         });
+    }
+
+    /// Resolves when what was offered last is served: the lattice's calls find it.
+    pub(crate) async fn settled(&self) {
+        let asked = self.asked.borrow().times;
+        // An error means that the serving task has ended: nothing more will be served.
+        let mut followed = self.followed.clone();
+        let _ended = followed.wait_for(|followed| *followed >= asked).await;
     }
 
     /// Resolves when no call of the component can come from the lattice any more, or another unit takes them.
     pub(crate) async fn taken_down(&self, id: &ComponentId) {
         let mut up = self.up.clone();
-        let over = |up: &Up| !up.contains_key(id) || self.offers.borrow().contains_key(id);
+        let over = |up: &Up| !up.contains_key(id) || self.asked.borrow().offers.contains_key(id);
         // An error means that the serving task has ended, and with it every subscription.
         let _ended = up.wait_for(over).await;
     }
@@ -89,7 +108,8 @@ pub(crate) struct Server {
     client: Client,
     lattice: LatticeId,
     drain: Duration,
-    offers: watch::Receiver<Offers>,
+    asked: watch::Receiver<Asked>,
+    followed: watch::Sender<u64>,
     up: Arc<watch::Sender<Up>>,
     running: BTreeMap<ComponentId, (Offer, Serving)>,
     ending: TaskTracker,
@@ -103,28 +123,31 @@ impl Server {
         lattice: LatticeId,
         drain: Duration,
     ) -> (Self, ServingHandle) {
-        let (offers, offered) = watch::channel(Offers::new());
+        let (ask, asked) = watch::channel(Asked::default());
+        let (followed, has_followed) = watch::channel(0);
         let (up, is_up) = watch::channel(Up::new());
         let server = Self {
             router,
             client,
             lattice,
             drain,
-            offers: offered,
+            asked,
+            followed,
             up: Arc::new(up),
             running: BTreeMap::new(),
             ending: TaskTracker::new(),
         };
-        (server, ServingHandle { offers: Arc::new(offers), up: is_up })
+        (server, ServingHandle { asked: Arc::new(ask), followed: has_followed, up: is_up })
     }
 
     /// Serves until `shutdown`, then takes everything down without losing a call that was taken.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            let offers = self.offers.borrow_and_update().clone();
+            let Asked { times, offers } = self.asked.borrow_and_update().clone();
             self.follow(offers).await;
+            self.followed.send_replace(times);
             tokio::select! {
-                changed = self.offers.changed() => if changed.is_err() { break },
+                changed = self.asked.changed() => if changed.is_err() { break },
                 () = shutdown.cancelled() => break,
             }
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lath_control_api::{AppName, Builtin, ComponentId, HttpRoute, Revision, Weight, Workload};
 
@@ -56,10 +57,10 @@ pub struct Listener {
 /// One way from a listener to a component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Via {
-    /// The app whose HTTP server has the route.
-    pub app: AppName,
-    /// The route as its spec has it.
-    pub route: HttpRoute,
+    /// The HTTP server that has the route.
+    pub source: ComponentId,
+    /// The route as its spec has it. Shared, so that a request can keep it without a copy.
+    pub route: Arc<HttpRoute>,
     segments: Vec<Box<str>>,
 }
 
@@ -149,10 +150,10 @@ impl Listener {
 }
 
 impl Via {
-    fn new(app: &AppName, route: &HttpRoute) -> Self {
+    fn new(source: &ComponentId, route: &HttpRoute) -> Self {
         let path = route.path.as_deref().unwrap_or_default();
         let segments = path.split('/').filter(|segment| !segment.is_empty()).map(Into::into).collect();
-        Self { app: app.clone(), route: route.clone(), segments }
+        Self { source: source.clone(), route: Arc::new(route.clone()), segments }
     }
 
     fn weight(&self) -> (bool, usize) {
@@ -195,10 +196,10 @@ fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<Socke
         // While calls are shared, so are the routes; where both claim the same, the stable spec's goes first.
         let shifted = candidate.as_ref().map_or(Weight::NONE, |(_, weight)| *weight);
         if let Some((unit, _)) = stable.as_ref().filter(|_| shifted != Weight::ALL) {
-            add_listeners(table, app, unit, default);
+            add_listeners(table, id, unit, default);
         }
         if let Some(((unit, _), _)) = candidate.as_ref().filter(|_| shifted != Weight::NONE) {
-            add_listeners(table, app, unit, default);
+            add_listeners(table, id, unit, default);
         }
         let target = table.targets.entry(id.clone()).or_insert_with(Target::empty);
         target.stable = stable.map(|(_, labelled)| labelled);
@@ -209,7 +210,7 @@ fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<Socke
 fn add_draining(table: &mut RouteTable<UnitKey>, app: &App, default: Option<SocketAddr>) {
     let reachable = |unit: &Unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.closed);
     for (place, unit) in app.units.iter().filter(|(_, unit)| reachable(unit)) {
-        add_closing_listeners(table, app, unit, default);
+        add_closing_listeners(table, &place.0, unit, default);
         let target = table.targets.entry(place.0.clone()).or_insert_with(Target::empty);
         target.draining.push(label(app, unit, app.key(place)));
         target.draining.sort_by_key(|labelled| std::cmp::Reverse(labelled.revision));
@@ -235,25 +236,30 @@ fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (
     routes.filter_map(move |route| Some((route.address.or(default)?, route)))
 }
 
-fn add_listeners(table: &mut RouteTable<UnitKey>, app: &App, unit: &Unit, default: Option<SocketAddr>) {
+fn add_listeners(
+    table: &mut RouteTable<UnitKey>,
+    source: &ComponentId,
+    unit: &Unit,
+    default: Option<SocketAddr>,
+) {
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
         listener.open = true;
-        listener.vias.push(Via::new(&app.name, route));
+        listener.vias.push(Via::new(source, route));
     }
 }
 
 /// Routes that were replaced stay for requests that arrived before, on addresses that nobody else has taken.
 fn add_closing_listeners(
     table: &mut RouteTable<UnitKey>,
-    app: &App,
+    source: &ComponentId,
     unit: &Unit,
     default: Option<SocketAddr>,
 ) {
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
         if !listener.open {
-            listener.vias.push(Via::new(&app.name, route));
+            listener.vias.push(Via::new(source, route));
         }
     }
 }

@@ -70,11 +70,13 @@ impl Front {
     ) -> Result<Response<Body>, Failed> {
         let (mut head, body) = request.into_parts();
         let host = admit(&mut head).map_err(Failed::Refused)?;
-        let route = self.router.find(address, host.as_deref(), head.uri.path()).ok_or(Failed::NoRoute)?;
+        let found = self.router.find(address, host.as_deref(), head.uri.path());
+        let (source, route) = found.ok_or(Failed::NoRoute)?;
         let trace = Some(trace::of_request(&mut head.headers));
         let body = body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync();
         let request = Request::from_parts(head, body);
-        let result = self.pass_on(&route, request, CallContext { trace, ..CallContext::default() }).await;
+        let result =
+            self.pass_on(&source, &route, request, CallContext { trace, ..CallContext::default() }).await;
         if let Err(Failed::Call(error)) = &result {
             tracing::debug!(target = %route.target, %error, "a request failed");
         }
@@ -83,13 +85,14 @@ impl Front {
 
     async fn pass_on(
         &self,
+        source: &ComponentId,
         route: &HttpRoute,
         request: Request<Body>,
         ctx: CallContext,
     ) -> Result<Response<Body>, Failed> {
         let patience = route.timeout_ms.map(Duration::from_millis);
         let Some(call) = self.router.begin(&route.target, None) else {
-            return self.forward(&route.target, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
+            return self.forward(source, &route.target, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
         };
         let head = call.http(request, ctx);
         let answered = match patience {
@@ -105,6 +108,7 @@ impl Front {
     /// Gives the request to another host that serves the component.
     async fn forward(
         &self,
+        source: &ComponentId,
         target: &ComponentId,
         request: Request<Body>,
         ctx: CallContext,
@@ -113,7 +117,7 @@ impl Front {
         let broken = |error: &dyn std::error::Error| Failed::Call(CallError::Failed(chain(error)));
         let subject = lath_wrpc::http::target(&self.lattice, target, lath_wrpc::http::INCOMING);
         let subject = subject.map_err(|error| broken(&error))?;
-        let headers = headers(None, target, &ctx);
+        let headers = headers(None, source, &ctx);
         let deadline = Instant::now() + patience;
         let answered =
             lath_wrpc::http::handle(&self.client, &subject, headers, request, None, deadline.into()).await;

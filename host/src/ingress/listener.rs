@@ -37,6 +37,12 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Lets the kernel take connections at once; they are accepted when somebody runs.
+fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(QUEUE)?;
+    TcpListener::from_std(socket.into())
+}
+
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
@@ -48,9 +54,16 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Begins to listen, on a socket that was bound before if there is one. When this returns, connections wait
+    /// in the queue; where it cannot be listened at the moment, it is tried on and on.
+    pub(crate) fn start(self, socket: Option<Socket>) {
+        let first = socket.map_or_else(|| bind(self.address), Ok).and_then(listen);
+        self.tasks.clone().spawn(self.run(first));
+    }
+
     /// Takes connections until it is told to stop, then those that are waiting in the queue.
-    pub(crate) async fn run(self, socket: Option<Socket>) {
-        let Some(listener) = self.open(socket).await else { return };
+    async fn run(self, first: io::Result<TcpListener>) {
+        let Some(listener) = self.open(first).await else { return };
         tracing::info!(address = %self.address, "listening for HTTP");
         loop {
             let permit = tokio::select! {
@@ -71,20 +84,16 @@ impl Listener {
         tracing::info!(address = %self.address, "no longer listening for HTTP");
     }
 
-    async fn open(&self, mut socket: Option<Socket>) -> Option<TcpListener> {
+    async fn open(&self, mut tried: io::Result<TcpListener>) -> Option<TcpListener> {
         loop {
-            let bound = socket.take().map_or_else(|| bind(self.address), Ok);
-            let listening = bound.and_then(|socket| {
-                socket.listen(QUEUE)?;
-                TcpListener::from_std(socket.into())
-            });
-            match listening {
+            match tried {
                 Ok(listener) => return Some(listener),
                 Err(error) => self.pause(&error).await,
             }
             if self.stop.is_cancelled() {
                 return None;
             }
+            tried = bind(self.address).and_then(listen);
         }
     }
 

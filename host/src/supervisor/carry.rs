@@ -92,6 +92,7 @@ impl Supervisor {
         self.tools.router.publish(table.map(|unit| slots.component(unit).cloned()));
         self.tools.ingress.listen(&open);
         self.tools.serving.offer(offers);
+        self.offered = true;
         self.stale = true;
     }
 

@@ -9,6 +9,7 @@
 
 mod apply;
 mod control;
+mod http;
 mod lattice;
 mod load;
 mod nats;

@@ -4,7 +4,7 @@
 
 use clap::Args;
 use lath_control_api::app::{AppList, AppRequest, AppStatus, Cause, History, HistoryEntry, ListRequest};
-use lath_control_api::{AppName, AppVerb};
+use lath_control_api::{AppName, AppVerb, ErrorCode};
 
 use crate::call::Call;
 use crate::failure::{Exit, Failure};
@@ -90,7 +90,8 @@ async fn watch(args: &StatusArgs, mut news: News, out: &Output) -> Result<Exit, 
         let status = match piece {
             Piece::Status(status) => status,
             Piece::Gone if shown.is_none() || args.exit_code => {
-                return Err(Failure::new(Exit::NotFound, format!("there is no app `{}`", args.app)));
+                let message = format!("there is no app `{}`", args.app);
+                return Err(Failure::coded(ErrorCode::NotFound, message).help("list the apps: lath apps"));
             }
             Piece::Gone => {
                 out.say(&format!("app {} is gone", args.app));
@@ -184,7 +185,7 @@ fn status_text(status: &AppStatus, now: &jiff::Zoned, out: &Output, wide: bool) 
     }
     fact("last", status.last.as_ref().map(|entry| last_line(entry, now)).unwrap_or_default());
     for route in &status.routes {
-        fact("route", format!("http://{route}"));
+        fact("route", route.clone());
     }
     for problem in &status.problems {
         fact("problem", problem_line(problem));

@@ -79,7 +79,7 @@ pub(crate) async fn rollback(args: RollbackArgs, call: &Call) -> Result<Exit, Fa
         if_revision: args.if_revision,
         dry_run: args.dry_run,
     };
-    let reply = session.ask(AppVerb::Rollback, &ask).await?;
+    let reply = session.change(AppVerb::Rollback, &ask).await?;
     work.finish(reply, ask.dry_run).await
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn undeploy(args: UndeployArgs, call: &Call) -> Result<Exit, Fa
     let session = call.session().await?;
     let work = Work::begin(call, &session, &args.app, Change::Undeploy, args.wait).await;
     let ask = AppRequest { app: args.app, cause: cause(args.cause), dry_run: args.dry_run };
-    let reply = or_absent(session.ask(AppVerb::Undeploy, &ask).await, &ask.app)?;
+    let reply = or_absent(session.change(AppVerb::Undeploy, &ask).await, &ask.app)?;
     work.finish(reply, ask.dry_run).await
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn delete(args: DeleteArgs, call: &Call) -> Result<Exit, Failur
     }
     let work = Work::begin(call, &session, &args.app, Change::Delete, args.wait).await;
     let ask = AppRequest { app: args.app, cause: cause(args.cause), dry_run: args.dry_run };
-    let reply = or_absent(session.ask(AppVerb::Delete, &ask).await, &ask.app)?;
+    let reply = or_absent(session.change(AppVerb::Delete, &ask).await, &ask.app)?;
     work.finish(reply, ask.dry_run).await
 }
 
@@ -197,7 +197,8 @@ impl<'a> Work<'a> {
         }
         if goal.unchanged && matches!(self.change, Change::Undeploy | Change::Delete) {
             let end = if self.change == Change::Delete { End::Deleted } else { End::Stopped };
-            return self.without_waiting(&result.ended(&end), "Unchanged");
+            let mark = self.call.out.glyphs.pick("✔", "OK");
+            return self.without_waiting(&result.ended(&end), &format!("{mark} Unchanged"));
         }
         if self.wait.detach {
             let watch = watch_command(&goal.app);
@@ -234,12 +235,13 @@ impl<'a> Work<'a> {
         self.reporter.wipe();
         let result = RolloutResult {
             duration_ms: self.reporter.elapsed().as_millis(),
-            first_ready_ms: follower.first_ready().map(|first| first.as_millis()),
             ..result.standing(followed.status.as_ref())
         };
         match followed {
             Followed { stop: Stop::Ended(end), .. } => {
-                let result = result.ended(&end);
+                let first_ready = follower.first_ready().filter(|_| end == End::Completed);
+                let first_ready_ms = first_ready.map(|first| first.as_millis());
+                let result = RolloutResult { first_ready_ms, ..result.ended(&end) };
                 let document = Document::new("RolloutResult", &result).names([result.app.to_string()]);
                 self.call.out.print(&document, |_wide| result.text(&end, self.call.out.glyphs))?;
                 Ok(end.exit())
@@ -262,10 +264,13 @@ impl<'a> Work<'a> {
         status: Option<&AppStatus>,
     ) -> Result<Exit, Failure> {
         let watch = watch_command(&follower.goal().app);
+        let problem = status.and_then(|status| status.problems.first());
         let result = RolloutResult {
             outcome: "Progressing",
             exit: exit.code(),
             waiting_for: follower.waiting_for().to_vec(),
+            reason: problem.map(|problem| problem.reason.clone()),
+            problem: problem.cloned(),
             next: Some(watch.clone()),
             ..result
         };

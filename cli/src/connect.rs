@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use lath_control_api::app::ChangeReply;
 use lath_control_api::{AppVerb, ErrorCode, LatticeId};
 use lath_control_api_client::{
     ConnectError, ConnectOptions, Connection, ControlClient, Patience, RequestError, connect,
@@ -141,8 +142,24 @@ impl Session {
         Q: Serialize + Sync,
         A: DeserializeOwned,
     {
+        self.within(verb, ask, self.patience).await
+    }
+
+    /// Asks the managers for a change: a few writes to the store, each of which may be tried again.
+    pub(crate) async fn change<Q>(&self, verb: AppVerb, ask: &Q) -> Result<ChangeReply, Failure>
+    where
+        Q: Serialize + Sync,
+    {
+        self.within(verb, ask, self.patience * 3).await
+    }
+
+    async fn within<Q, A>(&self, verb: AppVerb, ask: &Q, patience: Duration) -> Result<A, Failure>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
         let subject = self.control.subjects().app(verb);
-        let answer = self.control.request(&subject, ask, self.patience).await;
+        let answer = self.control.request(&subject, ask, patience).await;
         answer.map_err(|error| self.failed(error))
     }
 

@@ -72,7 +72,7 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
         if_revision: args.if_revision,
         dry_run: args.dry_run,
     };
-    let reply = session.ask(AppVerb::Deploy, &ask).await.map_err(|failure| redraw(failure, &file, dot))?;
+    let reply = session.change(AppVerb::Deploy, &ask).await.map_err(|failure| redraw(failure, &file, dot))?;
     work.finish(reply, args.dry_run).await
 }
 

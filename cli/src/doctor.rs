@@ -91,12 +91,16 @@ async fn look(session: &Session) -> Vec<Check> {
     let mut checks = vec![nats(session).await];
     checks.extend(jetstream(session).await);
     checks.push(manager(session).await);
-    match known_hosts(session).await {
-        Ok(known) => checks.extend(known.unwrap_or_default().iter().filter_map(quiet)),
-        Err(failure) => checks.push(Check::bad(failure)),
-    }
+    let known = known_hosts(session).await.ok().flatten().unwrap_or_default();
+    checks.extend(known.iter().filter_map(quiet));
     match gather(session).await {
-        Ok(gathered) => checks.extend(hosts(&gathered, session.target.lattice.as_str())),
+        Ok(mut gathered) => {
+            // What is known to be lost was said above.
+            gathered
+                .silent
+                .retain(|one| !known.iter().any(|host| host.lost && host.summary.host == one.host));
+            checks.extend(hosts(&gathered, session.target.lattice.as_str()));
+        }
         Err(failure) => checks.push(Check::bad(failure)),
     }
     checks

@@ -1,7 +1,7 @@
 //! Follows a change over the network until it has ended, the time is over, or the user leaves.
 //!
 //! What a status means is decided in `wait.rs`. Events only make it quicker: the status is also asked for
-//! every second, so a lost event costs a second, not the command.
+//! every half second, so a lost event costs that, not the command.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::connect::Session;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Reporter;
-use crate::wait::{End, Follower, wait_summary};
+use crate::wait::{End, Follower};
 
-/// How often the status is asked for when no event comes.
-const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How often the status is asked for when no event comes: an app that is gone sends none.
+const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How often the painted line is renewed.
 const PAINT_EVERY: Duration = Duration::from_millis(250);
 
@@ -162,9 +162,8 @@ pub(crate) async fn follow(
 
 fn repaint(follower: &mut Follower, silent: Option<&str>, reporter: &mut Reporter) {
     if reporter.is_live() {
-        let waits = wait_summary(follower.waiting_for());
-        let text = silent.map(str::to_owned).or_else(|| waits.map(|waits| format!("waiting for {waits}")));
-        reporter.paint(text.as_deref().unwrap_or("waiting"));
+        let standing = silent.map_or_else(|| follower.standing(), str::to_owned);
+        reporter.paint(if standing.is_empty() { "waiting" } else { &standing });
         return;
     }
     if let Some(line) = follower.still(reporter.elapsed()) {

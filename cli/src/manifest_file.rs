@@ -32,15 +32,13 @@ impl ManifestFile {
         if path == Path::new("-") {
             let read = std::io::stdin().take(MAX_READ).read_to_end(&mut bytes);
             read.map_err(|error| unreadable("<stdin>", &error))?;
-            return Ok(Self { name: "<stdin>".into(), folder: PathBuf::from("."), bytes });
+            return Ok(Self { name: "<stdin>".into(), folder: PathBuf::new(), bytes });
         }
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
         file.take(MAX_READ).read_to_end(&mut bytes).map_err(|error| unreadable(&name, &error))?;
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            Some(_) | None => PathBuf::from("."),
-        };
+        // Of `shop.yaml` it is the empty path, which joins to the file's path itself.
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         Ok(Self { name, folder, bytes })
     }
 

@@ -130,7 +130,7 @@ impl RolloutResult {
         let problem = end.problem().map(|problem| format!("  why   {}\n", problem_line(problem)));
         let routes = match end {
             End::Completed | End::Unchanged => {
-                self.routes.iter().map(|route| format!("  {dot} http://{}\n", clean(route))).collect()
+                self.routes.iter().map(|route| format!("  {dot} {}\n", clean(route))).collect()
             }
             End::Stopped
             | End::Deleted
@@ -190,6 +190,7 @@ pub(crate) fn headline(lattice: &LatticeId, goal: &Goal, glyphs: Glyphs) -> Stri
     let dot = glyphs.pick("·", "-");
     let arrow = glyphs.pick("→", "->");
     let change = match (goal.change, goal.from, goal.revision) {
+        (Change::Delete | Change::Undeploy, _, _) if goal.unchanged => "unchanged".to_owned(),
         (Change::Delete, from, _) => match from {
             Some(from) => format!("delete (revision {from} is deployed)"),
             None => "delete".to_owned(),
@@ -270,6 +271,7 @@ mod tests {
             headline(&eu, &same, Glyphs::Unicode),
             headline(&eu, &goal(Change::Undeploy), Glyphs::Unicode),
             headline(&eu, &goal(Change::Delete), Glyphs::Unicode),
+            headline(&eu, &Goal { unchanged: true, ..goal(Change::Delete) }, Glyphs::Unicode),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         Lattice eu · app shop · revision 6 → 7
@@ -278,6 +280,7 @@ mod tests {
         Lattice eu · app shop · revision 7 (unchanged)
         Lattice eu · app shop · revision 6 → stopped
         Lattice eu · app shop · delete (revision 6 is deployed)
+        Lattice eu · app shop · unchanged
         ");
     }
 }

@@ -131,6 +131,7 @@ pub(crate) struct Follower {
     told: BTreeSet<String>,
     last_line: Duration,
     waiting_for: Vec<String>,
+    stage: String,
     first_ready: Option<Duration>,
 }
 
@@ -142,6 +143,7 @@ impl Follower {
             told: BTreeSet::new(),
             last_line: Duration::ZERO,
             waiting_for: Vec::new(),
+            stage: String::new(),
             first_ready: None,
         }
     }
@@ -159,6 +161,14 @@ impl Follower {
     /// What is waited for now, slowest first.
     pub(crate) fn waiting_for(&self) -> &[String] {
         &self.waiting_for
+    }
+
+    /// What it waits for, else how far it is, in one line; empty when nothing has been seen.
+    pub(crate) fn standing(&self) -> String {
+        match wait_summary(&self.waiting_for) {
+            Some(summary) => format!("waiting for {summary}"),
+            None => self.stage.clone(),
+        }
     }
 
     /// A status, `at` after the change was asked for.
@@ -210,6 +220,7 @@ impl Follower {
     fn news(&mut self, status: &AppStatus) -> Vec<String> {
         let problems = status.problems.iter().map(problem_line);
         let stage = status.rollout.as_ref().map(|rollout| self.stage_line(rollout, status));
+        self.stage = stage.clone().unwrap_or_default();
         let lines: Vec<String> = problems.chain(stage).collect();
         lines.into_iter().filter(|line| self.told.insert(line.clone())).collect()
     }
@@ -317,7 +328,7 @@ fn waits(status: &AppStatus) -> Vec<String> {
 }
 
 /// The slowest thing, and how many more there are.
-pub(crate) fn wait_summary(waiting_for: &[String]) -> Option<String> {
+fn wait_summary(waiting_for: &[String]) -> Option<String> {
     let (first, rest) = waiting_for.split_first()?;
     Some(if rest.is_empty() { first.clone() } else { format!("{first} (and {} more)", rest.len()) })
 }

@@ -4,11 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use lath_control_api::ErrorCode;
 use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::call::Call;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 
 /// Oldest version that has all that is used.
 const OLDEST: (u32, u32) = (2, 11);
@@ -22,8 +23,8 @@ pub(super) async fn find() -> Result<PathBuf, Failure> {
         return match version(&program).await {
             Ok(found) if found >= OLDEST => Ok(program),
             Ok(found) => Err(too_old(&program, found)),
-            Err(cause) => Err(Failure::new(
-                Exit::Unreachable,
+            Err(cause) => Err(Failure::coded(
+                ErrorCode::Unreachable,
                 format!("{} (from LATH_NATS_SERVER) cannot be used: {cause}", program.display()),
             )
             .help(GET_ONE)),
@@ -40,7 +41,7 @@ pub(super) async fn find() -> Result<PathBuf, Failure> {
         }
     }
     Err(old.unwrap_or_else(|| {
-        Failure::new(Exit::Unreachable, "no nats-server is on PATH, and LATH_NATS_SERVER is not set")
+        Failure::coded(ErrorCode::Unreachable, "no nats-server is on PATH, and LATH_NATS_SERVER is not set")
             .help(GET_ONE)
     }))
 }
@@ -54,7 +55,7 @@ fn too_old(program: &Path, found: (u32, u32)) -> Failure {
         OLDEST.0,
         OLDEST.1
     );
-    Failure::new(Exit::Unreachable, message).help(GET_ONE)
+    Failure::coded(ErrorCode::Unreachable, message).help(GET_ONE)
 }
 
 async fn version(program: &Path) -> Result<(u32, u32), String> {

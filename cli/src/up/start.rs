@@ -91,9 +91,11 @@ impl Lattice {
                 sleep(LOOK_EVERY).await;
                 continue;
             };
-            let (name, log, _) = self.children.remove(ended);
+            let (_, log, _) = self.children.remove(ended);
             // No state: `lath down` has finished meanwhile.
-            if let Ok(Some(UpState { stopping: false, .. })) = UpState::read(&self.plan.data) {
+            if let Ok(Some(state @ UpState { stopping: false, .. })) = UpState::read(&self.plan.data) {
+                let name = state.processes().find(|(_, process)| process.log == log).map(|(name, _)| name);
+                let name = name.unwrap_or_default();
                 out.say(&format!("{name} has ended; its log is {}", log.display()));
                 on_purpose = false;
             }

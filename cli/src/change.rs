@@ -153,6 +153,7 @@ pub(crate) struct Work<'a> {
     reporter: Reporter,
     news: News,
     early: Vec<String>,
+    warnings: Option<String>,
 }
 
 impl<'a> Work<'a> {
@@ -166,12 +167,17 @@ impl<'a> Work<'a> {
     ) -> Self {
         let reporter = call.reporter();
         let news = News::of(session, app).await;
-        Self { call, session, change, wait, reporter, news, early: Vec::new() }
+        Self { call, session, change, wait, reporter, news, early: Vec::new(), warnings: None }
     }
 
     /// A line about what came before the request; it is shown after the first line, which needs the answer.
     pub(crate) fn early(&mut self, line: String) {
         self.early.push(line);
+    }
+
+    /// Drawn warnings; they are shown after the first line too.
+    pub(crate) fn warn(&mut self, drawn: String) {
+        self.warnings = Some(drawn);
     }
 
     /// Something that takes long, before the request.
@@ -210,6 +216,9 @@ impl<'a> Work<'a> {
 
     fn announce(&mut self, goal: &Goal, notes: &[String]) {
         self.reporter.headline(&headline(&self.session.target.lattice, goal, self.call.out.glyphs));
+        if let Some(warnings) = self.warnings.take() {
+            self.call.out.say(&warnings);
+        }
         if let Some(revision) = goal.revision {
             self.reporter.about(format!("{}@{revision}", goal.app));
         } else {

@@ -19,7 +19,8 @@ use crate::change::{Work, cause};
 use crate::connect::Session;
 use crate::failure::{Exit, Failure};
 use crate::manifest_file::ManifestFile;
-use crate::output::clean;
+use crate::output::{clean, tell};
+use crate::render;
 use crate::wait::Change;
 
 /// Largest file that is pushed. Components are a few megabytes; this is where a mistaken path is likelier.
@@ -55,13 +56,18 @@ struct Local {
 pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failure> {
     let dot = call.out.glyphs.pick("·", "-");
     let file = ManifestFile::read(&args.file)?;
-    let loaded = file.load().map_err(|found| file.refused(&found, dot))?;
-    if !loaded.warnings.is_empty() {
-        call.out.say(&file.drawn(&loaded.warnings, dot));
-    }
-    let locals = read_images(&file, &loaded.manifest, dot)?;
+    let refused = |found: Vec<Diagnostic>| {
+        annotate(&found, &file);
+        file.refused(&found, dot)
+    };
+    let loaded = file.load().map_err(refused)?;
+    let locals = read_images(&file, &loaded.manifest).map_err(refused)?;
     let session = call.session().await?;
     let mut work = Work::begin(call, &session, &loaded.manifest.name, Change::Deploy, args.wait).await;
+    if !loaded.warnings.is_empty() {
+        annotate(&loaded.warnings, &file);
+        work.warn(file.drawn(&loaded.warnings, dot));
+    }
     if !args.dry_run {
         push(&session, &locals, &mut work).await?;
     }
@@ -76,8 +82,15 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
     work.finish(reply, args.dry_run).await
 }
 
+/// In a job of GitHub Actions the pull request shows each diagnostic beside its line.
+fn annotate(diagnostics: &[Diagnostic], file: &ManifestFile) {
+    if Call::env("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        tell(render::workflow_commands(diagnostics, &file.name).trim_end());
+    }
+}
+
 /// Reads every file that the manifest names as an image, each once; all that cannot be read are told together.
-fn read_images(file: &ManifestFile, manifest: &Manifest, dot: &str) -> Result<Vec<Local>, Failure> {
+fn read_images(file: &ManifestFile, manifest: &Manifest) -> Result<Vec<Local>, Vec<Diagnostic>> {
     let mut read: BTreeMap<String, Local> = BTreeMap::new();
     let mut found = Vec::new();
     for (index, component) in manifest.components.iter().enumerate() {
@@ -95,7 +108,7 @@ fn read_images(file: &ManifestFile, manifest: &Manifest, dot: &str) -> Result<Ve
             Err(cause) => found.push(unavailable(file, index, &path, &cause)),
         }
     }
-    if found.is_empty() { Ok(read.into_values().collect()) } else { Err(file.refused(&found, dot)) }
+    if found.is_empty() { Ok(read.into_values().collect()) } else { Err(found) }
 }
 
 fn read_file(path: &Path) -> Result<Bytes, String> {
@@ -200,17 +213,16 @@ mod tests {
         std::fs::write(folder.path().join("b.wasm"), b"code").unwrap();
         let file = ManifestFile::read(&path).unwrap();
         let manifest = file.load().unwrap().manifest;
-        let failure = read_images(&file, &manifest, "-").err().unwrap();
+        let found = read_images(&file, &manifest).err().unwrap();
+        let failure = file.refused(&found, "-");
         assert_eq!((failure.exit, failure.code.as_deref()), (Exit::Invalid, Some("E0501")));
         assert_eq!(failure.at.unwrap().line, 9);
-        let found: Vec<Diagnostic> =
-            serde_json::from_value(failure.details.unwrap()["diagnostics"].take()).unwrap();
         assert_eq!(found.len(), 2);
 
         for name in ["a", "c"] {
             std::fs::write(folder.path().join(format!("{name}.wasm")), b"code").unwrap();
         }
-        let locals = read_images(&file, &manifest, "-").ok().unwrap();
+        let locals = read_images(&file, &manifest).ok().unwrap();
         assert_eq!(locals.len(), 3);
         assert!(locals.iter().all(|local| local.digest == Digest::of(b"code")));
     }

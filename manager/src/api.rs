@@ -4,6 +4,7 @@
 //! request gets an answer, and one task each, at most [`AT_ONCE`] of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -23,6 +24,8 @@ pub(crate) mod read;
 
 /// Requests that are worked on at once; further ones wait in the connection.
 const AT_ONCE: usize = 32;
+/// Time for the last requests to come in after the server was told to send no more.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
 /// Answers requests.
 #[derive(Debug)]
@@ -57,11 +60,14 @@ impl Api {
             }
         }
         // What the server has sent us already is answered; the next request goes to another manager.
-        let _ = self.requests.unsubscribe_after(0).await;
-        let _ = self.requests.drain().await;
-        while let Some(request) = self.requests.next().await {
-            tasks.spawn(answer(Arc::clone(&self.context), request));
-        }
+        let rest = async {
+            let _ = self.requests.drain().await;
+            while let Some(request) = self.requests.next().await {
+                tasks.spawn(answer(Arc::clone(&self.context), request));
+            }
+        };
+        // Without a connection nothing says that this was the last one.
+        let _ = tokio::time::timeout(LAST_REQUESTS, rest).await;
         while tasks.join_next().await.is_some() {}
     }
 }

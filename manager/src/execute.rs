@@ -103,6 +103,7 @@ impl Executor {
                     Failpoint::CommandAnswered.after();
                     return answer;
                 }
+                Some(Err(error)) if error.is_cancelled() => {}
                 Some(Err(error)) => tracing::error!(%error, "a command ended without an answer"),
                 None => std::future::pending().await,
             }

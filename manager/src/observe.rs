@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(500);
 const STOOD_STILL: Duration = Duration::from_secs(3);
 /// How often every host is asked for its inventory although nothing calls for it.
 const RESYNC: Duration = Duration::from_secs(60);
+/// Shortest time between two rounds of asking because messages were dropped.
+const AFTER_LOSS: Duration = Duration::from_secs(2);
 /// Silence after which a host is not even listed as lost.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3_600);
 /// Inventories that are asked for at once.
@@ -192,6 +194,10 @@ impl Observer {
             return;
         }
         let news = (link.connects, link.dropped);
+        if news.0 == self.dealt_with.0 && self.last_resync.elapsed() < AFTER_LOSS {
+            // Messages are being dropped by the thousand, perhaps; the next tick looks again.
+            return;
+        }
         if self.frozen.take().is_some() || news.0 != self.dealt_with.0 {
             Arc::make_mut(&mut self.state).listening_again(now);
         }
@@ -262,6 +268,7 @@ impl Observer {
             self.ask_everybody();
         }
         self.last_tick = now;
+        self.link_changed();
         if now.duration_since(self.last_resync) > RESYNC {
             let time = self.clock.now();
             Arc::make_mut(&mut self.state).forget_silent(time, FORGOTTEN);

@@ -152,13 +152,11 @@ impl Revisions {
         app: &AppName,
         last: Revision,
     ) -> Result<(), crate::records::ForgetError> {
-        let keys = self.bucket.list().await?;
-        let of_app = |key: &String| {
-            parse_revision_key(key).is_ok_and(|(owner, revision)| owner == *app && revision <= last)
-        };
-        let sound = keys.records.values().map(|stored| (&stored.key, stored.revision));
-        let malformed = keys.malformed.values().map(|malformed| (&malformed.key, malformed.revision));
-        for (key, revision) in sound.chain(malformed).filter(|(key, _)| of_app(key)) {
+        let found = self.bucket.list_matching(&revisions_of(app)).await?;
+        let up_to = |key: &String| parse_revision_key(key).is_ok_and(|(_, revision)| revision <= last);
+        let sound = found.records.values().map(|stored| (&stored.key, stored.revision));
+        let malformed = found.malformed.values().map(|malformed| (&malformed.key, malformed.revision));
+        for (key, revision) in sound.chain(malformed).filter(|(key, _)| up_to(key)) {
             self.bucket.delete(key, revision, &WriteId::generate()).await?;
         }
         self.forget_cached(app);
@@ -193,6 +191,13 @@ impl Revisions {
         // Whatever panicked left a map; at worst an entry is missing and read again.
         with(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Pattern for the keys of all revisions of an app.
+fn revisions_of(app: &AppName) -> String {
+    // The key of a revision with its number left open; no app's name contains the dot between the two.
+    let first = revision_key(app, Revision(1));
+    format!("{}*", first.trim_end_matches('1'))
 }
 
 fn is_same(there: &RevisionRecord, wanted: &RevisionRecord) -> bool {

@@ -244,10 +244,18 @@ impl<T: DeserializeOwned> TypedBucket<T> {
     /// # Errors
     /// See [`ReadError`]; never [`ReadError::Malformed`].
     pub async fn list(&self) -> Result<Listing<T>, ReadError> {
+        self.list_matching(">").await
+    }
+
+    /// Every record whose key fits `pattern`, in which `*` stands for one part of a key and `>` for the rest of it.
+    ///
+    /// # Errors
+    /// As for [`TypedBucket::list`].
+    pub async fn list_matching(&self, pattern: &str) -> Result<Listing<T>, ReadError> {
         self.connected().await?;
         let prefix = self.subject("");
         // The leader answers this, and names every key: a record that then cannot be fetched is an error.
-        let info = self.stream.info_with_subjects(format!("{prefix}>")).await;
+        let info = self.stream.info_with_subjects(self.subject(pattern)).await;
         let info = info.map_err(|error| self.read_failure(is_no_stream(&error), chain(&error)))?;
         let head = KvRevision(info.info.state.last_sequence);
         let subjects: Vec<(String, usize)> =

@@ -4,6 +4,7 @@
 //! somebody else was faster, everything is judged again from what is there now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lath_control_api::app::{AppRequest, Cause, ChangeReply, DeployRequest, RollbackRequest};
 use lath_control_api::{ApiError, AppName, ErrorCode, Revision};
@@ -18,8 +19,11 @@ use crate::context::Context;
 use crate::records::Slot;
 use crate::revisions::{Known, RevisionError, Written, expanded};
 
-/// Times that a change is judged anew because somebody else was faster.
-const TRIES: u32 = 4;
+/// Times that a change is judged anew because somebody else was faster: in the middle of a rollout the manager itself
+/// writes the record every few milliseconds.
+const TRIES: u32 = 30;
+/// Pause before the second try; grows with each further one.
+const PAUSE: Duration = Duration::from_millis(4);
 
 type Record = Option<Stored<DesiredRecord>>;
 
@@ -108,7 +112,8 @@ impl Ask {
 async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<ChangeReply, ApiError> {
     let app = ask.app();
     let mut number_taken = None;
-    for _ in 0..TRIES {
+    for earlier in 0..TRIES {
+        tokio::time::sleep(PAUSE * earlier).await;
         let record = context.records.read(app).await.map_err(|error| unreadable(&error))?;
         let basis = skip_number(app, value(&record), number_taken);
         let change = ask.judge(context, basis.as_ref()).await?;

@@ -97,6 +97,42 @@ async fn f47_an_emptied_store_is_filled_again_by_the_manager_and_nothing_is_stop
     assert!(lattice.hosts[0].commands().iter().all(|command| !command.bundles.is_empty()));
 }
 
+#[tokio::test]
+async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_back() {
+    let mut lattice = Lattice::with_hosts(2).await;
+    let _manager = lattice.manager("m1").await;
+    lattice.serve(&manifest("shop", &[])).await;
+    let kept = lattice.folder.path().join("kept");
+    copy(lattice.nats.directory(), &kept);
+    let before = lattice.serve(&manifest("shop", &[("word", "hi")])).await;
+    lattice.nats.kill();
+    std::fs::remove_dir_all(lattice.nats.directory()).unwrap();
+    copy(&kept, lattice.nats.directory());
+    lattice.nats.run().await;
+    let after = eventually("the lost decision to be there again", async || {
+        let status = lattice.status("shop").await.map_err(|error| error.to_string())?;
+        let same = status.revision == before.revision && status.state == AppState::Serving;
+        if same { Ok(status) } else { Err(format!("{status:#?}")) }
+    })
+    .await;
+    assert!(after.generation >= before.generation);
+    assert!(lattice.hosts.iter().all(|host| host.stable("shop")["hello"] == 2));
+    lattice.serve(&manifest("shop", &[("word", "hello")])).await;
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 /// Kills the manager at one moment of an upgrade and starts it again.
 #[cfg(feature = "failpoints")]
 async fn dies_and_goes_on(failpoint: &str) {
@@ -121,15 +157,18 @@ async fn dies_and_goes_on(failpoint: &str) {
 #[cfg(feature = "failpoints")]
 #[tokio::test]
 async fn f01_m1_killed_at_every_step_of_an_upgrade_it_ends_on_one_revision() {
+    use futures::StreamExt;
+    let mut moments = Vec::new();
     for point in lath_manager::Failpoint::ALL {
-        for moment in ["before", "after"] {
-            for passage in 1..=2 {
-                // A deploy writes one revision only.
-                if passage == 2 && point == lath_manager::Failpoint::RevisionWrite {
-                    continue;
-                }
-                dies_and_goes_on(&format!("{}:{moment}:abort:{passage}", point.name())).await;
+        // A deploy writes one revision only.
+        let passages = if point == lath_manager::Failpoint::RevisionWrite { 1..=1 } else { 1..=3 };
+        for passage in passages {
+            for moment in ["before", "after"] {
+                moments.push(format!("{}:{moment}:abort:{passage}", point.name()));
             }
         }
     }
+    assert!(moments.len() >= 20);
+    let deaths = moments.iter().map(|moment| Box::pin(dies_and_goes_on(moment)));
+    futures::stream::iter(deaths).buffer_unordered(5).collect::<Vec<()>>().await;
 }

@@ -14,12 +14,15 @@ use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{KvRevision, Listing, Malformed, ReadError, Stored, TypedBucket, is_marker};
 use crate::connection::{Link, chain};
 
 /// Pauses before listing is tried again: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Shortest time between two listings, however often a gap is suspected.
+const LISTING_PAUSE: Duration = Duration::from_millis(250);
 
 /// What became of a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,7 @@ pub struct BucketWatch<T> {
     link: watch::Receiver<Link>,
     feed: Option<Feed>,
     pause: Option<Duration>,
+    listed: Option<Instant>,
 }
 
 /// The changes since a listing.
@@ -68,7 +72,13 @@ impl<T: DeserializeOwned> TypedBucket<T> {
     /// Follows the bucket from now on. The first change is [`Change::Listed`].
     #[must_use]
     pub fn watch(&self) -> BucketWatch<T> {
-        BucketWatch { bucket: self.clone(), link: self.connection.link(), feed: None, pause: None }
+        BucketWatch {
+            bucket: self.clone(),
+            link: self.connection.link(),
+            feed: None,
+            pause: None,
+            listed: None,
+        }
     }
 }
 
@@ -108,14 +118,15 @@ impl<T: DeserializeOwned> BucketWatch<T> {
     }
 
     async fn list(&mut self) -> Result<Change<T>, ReadError> {
-        if let Some(pause) = self.pause {
-            tokio::time::sleep(pause).await;
-        }
+        let since_last = self.listed.map_or(LISTING_PAUSE, |listed| listed.elapsed());
+        let pause = self.pause.unwrap_or_else(|| LISTING_PAUSE.saturating_sub(since_last));
+        tokio::time::sleep(pause).await;
         let since = marks(&self.link.borrow_and_update());
         match self.bucket.list_and_follow(since).await {
             Ok((listing, feed)) => {
                 self.feed = Some(feed);
                 self.pause = None;
+                self.listed = Some(Instant::now());
                 Ok(Change::Listed(listing))
             }
             Err(error) => {

@@ -111,6 +111,17 @@ async fn n3_a_listing_is_complete_and_names_what_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_listing_can_be_narrowed_to_one_part_of_the_keys() {
+    let (_nats, connection) = connected().await;
+    let bucket = open(&connection).await;
+    for key in ["shop.1", "shop.2", "shop-2.1", "shop"] {
+        bucket.create(key, &1, &WriteId::generate()).await.unwrap();
+    }
+    let listing = bucket.list_matching("shop.*").await.unwrap();
+    assert_eq!(listing.records.into_keys().collect::<Vec<_>>(), ["shop.1", "shop.2"]);
+}
+
+#[tokio::test]
 async fn f47_a_bucket_that_is_gone_is_an_error_and_not_an_empty_list() {
     let (_nats, connection) = connected().await;
     let bucket = open(&connection).await;

@@ -3,6 +3,10 @@
 
 mod buckets;
 mod components;
+#[allow(
+    dead_code,
+    reason = "the module is shared with the manager's tests, and no test here needs all of it"
+)]
 mod nats;
 mod requests;
 

@@ -1,7 +1,7 @@
 //! A real nats-server for a test: its own directory, a free port, killed when dropped; and a proxy that loses bytes.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +30,11 @@ impl Nats {
 
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Where it keeps what it stores.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Kills the server without warning.

@@ -39,11 +39,17 @@ impl Call {
         Reporter::new(self.global.progress, &self.out, Self::env)
     }
 
+    /// Name of the account that runs this process: services and containers often lack the variables.
+    fn account() -> Option<String> {
+        nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten().map(|user| user.name)
+    }
+
     /// Name of the user, for histories.
     pub(crate) fn user() -> String {
         ["LATH_USER", "GITHUB_ACTOR", "USER", "LOGNAME"]
             .iter()
             .find_map(|name| Self::env(name))
+            .or_else(Self::account)
             .unwrap_or_else(|| "unknown".into())
     }
 }

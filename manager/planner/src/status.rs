@@ -233,14 +233,16 @@ fn places<'a>(
     host: &HostId,
 ) -> Vec<Place> {
     let host_name = input.observed.name_of(host);
+    // What a silent host said last is no news of what it runs now.
+    let silent = !input.observed.is_alive(host, input.now, input.limits.lost_after);
     units(input, record, name, host)
         .map(|unit| Place {
             host: host.clone(),
             host_name: host_name.clone(),
             revision: unit.revision,
-            phase: Some(unit.phase),
+            phase: (!silent).then_some(unit.phase),
             reason: unit.reason,
-            message: unit.message.clone(),
+            message: if silent { "the host is silent".to_owned() } else { unit.message.clone() },
         })
         .collect()
 }

@@ -26,8 +26,8 @@ pub(crate) async fn host(args: HostArgs, call: &Call) -> Result<Exit, Failure> {
 pub(crate) async fn manager(args: ManagerArgs, call: &Call) -> Result<Exit, Failure> {
     log()?;
     let nats_url = call.global.server.clone().unwrap_or(args.nats_url);
-    let nats_creds = args.nats_creds.or_else(|| call.global.creds.clone());
-    lath_manager::run(ManagerArgs { nats_url, nats_creds, ..args }).await?;
+    let creds = args.creds.or_else(|| call.global.creds.clone());
+    lath_manager::run(ManagerArgs { nats_url, creds, ..args }).await?;
     Ok(Exit::Done)
 }
 

@@ -148,7 +148,7 @@ impl Lattice {
             self.daemon("manager", &self.plan.data.join("manager"), &self.run("manager.json"))?;
         command.arg("--http").arg(self.plan.manager_http.to_string());
         if let Some(creds) = &self.plan.creds {
-            command.arg("--nats-creds").arg(creds);
+            command.arg("--creds").arg(creds);
         }
         let process = self.spawn(command, "manager")?;
         let manager = Manager { http: self.plan.manager_http.to_string(), process };

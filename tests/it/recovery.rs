@@ -16,6 +16,8 @@ const MOMENTS: u32 = 10;
 const MOVED: Duration = Duration::from_secs(15);
 /// How long nats-server is away.
 const AWAY: Duration = Duration::from_secs(20);
+/// How soon after a host's death its clients have noticed that their connections are gone.
+const NOTICED: Duration = Duration::from_millis(100);
 /// Longest time until a lattice is in order again after a fault is over.
 const ORDER: Duration = Duration::from_secs(30);
 
@@ -200,4 +202,31 @@ async fn r1_a_host_that_is_stopped_in_order_and_comes_back_loses_no_request() {
     let accounts = ledger.finish().await;
     println!("{}", accounts.summary(words::greeting));
     accounts.none_failed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r3_a_killed_host_costs_only_what_was_in_flight_on_it() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let _ = lattice.deploy(&App::greeting("shop", lattice.address)).await.exits(0);
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(200).start();
+    words::more(&ledger, 100).await;
+    lattice.host_mut(1).kill();
+    let dead = Instant::now();
+    // Long enough for the manager to count the host as lost and to plan without it.
+    let lath = lattice.lath();
+    eventually(MOVED, "the host to count as lost", async || {
+        let hosts = lath.run(["hosts", "-o", "json"]).await.exits(0).json();
+        let lost = items(&hosts, "hosts").iter().filter(|host| host["lost"] == true).count();
+        if lost == 1 { Ok(()) } else { Err(format!("{hosts:#}")) }
+    })
+    .await;
+    words::more(&ledger, 100).await;
+    lattice.host_mut(1).restart().await;
+    settled(&lattice, "shop").await;
+    one_revision_everywhere(&lattice, 1).await;
+    words::more(&ledger, 100).await;
+    let accounts = ledger.finish().await;
+    println!("{}; failed: {:?}", accounts.summary(words::greeting), accounts.causes());
+    let others: Vec<_> = accounts.failed().filter(|(record, _)| record.sent > dead + NOTICED).collect();
+    assert!(others.is_empty(), "failures that the death of a host does not explain: {others:#?}");
 }

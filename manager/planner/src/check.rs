@@ -3,7 +3,7 @@
 //! A broken one means a defect in the planner: nothing of that plan is committed or sent, and the app stays as
 //! it is, which is always the smaller harm.
 
-use lath_control_api::{ComponentInventory, HostId, UnitInventory};
+use lath_control_api::{ComponentInventory, HostId};
 
 use crate::bundles;
 use crate::plan::{Command, PlanInput};
@@ -87,20 +87,11 @@ fn capacity(input: &PlanInput<'_>, next: &DesiredRecord, command: &Command, brok
     }
 }
 
-/// Whether the command takes every serving unit of a component away without one that is ready to take over.
+/// Whether the command takes a component that serves off the host. Told of any spec of it, a host keeps what serves
+/// until that spec takes its calls.
 fn loses_all(component: &ComponentInventory, command: &Command) -> bool {
-    let bundle = command.request.bundles.iter().find(|bundle| bundle.component == component.component);
-    let kept = |unit: &UnitInventory| {
-        bundle.is_some_and(|bundle| {
-            let stable = bundle.stable.as_ref().map(lath_control_api::ComponentSpec::content);
-            let candidate = bundle.candidate.as_ref().map(|candidate| candidate.spec.content());
-            Some(&unit.content) == stable.as_ref() || Some(&unit.content) == candidate.as_ref()
-        })
-    };
-    let serves = component.units.iter().any(|unit| unit.serving);
-    // A host keeps what serves until the stable spec it is told is ready, so a bundle with one is always safe.
-    let stable = bundle.is_some_and(|bundle| bundle.stable.is_some());
-    serves && !stable && !component.units.iter().any(|unit| unit.phase.is_running() && kept(unit))
+    let told = command.request.bundles.iter().any(|bundle| bundle.component == component.component);
+    !told && component.units.iter().any(|unit| unit.serving)
 }
 
 fn serves_elsewhere(

@@ -9,6 +9,9 @@ use lath_control_api::{AppInventory, AppName, HostId, HostInventory, HostState, 
 /// Longest that a message is on its way: three heartbeats.
 const MAX_DELAY: Duration = Duration::from_secs(15);
 
+/// Silence after which a host may have been taken for lost, so that its return is news: more than one heartbeat.
+pub(crate) const MISSED_AFTER: Duration = Duration::from_secs(7);
+
 /// Everything heard from the hosts of a lattice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedState {
@@ -51,7 +54,7 @@ pub enum News {
     Alive,
     /// What the host runs has changed: concerns the apps on it.
     Inventory,
-    /// The host is new, gone, restarted, or has other labels or another state: concerns every app.
+    /// The host is new, gone, back, restarted, or has other labels or another state: concerns every app.
     Host,
 }
 
@@ -81,13 +84,14 @@ impl ObservedState {
                     return News::None;
                 }
                 known.heard = now;
+                let was_missed = silence > MISSED_AFTER;
                 if known.summary.boot != summary.boot {
                     // A new process: what the old one ran is no longer known, the host's journal will tell.
                     known.inventory = None;
                 }
                 let same =
                     HostSummary { sequence: summary.sequence, epoch: summary.epoch, ..known.summary.clone() };
-                let changed = same != summary;
+                let changed = same != summary || was_missed;
                 known.summary = summary;
                 if changed { News::Host } else { News::Alive }
             }

@@ -25,7 +25,8 @@ use crate::status;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanLimits {
     /// A host that was silent for longer, while we could hear, is lost: its share runs elsewhere. Two heartbeats
-    /// of five seconds may be late or lost without consequence.
+    /// of five seconds may be late or lost without consequence. At least 7 s: a host that is heard again after a
+    /// shorter silence is no news.
     pub lost_after: Duration,
 }
 

@@ -285,16 +285,19 @@ fn stop(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
 /// Ends what the record is about, so that another change can begin: afterwards `serving` and `base` are what hosts
 /// hold as stable.
 pub(crate) fn supersede(record: &mut DesiredRecord) {
-    let settles = |rollout: &Rollout| rollout.stage == Stage::Settling && rollout.problem.is_none();
-    match &record.rollout {
-        // What serves is where the assignment is without a rollout, and where the base is during one; except that
-        // a revision that settles was healthy on every host, and the one before it is going already.
-        None => record.base = record.assignment.and(&record.surplus),
-        Some(rollout) if settles(rollout) => {
-            complete(record);
-            record.base = record.assignment.and(&record.surplus);
-        }
-        Some(_) => {}
+    // What serves is where the assignment is without a rollout, and where the base is during one; except that a
+    // revision that settles was healthy on every host and the one before it is going already, and that a first one
+    // was ready on every host before all of them gave it their traffic.
+    let took_over = record.rollout.as_ref().is_some_and(|rollout| match rollout.stage {
+        Stage::Settling => rollout.problem.is_none(),
+        Stage::Shifting { .. } => rollout.problem.is_none() && record.serving.is_none(),
+        Stage::Preparing | Stage::RollingBack | Stage::Stopping | Stage::Stuck => false,
+    });
+    if took_over {
+        complete(record);
+    }
+    if took_over || record.rollout.is_none() {
+        record.base = record.assignment.and(&record.surplus);
     }
     record.assignment = Assignment::default();
     record.surplus = Assignment::default();

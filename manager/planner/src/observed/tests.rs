@@ -62,3 +62,11 @@ fn silence_counts_only_while_somebody_listens() {
     assert!(observed.is_alive(&host, at(71), lost_after));
     assert!(!observed.is_alive(&host, at(72), lost_after));
 }
+
+#[test]
+fn the_return_of_a_host_that_was_missed_is_news() {
+    let mut observed = ObservedState::new(at(0));
+    observed.heard(beat(1, 1), at(1));
+    assert_eq!(observed.heard(beat(1, 1), at(8)), News::Alive);
+    assert_eq!(observed.heard(beat(1, 1), at(16)), News::Host);
+}

@@ -10,7 +10,9 @@
 )]
 
 mod host;
+mod properties;
 mod scenarios;
 mod script;
 mod show;
+mod strategies;
 mod world;

@@ -80,7 +80,7 @@ impl Run {
             ("store", ["saves"]) => self.saved = Some(self.world().apps.clone()),
             ("store", ["goes", "back"]) => {
                 let saved = self.saved.clone().expect("`store saves` comes first");
-                self.world().apps = saved;
+                self.world().replace_store(saved);
             }
             ("deploy" | "rollback" | "undeploy" | "delete", _) => self.ask(verb, rest),
             _ => self.world().happen(verb, arguments),

@@ -11,6 +11,7 @@ use lath_control_api::app::{AppStatus, Cause};
 use lath_control_api::{ApiError, AppName, ComponentName, Epoch, HostId, Reason, Revision, Timestamp};
 use lath_manager_planner::change::{self, Change};
 use lath_manager_planner::example::{self, App};
+use lath_manager_planner::observed::News;
 use lath_manager_planner::{
     AppSpec, Command, DesiredRecord, ObservedState, PlanInput, PlanLimits, PlanOutput, RevisionRecord, plan,
 };
@@ -31,6 +32,15 @@ pub(crate) struct Stored {
     pub(crate) revisions: BTreeMap<Revision, RevisionRecord>,
     specs: BTreeMap<Revision, Arc<AppSpec>>,
     pub(crate) status: Option<AppStatus>,
+    /// When to plan again though nothing was heard; none after a plan that waits for news alone.
+    wake_at: Option<Timestamp>,
+}
+
+impl Stored {
+    /// The contents of its revisions.
+    pub(crate) fn specs(&self) -> &BTreeMap<Revision, Arc<AppSpec>> {
+        &self.specs
+    }
 }
 
 /// What happened, for a transcript or a check.
@@ -55,6 +65,8 @@ pub(crate) struct World {
     /// Whether there is a manager.
     pub(crate) managed: bool,
     beats: BTreeMap<HostId, Timestamp>,
+    /// Something was heard since the last plans.
+    news: bool,
 }
 
 impl World {
@@ -69,6 +81,7 @@ impl World {
             broken: BTreeMap::new(),
             managed: true,
             beats: BTreeMap::new(),
+            news: true,
         };
         world.join(fleet);
         world
@@ -108,6 +121,7 @@ impl World {
         }
         if let Some(record) = &change.record {
             stored.record = Some(record.clone());
+            self.news = true;
         }
     }
 
@@ -143,10 +157,17 @@ impl World {
         change
     }
 
+    /// The store holds something else from one moment to the next.
+    pub(crate) fn replace_store(&mut self, apps: BTreeMap<AppName, Stored>) {
+        self.apps = apps;
+        self.news = true;
+    }
+
     pub(crate) fn restart_manager(&mut self) {
         self.observed = ObservedState::new(self.now);
         self.epoch = self.epoch.next();
         self.managed = true;
+        self.news = true;
     }
 
     /// One second: hosts act and report, then the manager plans and carries out.
@@ -166,7 +187,7 @@ impl World {
         (0..seconds).for_each(|_| self.tick(&mut |_, _| {}));
     }
 
-    /// Whether nobody has anything left to do: no record changes, no command is due, nothing is prepared.
+    /// Whether the manager has nothing to do now: no record changes, no command is due.
     pub(crate) fn is_silent(&self) -> bool {
         let idle = |name: &AppName, stored: &Stored| {
             let output = stored.record.as_ref().map(|record| self.plan(name, record));
@@ -183,13 +204,17 @@ impl World {
             let held = self.observed.host(id).and_then(|known| known.inventory.as_ref());
             if due || held != Some(&inventory) {
                 self.beats.insert(id.clone(), self.now);
-                self.observed.inventory(inventory, self.now);
+                let news = self.observed.inventory(inventory, self.now);
+                self.news |= matches!(news, News::Inventory | News::Host);
             }
         }
     }
 
     fn manage(&mut self, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
-        let names: Vec<AppName> = self.apps.keys().cloned().collect();
+        let news = std::mem::take(&mut self.news);
+        let due = |stored: &Stored| news || stored.wake_at.is_some_and(|at| at <= self.now);
+        let due = self.apps.iter().filter(|(_, stored)| due(stored));
+        let names: Vec<AppName> = due.map(|(name, _)| name.clone()).collect();
         names.iter().for_each(|name| self.manage_app(name, seen));
     }
 
@@ -197,8 +222,11 @@ impl World {
         for _ in 0..MOST_PLANS {
             let Some(record) = self.apps[name].record.clone() else { return };
             let output = self.plan(name, &record);
-            assert_eq!(output.violations, [], "{name} at {record:#?}");
+            let shown = || crate::show::Show::default().record(self, &record);
+            assert_eq!(output.violations, [], "{name} at {}", shown());
             assert_eq!(output, self.plan(name, &record), "M9: the same input gives the same output");
+            let late = output.wake_at.filter(|at| *at <= self.now && output.record.is_none());
+            assert_eq!(late, None, "{name} would be planned without end at {}", shown());
             self.tell(name, &output.status, seen);
             if let Some(next) = output.record {
                 self.apps.get_mut(name).unwrap().record = Some(next.clone());
@@ -206,13 +234,16 @@ impl World {
                 continue;
             }
             self.send(&output.commands, seen);
+            // What was not obeyed is sent again, as a manager does until the inventory shows it.
+            let again = (!output.commands.is_empty()).then_some(self.now);
+            self.apps.get_mut(name).unwrap().wake_at = again.or(output.wake_at);
             if output.forget {
                 self.apps.remove(name);
                 seen(self, Happened::Forgotten(name));
             }
             return;
         }
-        panic!("the record of {name} changes without end: {:#?}", self.apps[name].record);
+        panic!("the record of {name} changes without end");
     }
 
     fn tell(&mut self, name: &AppName, status: &AppStatus, seen: &mut dyn FnMut(&Self, Happened<'_>)) {

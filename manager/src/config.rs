@@ -12,28 +12,28 @@ use lath_control_api_client::ConnectOptions;
 /// Arguments of `lath manager`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ManagerArgs {
-    /// Lattice to manage
-    #[arg(long, env = "LATH_LATTICE", default_value = "default", value_name = "NAME")]
+    /// Lattice to manage.
+    #[arg(short = 'x', long, env = "LATH_LATTICE", default_value = "default", value_name = "NAME")]
     pub lattice: LatticeId,
-    /// NATS servers, separated by commas
+    /// NATS servers, separated by commas.
     #[arg(long, env = "LATH_NATS_URL", default_value = "nats://127.0.0.1:4222", value_name = "URL")]
     pub nats_url: String,
-    /// Credentials file for NATS
-    #[arg(long, env = "LATH_NATS_CREDS", value_name = "FILE")]
-    pub nats_creds: Option<PathBuf>,
-    /// Certificates of authorities to trust for NATS, as PEM
+    /// File with NATS credentials.
+    #[arg(long, env = "LATH_CREDS", value_name = "FILE")]
+    pub creds: Option<PathBuf>,
+    /// Certificates of authorities to trust for NATS, as PEM.
     #[arg(long, env = "LATH_NATS_CA", value_name = "FILE")]
     pub nats_ca: Option<PathBuf>,
-    /// Address of the HTTP interface; port 0 takes any free port
+    /// Address of the HTTP interface; port 0 takes any free port.
     #[arg(long, env = "LATH_MANAGER_HTTP", default_value = "127.0.0.1:8480", value_name = "ADDR")]
     pub http: SocketAddr,
-    /// Folder for this manager's own id, so that it is the same manager after a restart
+    /// Folder for this manager's own id, so that it is the same manager after a restart.
     #[arg(long, visible_alias = "data", env = "LATH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Name for people
+    /// Name for people.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// File that is written when the manager is ready, with its addresses as JSON
+    /// File that is written when the manager is ready, with its addresses as JSON.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 }
@@ -65,7 +65,7 @@ impl ManagerConfig {
     pub(crate) fn new(args: ManagerArgs) -> anyhow::Result<Self> {
         let identity = Identity::load(args.data_dir.as_deref(), args.name)?;
         let mut nats = ConnectOptions::new(&args.nats_url, &format!("lath manager {}", identity.name));
-        nats.credentials = args.nats_creds;
+        nats.credentials = args.creds;
         nats.root_certificates = args.nats_ca;
         Ok(Self {
             lattice: args.lattice,

@@ -203,3 +203,19 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn m12_pauses_between_sendings_grow_and_have_a_cap() {
+        let pause = |failures| {
+            let (fence, boot) = (Fence::default(), String::new());
+            Sent { fence, boot, at: Instant::now(), in_flight: false, failures }.pause()
+        };
+        assert_eq!((pause(0), pause(1)), (AGAIN.0, AGAIN.0));
+        assert_eq!(pause(2), AGAIN.0 * 2);
+        assert_eq!(pause(u32::MAX), AGAIN.1);
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use lath_control_api::subject::app_key;
-use lath_control_api::{AppName, Bucket, Subjects};
+use lath_control_api::{AppName, Bucket, Generation, Subjects};
 use lath_control_api_client::{
     BucketOptions, Change, Connection, KvRevision, Listing, Malformed, ReadError, Stored, TypedBucket,
     WriteError, WriteId,
@@ -22,6 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::failpoint::Failpoint;
 use crate::revisions::Revisions;
 use crate::wake::Wake;
+
+/// Deleted apps that are remembered.
+const DELETED_KEPT: usize = 1_000;
 
 /// An app's record as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +68,13 @@ impl Records {
         let (loaded_sender, loaded) = watch::channel(false);
         let apps = Arc::new(ArcSwap::default());
         let records = Self { bucket, apps, loaded, revisions: Revisions::new(revisions) };
-        let follower =
-            Follower { records: records.clone(), loaded: loaded_sender, wake, head: KvRevision(0) };
+        let follower = Follower {
+            records: records.clone(),
+            loaded: loaded_sender,
+            wake,
+            head: KvRevision(0),
+            deleted: BTreeMap::new(),
+        };
         Ok((records, follower))
     }
 
@@ -138,6 +146,8 @@ pub(crate) struct Follower {
     wake: Wake,
     /// The bucket's last write that was heard of.
     head: KvRevision,
+    /// Apps that were deleted, at most [`DELETED_KEPT`]: a store that goes back in time must not bring them back.
+    deleted: BTreeMap<AppName, Generation>,
 }
 
 impl Follower {
@@ -184,6 +194,7 @@ impl Follower {
             Change::Gone { key, revision } => {
                 self.head = self.head.max(revision);
                 if let Some(app) = named(&key) {
+                    self.note_deleted(&app);
                     self.records.revisions.forget_cached(&app);
                     self.replace(app, None);
                 }
@@ -228,6 +239,7 @@ impl Follower {
         if let Err(error) = self.records.revisions.ensure().await {
             tracing::error!(%error, "the bucket of revisions cannot be made");
         }
+        self.delete_again(apps).await;
         for (app, slot) in &before.slots {
             let Slot::Sound(known) = slot else { continue };
             let over = match apps.slots.get(app) {
@@ -245,6 +257,32 @@ impl Follower {
                     apps.slots.insert(app.clone(), Slot::Sound(Arc::new(stored)));
                 }
                 Err(error) => tracing::error!(%app, %error, "a lost decision could not be written again"),
+            }
+        }
+    }
+
+    fn note_deleted(&mut self, app: &AppName) {
+        if let Some(Slot::Sound(stored)) = self.records.apps.load().slots.get(app) {
+            if self.deleted.len() >= DELETED_KEPT {
+                self.deleted.clear();
+            }
+            self.deleted.insert(app.clone(), stored.value.generation);
+        }
+    }
+
+    /// Deletes what was deleted before and is there again. Its hosts were rid of it then.
+    async fn delete_again(&self, apps: &mut Apps) {
+        for (app, generation) in &self.deleted {
+            let Some(Slot::Sound(found)) = apps.slots.get(app) else { continue };
+            if found.value.generation > *generation {
+                continue;
+            }
+            match self.records.forget(found).await {
+                Ok(()) => {
+                    tracing::warn!(%app, "a deleted app was there again and is deleted again");
+                    apps.slots.remove(app);
+                }
+                Err(error) => tracing::error!(%app, %error, "a deleted app is there again"),
             }
         }
     }

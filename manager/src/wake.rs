@@ -58,3 +58,29 @@ impl Wake {
         change(&mut self.0.dirty.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn any_amount_of_news_is_taken_at_once_and_none_is_lost() {
+        let wake = Wake::default();
+        assert!(wake.take().now_or_never().is_none());
+        let (shop, bank): (AppName, AppName) = ("shop".parse().unwrap(), "bank".parse().unwrap());
+        wake.apps([shop.clone(), bank.clone()]);
+        wake.apps([shop.clone()]);
+        wake.all();
+        assert_eq!(wake.take().await, Dirty { all: true, apps: BTreeSet::from([bank, shop.clone()]) });
+        assert!(wake.take().now_or_never().is_none());
+        // News that comes while somebody waits ends the wait.
+        let waiting = tokio::spawn({
+            let wake = wake.clone();
+            async move { wake.take().await }
+        });
+        wake.apps([shop.clone()]);
+        assert_eq!(waiting.await.unwrap().apps, BTreeSet::from([shop]));
+    }
+}

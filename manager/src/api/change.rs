@@ -254,3 +254,20 @@ fn unwritten(error: &WriteError) -> ApiError {
     };
     ApiError::new(code, error.to_string()).with_help(help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_that_a_dead_manager_left_behind_blocks_no_deploy() {
+        let app: AppName = "shop".parse().unwrap();
+        assert_eq!(skip_number(&app, None, None), None);
+        let basis = skip_number(&app, None, Some(Revision(1))).unwrap();
+        assert_eq!(basis.last_revision, Revision(1));
+        let record = DesiredRecord { last_revision: Revision(4), ..DesiredRecord::new(app.clone()) };
+        // The number was taken in the meantime by a change that is in the record already.
+        assert_eq!(skip_number(&app, Some(&record), Some(Revision(4))).unwrap(), record);
+        assert_eq!(skip_number(&app, Some(&record), Some(Revision(5))).unwrap().last_revision, Revision(5));
+    }
+}

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use lath_control_api::Epoch;
-use lath_control_api::app::AppState;
+use lath_control_api::app::{AppState, ChangeReply};
+use lath_control_api::{AppVerb, Epoch};
 
-use crate::lattice::{Lattice, Manager, eventually, manifest};
+use crate::lattice::{Lattice, Manager, deploy_request, eventually, manifest};
 
 /// The acting manager's run and epoch, by what each manager's own HTTP interface says.
 async fn acting(managers: &[&Manager]) -> Vec<u64> {
@@ -91,10 +91,12 @@ async fn f03_a_frozen_manager_that_wakes_after_another_took_over_does_no_harm() 
     let other = lattice.manager("m2").await;
     frozen.signal("STOP");
     one_acts(&[&other]).await;
-    // A frozen process still has its queue subscription, so requests may reach it: ask until the other answers.
-    let second = manifest("shop", &[("word", "hi")]);
-    let reply = eventually("a deploy to be answered", async || {
-        lattice.deploy(&second).await.map_err(|error| error.to_string())
+    // A frozen process still has its queue subscription, so a request may reach it: ask until the other answers.
+    let second = deploy_request(&manifest("shop", &[("word", "hi")]), lattice.push().await);
+    let subject = lattice.client.subjects().app(AppVerb::Deploy);
+    let reply: ChangeReply = eventually("a deploy to be answered", async || {
+        let answer = lattice.client.request(&subject, &second, Duration::from_secs(1)).await;
+        answer.map_err(|error| error.to_string())
     })
     .await;
     eventually("the hosts to have the second revision", async || {

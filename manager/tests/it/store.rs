@@ -102,9 +102,16 @@ async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_
     let mut lattice = Lattice::with_hosts(2).await;
     let _manager = lattice.manager("m1").await;
     lattice.serve(&manifest("shop", &[])).await;
+    lattice.serve(&manifest("gone", &[])).await;
     let kept = lattice.folder.path().join("kept");
     copy(lattice.nats.directory(), &kept);
     let before = lattice.serve(&manifest("shop", &[("word", "hi")])).await;
+    lattice.client.delete(&crate::lattice::app_request("gone")).await.unwrap();
+    eventually("an app to be forgotten", async || match lattice.status("gone").await {
+        Err(RequestError::Refused(error)) if error.code == ErrorCode::NotFound => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     lattice.nats.kill();
     std::fs::remove_dir_all(lattice.nats.directory()).unwrap();
     copy(&kept, lattice.nats.directory());
@@ -116,6 +123,8 @@ async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_
     })
     .await;
     assert!(after.generation >= before.generation);
+    assert_eq!(lattice.client.apps().await.unwrap().apps.len(), 1, "what was deleted stays deleted");
+    assert!(lattice.hosts.iter().all(|host| host.stable("gone").is_empty()));
     assert!(lattice.hosts.iter().all(|host| host.stable("shop")["hello"] == 2));
     lattice.serve(&manifest("shop", &[("word", "hello")])).await;
 }

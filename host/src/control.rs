@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::status::{Facts, Snapshot, now};
+use crate::status::{Facts, Snapshot, wall_clock};
 use crate::supervisor::SupervisorHandle;
 
 /// Requests that are worked on at the same time; a manager sends a few.
@@ -118,7 +118,7 @@ impl Control {
             name: self.facts.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             apis: vec![Subjects::API.to_owned()],
-            time: now(),
+            time: wall_clock(),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lath_control_api::{
@@ -42,8 +42,16 @@ pub(crate) struct Facts {
     pub(crate) builtins: BuiltinAliases,
 }
 
-/// The clock, read at the edges and handed down.
+/// The time by which the host decides: it runs on evenly from the start of the process, whatever is done to the
+/// wall clock, so that no drain is cut short or drawn out by it.
 pub(crate) fn now() -> Timestamp {
+    static START: OnceLock<(Timestamp, std::time::Instant)> = OnceLock::new();
+    let (wall, begun) = START.get_or_init(|| (wall_clock(), std::time::Instant::now()));
+    wall.plus(begun.elapsed())
+}
+
+/// The time by the wall clock, for what is sent to others.
+pub(crate) fn wall_clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -232,7 +240,7 @@ impl Reporter {
             id: ulid::Ulid::generate().to_string(),
             source: self.facts.host.to_string(),
             subject: self.facts.host.to_string(),
-            time: now(),
+            time: wall_clock(),
             datacontenttype: "application/json".to_owned(),
             event,
         }

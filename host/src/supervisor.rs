@@ -30,7 +30,7 @@ const WAITING: usize = 1_024;
 const BURST: usize = 128;
 /// Longest wait for the subscriptions of what serves, before readers see that it serves.
 const SETTLE: Duration = Duration::from_millis(500);
-/// Longest sleep: the wall clock may be set while we sleep.
+/// Longest sleep, so that a machine that was suspended is not late for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// What the supervisor is told.

@@ -129,6 +129,8 @@ async fn routes_are_chosen_by_host_and_path() {
     let one = bundle("one", component(&guest("http-hello-v1"), 1), None);
     let two = bundle("two", component(&guest("http-hello-v2"), 1), None);
     lattice.apply(&host, &request(1, 1, vec![one, two, bundle("web", web, None)])).await;
+    lattice.running(&host, "one", 1).await;
+    lattice.running(&host, "two", 1).await;
     assert!(answered(address, "/one/more").await.contains("\"v1\""));
     assert_eq!(get(&http(), address, "/onerous").await.unwrap().0, 404);
     let other = raw(address, b"GET /any HTTP/1.1\r\nHost: Two.Test:81\r\nConnection: close\r\n\r\n").await;

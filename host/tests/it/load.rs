@@ -212,3 +212,47 @@ async fn a_host_that_stops_leaves_its_share_to_another_at_the_same_address() {
     load.end().await;
     second.stop().await;
 }
+
+/// Open file descriptors and threads of this process.
+fn held() -> (usize, usize) {
+    let count = |path: &str| std::fs::read_dir(path).unwrap().count();
+    (count("/proc/self/fd"), count("/proc/self/task"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn h10_apps_that_come_change_and_go_leave_nothing_behind() {
+    let lattice = Lattice::start().await;
+    lattice.push(&["http-hello-v1", "http-hello-v2"]).await;
+    let (host, address) = (lattice.host().await, free_address());
+    let mut generation = 0;
+    let mut cycle = async || {
+        for version in ["http-hello-v1", "http-hello-v2"] {
+            generation += 1;
+            let hello = bundle("hello", component(&guest(version), generation), None);
+            let web = bundle("web", http_server(address, "hello", generation), None);
+            lattice.apply(&host, &request(generation, 1, vec![hello, web])).await;
+            lattice.running(&host, "hello", 1).await;
+        }
+        generation += 1;
+        lattice.apply(&host, &request(generation, 1, Vec::new())).await;
+        eventually("an empty host", async || {
+            let empty = lattice.inventory(&host).await.apps.iter().all(|app| app.components.is_empty());
+            empty.then_some(())
+        })
+        .await;
+    };
+    // The first ones warm caches and thread pools.
+    for _ in 0..5 {
+        cycle().await;
+    }
+    let before = held();
+    for _ in 0..60 {
+        cycle().await;
+    }
+    eventually("what was held before", async || {
+        let after = held();
+        (after.0 <= before.0 + 4 && after.1 <= before.1 + 4).then_some(())
+    })
+    .await;
+    host.stop().await;
+}

@@ -4,7 +4,7 @@
 //! inbox as the reply; one member of the callee's queue group takes the message, accepts it on that inbox with
 //! an inbox of its own, and answers on `{inbox}.results`. Whatever does not fit in one message, and every
 //! stream, follows on channels below the two inboxes. A channel is a byte stream; an empty message ends it.
-//! The format is frozen; `tests/it/wire.rs` and `interop.rs` hold it.
+//! The format is frozen; `tests/it/wire.rs` holds it, and `tests/compat` in the root by a published 1.x peer.
 //!
 //! Lath adds three headers, which unmodified peers ignore: `lath-call` on the invocation, `lath-accept` on the
 //! accept, `lath-error` on an end that is a failure. A peer that does not send them sees the frozen format and

@@ -18,6 +18,7 @@ use layers::{Crate, Dependency, Kind};
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let ours = metadata(workspace.cargo())?;
     let guests = metadata(workspace.guests_cargo())?;
+    let compat = metadata(workspace.compat_cargo())?;
     let sources: Vec<PathBuf> = files_below(workspace.root())?
         .into_iter()
         .filter(|file| file.extension().is_some_and(|e| e == "rs"))
@@ -25,7 +26,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
     let mut problems: Vec<String> =
         layers::violations(&crates(&ours)?).iter().map(ToString::to_string).collect();
-    let roots = [target_roots(&ours)?, target_roots(&guests)?].concat();
+    let roots = [target_roots(&ours)?, target_roots(&guests)?, target_roots(&compat)?].concat();
     for file in modules::unreached(&sources, &roots)? {
         let shown = file.strip_prefix(workspace.root()).unwrap_or(&file).display();
         problems.push(format!("{shown}: no `mod` reaches this file; declare it or delete it"));

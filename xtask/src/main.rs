@@ -40,7 +40,7 @@ enum Task {
     },
     /// Formatting, clippy, layers, and all tests against a real nats-server and real components
     Test {
-        /// Leave out the tests that start whole lattices (package lath-tests) and the doc tests
+        /// Leave out the tests that start whole lattices (package lath-tests), those against old peers and the doc tests
         #[arg(long)]
         quick: bool,
     },

@@ -15,7 +15,7 @@ const SYSTEM_TESTS: &str = "lath-tests";
 /// How much is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Without the tests that start whole lattices and without doc tests.
+    /// Without the tests that start whole lattices, those against old peers, and doc tests.
     Quick,
     Whole,
 }
@@ -37,6 +37,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "clippy", run: clippy, needs: &[], quick: true },
     Stage { name: "tests, guests", run: tests_guests, needs: &[], quick: true },
     Stage { name: "tests", run: tests, needs: &["nats-server", "components"], quick: true },
+    Stage { name: "compat", run: compat, needs: &["nats-server"], quick: false },
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
 ];
 
@@ -154,6 +155,16 @@ fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
         cargo.args(["--exclude", SYSTEM_TESTS]);
     }
     run(cargo.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
+}
+
+/// Lath against unmodified peers of the 1.x world, in a workspace of its own.
+fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
+    run(workspace.compat_cargo().args(["fmt", "--check"]))?;
+    let mut clippy = workspace.compat_cargo();
+    run(clippy.args(["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]))?;
+    let mut tests = workspace.compat_cargo();
+    tests.args(["test", "--locked", "--no-fail-fast"]);
+    run(tests.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
 }
 
 fn doc_tests(workspace: &Workspace, _: Extent) -> Result<()> {

@@ -52,6 +52,15 @@ impl Workspace {
         command
     }
 
+    /// cargo on the workspace of the tests against old peers, whose crates stay out of ours. Its target folder is its
+    /// own for the same reason as the guests'.
+    pub(crate) fn compat_cargo(&self) -> Command {
+        let mut command = Command::new(cargo());
+        command.current_dir(self.root.join("tests/compat"));
+        command.env("CARGO_TARGET_DIR", self.root.join("target/compat"));
+        command
+    }
+
     pub(crate) fn guests_target(&self) -> PathBuf {
         self.root.join("target/guests")
     }

@@ -3,53 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use lath_control_api::{ComponentId, LatticeId};
-use lath_wrpc::{
-    Call, Client, Export, Failure, FailureCode, HeaderMap, InvokeError, Limits, ServeOptions, Service,
-    Serving, Target, serve,
-};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use lath_wrpc::{Call, Client, Failure, FailureCode, HeaderMap, InvokeError, Limits};
 use tokio::time::Instant;
 
+use crate::greeter::{echo, serve_greeter, service, soon, target};
 use crate::nats::Nats;
-
-pub(crate) const INSTANCE: &str = "demo:greet/greeter@0.1.0";
-
-pub(crate) fn lattice() -> LatticeId {
-    "default".parse().unwrap()
-}
-
-pub(crate) fn greeter() -> ComponentId {
-    "greeter".parse().unwrap()
-}
-
-pub(crate) fn target(func: &str) -> Target {
-    Target::new(&lattice(), &greeter(), Some(INSTANCE), func).unwrap()
-}
-
-pub(crate) fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
-}
-
-pub(crate) fn service<F, Fut>(permits: usize, handler: F) -> Service
-where
-    F: Fn(Call) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    Service { handler: Arc::new(handler), permits: Arc::new(Semaphore::new(permits)) }
-}
-
-/// Answers each call with its parameters.
-pub(crate) async fn echo(mut call: Call) {
-    let params = call.params().await;
-    let _ = call.finish(params).await;
-}
-
-pub(crate) async fn serve_greeter(client: &Client, funcs: &[&str], service: Service) -> Serving {
-    let exports: Vec<_> = funcs.iter().map(|func| Export::plain(Some(INSTANCE), *func)).collect();
-    serve(client, &lattice(), &greeter(), &exports, service, ServeOptions::default()).await.unwrap()
-}
 
 async fn invoke(client: &Client, params: impl Into<Bytes>) -> Result<Bytes, InvokeError> {
     let outcome = client.invoke(&target("greet"), HeaderMap::new(), params.into(), soon()).await;

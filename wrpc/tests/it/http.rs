@@ -19,7 +19,7 @@ use lath_wrpc::{
 };
 use tokio::time::Instant;
 
-use crate::calls::{greeter, lattice, service, soon};
+use crate::greeter::{greeter, lattice, service, soon};
 use crate::nats::Nats;
 
 fn incoming() -> Target {

@@ -3,8 +3,8 @@
 
 mod calls;
 mod codec;
+mod greeter;
 mod http;
-mod interop;
 mod nats;
 mod serving;
 mod wire;

@@ -1,4 +1,5 @@
 //! A nats-server of a test's own, on a free port, in a directory of its own, gone with the test.
+//! Shared with `tests/compat`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -102,10 +103,12 @@ fn announced(ports: &Path) -> Option<String> {
     Some(json["nats"][0].as_str()?.replace("nats://", ""))
 }
 
+/// The server that is named, else the one that `cargo xtask` fetched for this checkout, else the one on the `PATH`.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("LATH_NATS_SERVER") {
         return path.into();
     }
-    let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/nats-server");
-    if fetched.exists() { fetched } else { "nats-server".into() }
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut fetched = folders.map(|folder| folder.join("target/tools/nats-server"));
+    fetched.find(|server| server.exists()).unwrap_or_else(|| "nats-server".into())
 }

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::calls::{INSTANCE, echo, eventually, greeter, lattice, serve_greeter, service, soon, target};
+use crate::calls::eventually;
+use crate::greeter::{INSTANCE, echo, greeter, lattice, serve_greeter, service, soon, target};
 use crate::nats::Nats;
 
 /// What the callers of a test got: how many of each answer, and every error.

@@ -12,7 +12,7 @@ use lath_wrpc::http::{INCOMING, handle, incoming_export, receive};
 use lath_wrpc::{Call, InvokeError, Limits, ServeOptions, StreamError, serve};
 use tokio::time::timeout;
 
-use crate::calls::{echo, greeter, lattice, serve_greeter, service, soon, target};
+use crate::greeter::{echo, greeter, lattice, serve_greeter, service, soon, target};
 use crate::nats::Nats;
 
 /// `GET /` through the 1.x http-server provider: line 123 of the recording.

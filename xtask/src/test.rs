@@ -9,6 +9,9 @@ use anyhow::{Result, bail};
 use crate::workspace::{Workspace, output, run};
 use crate::{check, components, nats};
 
+/// Moments at which tests end a manager, as by kill -9; only tests are built with them.
+const FAILPOINTS: &str = "--features=lath-manager/failpoints";
+
 /// The package whose tests start whole lattices.
 const SYSTEM_TESTS: &str = "lath-tests";
 
@@ -118,7 +121,15 @@ fn formatting(workspace: &Workspace, _: Extent) -> Result<()> {
 }
 
 fn clippy(workspace: &Workspace, _: Extent) -> Result<()> {
-    run(workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    run(workspace.cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        FAILPOINTS,
+        "--",
+        "--deny",
+        "warnings",
+    ]))
 }
 
 /// Only for their own target: guests use its instructions. In release, to share the build with the artefacts.
@@ -147,9 +158,9 @@ fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
     let mut cargo = workspace.cargo();
     if output(workspace.cargo().args(["nextest", "--version"])).is_ok() {
         // A failing test must not hide the others.
-        cargo.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        cargo.args(["nextest", "run", "--workspace", "--no-fail-fast", FAILPOINTS]);
     } else {
-        cargo.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+        cargo.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests", FAILPOINTS]);
     }
     if extent == Extent::Quick {
         cargo.args(["--exclude", SYSTEM_TESTS]);

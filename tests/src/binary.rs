@@ -64,7 +64,14 @@ fn build(profile: &Path) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // With the whole workspace selected, dependencies have the features that the tests were built with, and none
     // of them is compiled a second time.
-    cargo.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bin", "lath"]);
+    cargo.current_dir(workspace()).args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "lath",
+        "--features=lath-manager/failpoints",
+    ]);
     cargo.arg("--target-dir").arg(profile.parent().expect("a profile is in a target folder"));
     if profile.ends_with("release") {
         cargo.arg("--release");

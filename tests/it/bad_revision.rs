@@ -52,6 +52,7 @@ async fn refused(lattice: &Lattice, deploy: impl Future<Output = Ended>, said: S
     assert_eq!((&last["outcome"], &last["revision"]), (&"RolledBack".into(), &2.into()), "{last:#}");
     assert_eq!(last["problem"]["reason"], said.reason, "{last:#}");
     assert_eq!(last["problem"]["component"], "hello", "{last:#}");
+    lattice.lath().run(["history", "shop"]).await.exits(0).says(&["RolledBack", said.reason]);
 }
 
 /// What happens to the object that holds the code of a revision.
@@ -132,4 +133,14 @@ async fn r5_config_that_breaks_a_component_changes_nothing() {
     let bad = good(&lattice).config("hello", "mode", "bad").probe("hello", "/healthz");
     let said = Said { reason: "probe-failed", cause: &["500", "config key `mode` is `bad`"] };
     refused(&lattice, lattice.deploy(&bad), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_deploy_that_cannot_run_fails_and_can_be_mended_by_another() {
+    let lattice = Lattice::of_two_hosts().await;
+    let bad = good(&lattice).image("hello", "needs-missing-v1");
+    lattice.deploy(&bad).await.exits(1).says(&["import-unsatisfied", "hello on host-", "lath:demo/absent"]);
+    lattice.lath().run(["rollback", "shop"]).await.exits(3).says(&["shop"]);
+    let _ = lattice.deploy(&good(&lattice)).await.exits(0);
+    assert_eq!(words::hello(&Load::new(lattice.address, "/").once().await.unwrap()), GOOD);
 }

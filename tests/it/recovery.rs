@@ -230,3 +230,57 @@ async fn r3_a_killed_host_costs_only_what_was_in_flight_on_it() {
     let others: Vec<_> = accounts.failed().filter(|(record, _)| record.sent > dead + NOTICED).collect();
     assert!(others.is_empty(), "failures that the death of a host does not explain: {others:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f31_an_upgrade_goes_on_when_nats_comes_back() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let app = App::greeting("shop", lattice.address);
+    let _ = lattice.deploy(&app).await.exits(0);
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    let next = app.config("front", "change", "1").config("greeter", "word", "Welcome");
+    let manifest = next.write(lattice.folder());
+    let deploy = lattice.lath().start(["deploy".as_ref(), manifest.as_os_str()]);
+    eventually(ORDER, "the upgrade to take over one of the hosts", async || {
+        let by = ledger.so_far().by(words::greeting);
+        if by.len() == 2 { Ok(()) } else { Err(format!("{by:?}")) }
+    })
+    .await;
+    lattice.nats.kill();
+    words::more(&ledger, 100).await;
+    lattice.nats.restart().await;
+    let ended = deploy.ended().await;
+    assert!(matches!(ended.code, Some(0 | 9)), "{}", ended.told());
+    let revision = settled(&lattice, "shop").await;
+    one_revision_everywhere(&lattice, revision).await;
+    let accounts = ledger.finish().await;
+    println!("exit {:?}, revision {revision}; {}", ended.code, accounts.summary(words::greeting));
+    accounts.none_failed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h2_a_host_that_starts_without_nats_serves_what_it_last_knew() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let _ = lattice.deploy(&App::greeting("shop", lattice.address)).await.exits(0);
+    lattice.manager_mut().stop().await;
+    lattice.nats.kill();
+    for number in [1, 2] {
+        lattice.host_mut(number).kill();
+    }
+    let load = Load::new(lattice.address, "/?name=Ada");
+    assert!(load.once().await.is_err(), "hosts that were killed still answer");
+    lattice.host_mut(1).launch();
+    let answer = eventually(ORDER, "the host to answer from its journal", async || load.once().await).await;
+    assert_eq!(words::greeting(&answer), "v1 > v1 Hello, Ada");
+
+    lattice.nats.restart().await;
+    lattice.manager_mut().restart().await;
+    lattice.host_mut(1).ready().await;
+    lattice.host_mut(2).restart().await;
+    settled(&lattice, "shop").await;
+    eventually(ORDER, "every host to be confirmed", async || {
+        let units = lattice.units().await;
+        let all = units.len() == 6 && units.iter().all(|unit| unit["confirmed"] == true);
+        if all { Ok(()) } else { Err(format!("{units:#?}")) }
+    })
+    .await;
+}

@@ -1,28 +1,23 @@
 //! Load from outside and an account of it: every request that was sent stands here with its answer or with why there
 //! was none. Which answers are right is the tests' business. Nothing is retried, so that no failure can hide.
 
+mod client;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-/// The header that guests copy from a request into its answer.
-const REQUEST_ID: &str = "x-request-id";
+use client::Clients;
+
 /// Requests that may be out at once. More would mean that nothing is answered any more.
 const MOST_IN_FLIGHT: usize = 2_000;
-/// Clients that keep a connection. Several, so that every host of a shared address gets some of the load.
-const KEEPERS: usize = 8;
 /// One request in so many goes over a connection of its own, as a new client's would.
 const FRESH_EVERY: u64 = 10;
 
@@ -77,7 +72,7 @@ impl Load {
 /// An answer of status 200.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The JSON that the guest wrote.
+    /// The JSON that the guest wrote, or its text.
     pub body: Value,
 }
 
@@ -276,64 +271,6 @@ impl Sender {
     }
 }
 
-/// Clients with kept connections, and one that opens a connection for each request.
-struct Clients {
-    keepers: Vec<Client<HttpConnector, Empty<Bytes>>>,
-    fresh: Client<HttpConnector, Empty<Bytes>>,
-}
-
-impl Clients {
-    fn new() -> Self {
-        Self { keepers: (0..KEEPERS).map(|_| client(usize::MAX)).collect(), fresh: client(0) }
-    }
-
-    async fn kept(&self, load: &Load, id: &str, number: u64) -> Result<Answer, String> {
-        let turn = usize::try_from(number).unwrap_or_default() % self.keepers.len();
-        exchange(&self.keepers[turn], load, id).await
-    }
-
-    async fn fresh(&self, load: &Load, id: &str) -> Result<Answer, String> {
-        exchange(&self.fresh, load, id).await
-    }
-}
-
-fn client(kept_connections: usize) -> Client<HttpConnector, Empty<Bytes>> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let mut client = Client::builder(TokioExecutor::new());
-    client.retry_canceled_requests(false).pool_max_idle_per_host(kept_connections);
-    client.pool_timer(TokioTimer::new()).build(connector)
-}
-
-async fn exchange(
-    client: &Client<HttpConnector, Empty<Bytes>>,
-    load: &Load,
-    id: &str,
-) -> Result<Answer, String> {
-    let mut request = http::Request::get(&load.url).header(REQUEST_ID, id);
-    if let Some(host) = &load.host {
-        request = request.header(http::header::HOST, host);
-    }
-    let request = request.body(Empty::new()).map_err(|error| whole(&error))?;
-    let response = client.request(request).await.map_err(|error| whole(&error))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| whole(&error))?.to_bytes();
-    if status != http::StatusCode::OK {
-        return Err(format!("status {status}: {}", String::from_utf8_lossy(&body).trim_end()));
-    }
-    let body: Value = serde_json::from_slice(&body).map_err(|error| format!("no JSON: {error}"))?;
-    match body.get("request_id").and_then(Value::as_str) {
-        Some(answered) if answered == id => Ok(Answer { body }),
-        answered => Err(format!("the answer belongs to the request {answered:?}, not to {id}")),
-    }
-}
-
-/// An error with all its causes.
-fn whole(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 fn late(load: &Load) -> String {
     format!("no answer after {:?}", load.deadline)
 }
@@ -344,73 +281,4 @@ fn unique_id() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-
-    /// Answers what `answer` gives for the number of the request and its id, and closes.
-    async fn server(answer: fn(u64, &str) -> String) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            for number in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, number, answer));
-            }
-        });
-        address
-    }
-
-    async fn serve(mut stream: TcpStream, number: u64, answer: fn(u64, &str) -> String) {
-        let mut read = vec![0; 4096];
-        let length = stream.read(&mut read).await.unwrap();
-        let request = String::from_utf8_lossy(&read[..length]).into_owned();
-        let id = request.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap_or_default();
-        stream.write_all(answer(number, id).as_bytes()).await.unwrap();
-    }
-
-    fn good(id: &str) -> String {
-        let body = format!("{{\"version\":\"v1\",\"request_id\":\"{id}\"}}");
-        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-    }
-
-    async fn sent_to(answer: fn(u64, &str) -> String, wanted: usize) -> Accounts {
-        let ledger = Load::new(server(answer).await, "/").rate(200).start();
-        crate::eventually(Duration::from_secs(20), "enough requests", async || {
-            let sent = ledger.so_far().sent();
-            if sent >= wanted { Ok(()) } else { Err(format!("{sent} sent")) }
-        })
-        .await;
-        ledger.finish().await
-    }
-
-    #[tokio::test]
-    async fn every_request_is_accounted_for() {
-        let accounts = sent_to(|_, id| good(id), 40).await;
-        accounts.none_failed();
-        assert_eq!(accounts.by(|answer| answer.text("version").to_owned())["v1"], accounts.sent());
-        let half = accounts.records[accounts.sent() / 2].sent;
-        assert!(accounts.sent_after(half).sent() <= accounts.sent() / 2 + 1);
-    }
-
-    #[tokio::test]
-    async fn no_bad_answer_counts_as_a_good_one() {
-        let accounts = sent_to(
-            |number, id| match number % 4 {
-                0 => good(id),
-                1 => good("another"),
-                2 => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy".to_owned(),
-                _ => String::new(),
-            },
-            40,
-        )
-        .await;
-        assert!(accounts.answered().count() > 0);
-        let causes: Vec<_> = accounts.causes().into_keys().collect();
-        for cause in ["status 503 Service Unavailable: busy", "belongs to the request", "connection closed"] {
-            assert!(causes.iter().any(|text| text.contains(cause)), "{cause} is not in {causes:#?}");
-        }
-    }
-}
+mod tests;

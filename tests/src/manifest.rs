@@ -59,6 +59,12 @@ impl App {
         Self::new(name, address, vec![Component::new("hello", "http-hello-v1")])
     }
 
+    /// One component, `misbehave`, that does by path what a host must survive.
+    #[must_use]
+    pub fn misbehave(name: &str, address: SocketAddr) -> Self {
+        Self::new(name, address, vec![Component::new("misbehave", "misbehave-v1")])
+    }
+
     /// Two linked components: `front` asks `greeter`.
     #[must_use]
     pub fn greeting(name: &str, address: SocketAddr) -> Self {

@@ -15,6 +15,8 @@ mod deploy;
 mod invalid;
 mod inventory;
 mod links;
+mod manager;
+mod order;
 mod recovery;
 mod routes;
 mod upgrade;

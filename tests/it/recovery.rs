@@ -1,107 +1,21 @@
-//! A part of the lattice dies, or goes away for a while: what still can serve serves, and all is in order again by
-//! itself. Each fault is shown to have happened.
+//! A host or the NATS server dies, or goes away for a while: what still can serve serves, and all is in order again
+//! by itself. Each fault is shown to have happened. Killed managers are in `manager.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use lath_tests::lattice::items;
 use lath_tests::{App, Lattice, Load, Scaling, Setup, eventually};
-use serde_json::Value;
 
+use crate::order::{ORDER, one_revision_everywhere, settled};
 use crate::words;
 
-/// Moments of an upgrade at which the manager is killed.
-const MOMENTS: u32 = 10;
 /// Longest time until the work of a lost host runs elsewhere.
 const MOVED: Duration = Duration::from_secs(15);
 /// How long nats-server is away.
 const AWAY: Duration = Duration::from_secs(20);
 /// How soon after a host's death its clients have noticed that their connections are gone.
 const NOTICED: Duration = Duration::from_millis(100);
-/// Longest time until a lattice is in order again after a fault is over.
-const ORDER: Duration = Duration::from_secs(30);
-
-async fn status(lattice: &Lattice, app: &str) -> Value {
-    lattice.lath().run(["status", app, "-o", "json"]).await.exits(0).json()
-}
-
-/// Waits until no change of the app is on its way and it serves; gives its revision.
-async fn settled(lattice: &Lattice, app: &str) -> u64 {
-    let what = format!("`{app}` to be settled");
-    eventually(ORDER, &what, async || {
-        let ended = lattice.lath().run(["status", app, "-o", "json"]).await;
-        if ended.code != Some(0) {
-            return Err(ended.told());
-        }
-        let status = ended.json();
-        let at_rest = status.get("rollout").is_none_or(Value::is_null) && status["state"] == "Serving";
-        status["revision"].as_u64().filter(|_| at_rest).ok_or_else(|| format!("{status:#}"))
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revision() {
-    let mut lattice = Lattice::of_two_hosts().await;
-    let images = |number: u32| if number.is_multiple_of(2) { "v1" } else { "v2" };
-    let version = |number: u32| {
-        let front = format!("http-front-{}", images(number));
-        App::greeting("shop", lattice.address).image("front", &front).config(
-            "greeter",
-            "word",
-            &number.to_string(),
-        )
-    };
-    let versions: Vec<App> = (0..=MOMENTS + 1).map(version).collect();
-    let names: BTreeSet<_> =
-        (0..=MOMENTS + 1).map(|number| format!("{} > v1 {number}, Ada", images(number))).collect();
-    let _ = lattice.deploy(&versions[0]).await.exits(0);
-    // An upgrade without a fault says how long one takes, and thus when to kill.
-    let whole = lattice.deploy(&versions[1]).await.exits(0).took();
-
-    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
-    let mut cut_short = 0;
-    for moment in 0..MOMENTS {
-        let manifest = versions[moment as usize + 2].write(lattice.folder());
-        let mut deploy = lattice.lath().start(["deploy".as_ref(), manifest.as_os_str()]);
-        // Not a wait for a state: the moment of the fault.
-        tokio::time::sleep(whole * moment / MOMENTS).await;
-        cut_short += u32::from(deploy.runs());
-        lattice.manager_mut().kill();
-        lattice.manager_mut().restart().await;
-        let ended = deploy.ended().await;
-        // Carried out, or taken back, or never accepted: nothing in between.
-        assert!(matches!(ended.code, Some(0 | 9 | 6)), "{}", ended.told());
-
-        let revision = settled(&lattice, "shop").await;
-        let before = Instant::now();
-        words::more(&ledger, 50).await;
-        let by = ledger.so_far().sent_after(before).by(words::greeting);
-        println!(
-            "killed {:.1?} into it: exit {:?}, revision {revision}, {by:?}",
-            whole * moment / MOMENTS,
-            ended.code
-        );
-        assert_eq!(by.len(), 1, "more than one revision answers: {by:?}");
-        one_revision_everywhere(&lattice, revision).await;
-    }
-    assert!(cut_short >= MOMENTS / 2, "only {cut_short} upgrades were running when the manager was killed");
-    let accounts = ledger.finish().await;
-    println!("{}", accounts.summary(words::greeting));
-    accounts.none_failed();
-    let by: BTreeSet<_> = accounts.by(words::greeting).into_keys().collect();
-    assert!(by.is_subset(&names), "answers of no whole revision: {by:?}");
-}
-
-/// Every unit of every host belongs to `revision` and serves.
-async fn one_revision_everywhere(lattice: &Lattice, revision: u64) {
-    let units = lattice.units().await;
-    let units: Vec<_> = units.iter().filter(|unit| unit["role"] != "retired").collect();
-    assert_eq!(units.len(), 2 * 3, "two hosts with three components each: {units:#?}");
-    for unit in units {
-        assert_eq!((&unit["revision"], &unit["phase"]), (&revision.into(), &"running".into()), "{unit:#}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_work_of_a_lost_host_runs_elsewhere_soon_and_is_not_doubled_when_it_returns() {
@@ -143,7 +57,7 @@ async fn the_work_of_a_lost_host_runs_elsewhere_soon_and_is_not_doubled_when_it_
 
 /// Number of the host on which the app runs.
 async fn owner(lattice: &Lattice) -> usize {
-    let status = status(lattice, "shop").await;
+    let status = lattice.lath().run(["status", "shop", "-o", "json"]).await.exits(0).json();
     let places = items(&status, "components").iter().flat_map(|component| items(component, "places"));
     let names: BTreeSet<_> = places.filter_map(|place| place["hostName"].as_str()).collect();
     let names: Vec<_> = names.into_iter().collect();

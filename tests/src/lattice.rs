@@ -61,6 +61,8 @@ pub struct Daemon {
     name: String,
     folder: PathBuf,
     arguments: Vec<String>,
+    /// Name and value of a variable in its environment.
+    variable: Option<(&'static str, String)>,
     process: Option<Process>,
 }
 
@@ -195,7 +197,8 @@ impl Daemon {
     fn new(folder: &Path, name: &str, mut arguments: Vec<String>, nats: &Nats) -> Self {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).expect("cannot create a folder");
-        let mut daemon = Self { name: name.to_owned(), folder, arguments: Vec::new(), process: None };
+        let (name, variable) = (name.to_owned(), None);
+        let mut daemon = Self { name, folder, arguments: Vec::new(), variable, process: None };
         let path = |path: PathBuf| path.display().to_string();
         let (data, ready) = (path(daemon.folder.join("data")), path(daemon.ready_file()));
         let shared = ["--lattice", LATTICE, "--nats-url", &nats.url(), "--ready-file", &ready];
@@ -226,7 +229,23 @@ impl Daemon {
                 command.env_remove(name);
             }
         }
+        command.envs(self.variable.clone());
         self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
+    }
+
+    /// Sets a variable of its environment, from its next start on; none takes the last one away.
+    pub fn set(&mut self, variable: Option<(&'static str, String)>) {
+        self.variable = variable;
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it still runs after that time.
+    pub async fn ended(&mut self, within: Duration) {
+        let process = self.process.as_mut().expect("it was started");
+        let what = format!("{} to end by itself", self.name);
+        eventually(within, &what, async || process.ended().ok_or_else(|| "it runs".to_owned())).await;
     }
 
     /// Waits until it says that it is ready, and gives what it says.

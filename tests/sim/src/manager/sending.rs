@@ -1,0 +1,97 @@
+//! Commands on their way: sent until the inventory shows them, with pauses that grow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lath_control_api::{ApiError, AppName, ApplyReply, ErrorCode, Fence, HostId, Timestamp};
+use lath_manager_planner::Command;
+
+use super::{Manager, Out, View, Waiting};
+use crate::message::{Event, Message};
+use crate::network::Node;
+
+/// Time for a host to take a command on.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Shortest and longest time between two sendings of one command.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
+
+/// The last command of an app to a host.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    fence: Fence,
+    boot: String,
+    at: Timestamp,
+    in_flight: bool,
+    failures: u32,
+}
+
+impl Sent {
+    fn pause(&self) -> Duration {
+        AGAIN.0.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(AGAIN.1)
+    }
+}
+
+impl Manager {
+    /// Sends the commands that are due.
+    pub(super) fn offer(&mut self, app: &AppName, commands: Vec<Command>, view: View<'_>, out: &mut Out) {
+        for command in commands {
+            let known = self.observed.host(&command.host);
+            let boot = known.map(|known| known.summary.boot.clone()).unwrap_or_default();
+            let key = (app.clone(), command.host.clone());
+            let same = self
+                .sent
+                .get(&key)
+                .filter(|sent| sent.fence == command.request.fence && sent.boot == boot)
+                .cloned();
+            let failures = match same {
+                Some(sent) if sent.in_flight => continue,
+                Some(sent) if view.now < sent.at.plus(sent.pause()) => {
+                    self.due(app, sent.at.plus(sent.pause()));
+                    continue;
+                }
+                Some(sent) => sent.failures,
+                None => 0,
+            };
+            let fence = command.request.fence;
+            self.sent.insert(key, Sent { fence, boot, at: view.now, in_flight: true, failures });
+            self.send(app, command, out);
+        }
+    }
+
+    fn send(&mut self, app: &AppName, command: Command, out: &mut Out) {
+        let Command { host, request, .. } = command;
+        self.last_id += 1;
+        let id = self.last_id;
+        self.waiting.insert(id, Waiting::Apply { app: app.clone(), host: host.clone() });
+        let message = Message::Apply { from: self.at, id, request: Arc::new(request) };
+        out.sends.push((Node::Host(host), message));
+        out.later.push((DEADLINE, Event::GiveUp(self.at, id)));
+    }
+
+    /// A host has answered a command, or has not in time.
+    pub(super) fn answered(
+        &mut self,
+        app: &AppName,
+        host: &HostId,
+        answer: Option<Result<ApplyReply, ApiError>>,
+        view: View<'_>,
+        out: &mut Out,
+    ) {
+        if let Some(sent) = self.sent.get_mut(&(app.clone(), host.clone())) {
+            sent.in_flight = false;
+            sent.failures = if matches!(answer, Some(Ok(_))) { 0 } else { sent.failures.saturating_add(1) };
+        }
+        let out_of_date = match answer {
+            Some(Ok(reply)) => reply.unchanged,
+            Some(Err(refusal)) => {
+                out.lines.push(format!("refused: {refusal}"));
+                refusal.code == ErrorCode::Stale
+            }
+            None => false,
+        };
+        if out_of_date {
+            self.ask_host(host, out);
+        }
+        self.due(app, view.now);
+    }
+}

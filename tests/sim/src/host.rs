@@ -158,7 +158,9 @@ impl Host {
             self.disk.values().filter_map(|bytes| JournalEntry::decode(bytes).ok()).collect();
         let lost = self.acknowledged.iter().filter(|(app, request)| {
             let entry = entries.iter().find(|entry| entry.request.app == **app);
-            entry.is_none_or(|entry| entry.request.fence.order(&request.fence) == lath_control_api::Order::Older)
+            entry.is_none_or(|entry| {
+                entry.request.fence.order(&request.fence) == lath_control_api::Order::Older
+            })
         });
         let broken: Vec<String> =
             lost.map(|(app, _)| format!("H2: {} has lost {app}", self.summary.name)).collect();
@@ -248,7 +250,8 @@ impl Host {
         edge: &mut Edge<'_>,
         outcome: &mut Outcome,
     ) {
-        let word = |news: News| Word { boot: self.boot, unit: unit.clone(), ticket, news };
+        let boot = self.boot;
+        let word = |news: News| Word { boot, unit: unit.clone(), ticket, news };
         let (news, takes) = match behaviour(edge.behaviours, image) {
             _ if edge.rng.chance(edge.flaky_fetch) => (failed(Reason::FetchFailed), 300),
             Behaviour::Good(takes) => (News::Ready, takes),

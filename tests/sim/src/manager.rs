@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppName, Epoch, HostId, HostInventory, HostSummary, Timestamp};
+use lath_control_api::{AppName, Epoch, Fence, HostId, HostInventory, HostSummary, Timestamp};
 use lath_manager_planner::observed::News;
 use lath_manager_planner::{DesiredRecord, ObservedState, PlanLimits};
 
@@ -63,7 +63,7 @@ enum Waiting {
     App(AppName),
     Write { era: u64, record: Arc<DesiredRecord> },
     Delete(AppName),
-    Apply { app: AppName, host: HostId },
+    Apply { app: AppName, host: HostId, fence: Fence },
 }
 
 #[derive(Debug, Clone, Default)]
@@ -194,8 +194,8 @@ impl Manager {
                 }
             }
             Message::Applied { to, id, answer } if to == self.at => {
-                if let Some(Waiting::Apply { app, host }) = self.waiting.remove(&id) {
-                    self.answered(&app, &host, Some(*answer), view, out);
+                if let Some(Waiting::Apply { app, host, fence }) = self.waiting.remove(&id) {
+                    self.answered((&app, &host, fence), Some(*answer), view, out);
                 }
             }
             Message::Answer { to, id, answer } if to == self.at => {
@@ -337,7 +337,9 @@ impl Manager {
             }
             Some(Waiting::Write { record, .. }) => self.read_again(&record.app.clone(), out),
             Some(Waiting::Delete(app)) => self.read_again(&app, out),
-            Some(Waiting::Apply { app, host }) => self.answered(&app, &host, None, view, out),
+            Some(Waiting::Apply { app, host, fence }) => {
+                self.answered((&app, &host, fence), None, view, out);
+            }
         }
         self.visit_due(view, out);
     }
@@ -353,7 +355,7 @@ impl Manager {
             return;
         }
         for entry in &inventory.apps {
-            let fence = lath_control_api::Fence {
+            let fence = Fence {
                 epoch: inventory.summary.epoch,
                 generation: entry.fence.generation.next(),
                 step: lath_control_api::Step(1),

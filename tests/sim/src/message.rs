@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lath_control_api::{
-    ApiError, AppName, ApplyReply, ApplyRequest, HostId, HostInventory, HostSummary,
-};
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, HostId, HostInventory, HostSummary};
 use lath_manager_planner::DesiredRecord;
 
 use crate::host::Word;
@@ -27,19 +25,52 @@ pub(crate) type RequestId = u64;
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     /// To a host.
-    Apply { from: ManagerRun, id: RequestId, request: Arc<ApplyRequest> },
-    AskInventory { from: ManagerRun },
+    Apply {
+        from: ManagerRun,
+        id: RequestId,
+        request: Arc<ApplyRequest>,
+    },
+    AskInventory {
+        from: ManagerRun,
+    },
     /// From a host.
-    Applied { to: ManagerRun, id: RequestId, answer: Box<Result<ApplyReply, ApiError>> },
-    Beat { summary: Box<HostSummary> },
-    Inventory { inventory: Arc<HostInventory> },
-    Stopped { host: HostId, boot: String },
+    Applied {
+        to: ManagerRun,
+        id: RequestId,
+        answer: Box<Result<ApplyReply, ApiError>>,
+    },
+    Beat {
+        summary: Box<HostSummary>,
+    },
+    Inventory {
+        inventory: Arc<HostInventory>,
+    },
+    Stopped {
+        host: HostId,
+        boot: String,
+    },
     /// To the store.
-    Ask { from: ManagerRun, id: RequestId, ask: Ask },
+    Ask {
+        from: ManagerRun,
+        id: RequestId,
+        ask: Ask,
+    },
     /// From the store.
-    Answer { to: ManagerRun, id: RequestId, answer: Answer },
-    Changed { era: u64, number: Number, app: AppName, record: Option<Arc<DesiredRecord>> },
-    LostWrites { era: u64, apps: BTreeMap<AppName, Held> },
+    Answer {
+        to: ManagerRun,
+        id: RequestId,
+        answer: Answer,
+    },
+    Changed {
+        era: u64,
+        number: Number,
+        app: AppName,
+        record: Option<Arc<DesiredRecord>>,
+    },
+    LostWrites {
+        era: u64,
+        apps: BTreeMap<AppName, Held>,
+    },
 }
 
 /// What a manager asks the store.
@@ -65,7 +96,11 @@ pub(crate) enum Answer {
 /// Everything that is due at some time.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Deliver { from: Node, to: Node, message: Message },
+    Deliver {
+        from: Node,
+        to: Node,
+        message: Message,
+    },
     /// An edge of a host has news of a unit.
     Word(HostId, Word),
     HostTick(HostId, u64),

@@ -74,7 +74,7 @@ impl Manager {
     ) {
         self.lease.asking = false;
         if look_again {
-            self.compare_lease(found);
+            self.compare_lease(found.as_ref());
             return;
         }
         let Some((number, record)) = found else {
@@ -88,11 +88,10 @@ impl Manager {
     }
 
     /// After a write that may or may not have happened: the lease is ours if the record says so.
-    fn compare_lease(&mut self, found: Option<(Number, LeaseRecord)>) {
+    fn compare_lease(&mut self, found: Option<&(Number, LeaseRecord)>) {
         let manager = self.at.manager;
         let ours = |held: &Held| {
             found
-                .as_ref()
                 .filter(|(_, record)| record.holder == manager && record.epoch == held.epoch)
                 .map(|(number, _)| *number)
         };

@@ -62,7 +62,8 @@ impl Manager {
         let Command { host, request, .. } = command;
         self.last_id += 1;
         let id = self.last_id;
-        self.waiting.insert(id, Waiting::Apply { app: app.clone(), host: host.clone() });
+        let fence = request.fence;
+        self.waiting.insert(id, Waiting::Apply { app: app.clone(), host: host.clone(), fence });
         let message = Message::Apply { from: self.at, id, request: Arc::new(request) };
         out.sends.push((Node::Host(host), message));
         out.later.push((DEADLINE, Event::GiveUp(self.at, id)));
@@ -71,13 +72,13 @@ impl Manager {
     /// A host has answered a command, or has not in time.
     pub(super) fn answered(
         &mut self,
-        app: &AppName,
-        host: &HostId,
+        (app, host, fence): (&AppName, &HostId, Fence),
         answer: Option<Result<ApplyReply, ApiError>>,
         view: View<'_>,
         out: &mut Out,
     ) {
-        if let Some(sent) = self.sent.get_mut(&(app.clone(), host.clone())) {
+        let sent = self.sent.get_mut(&(app.clone(), host.clone()));
+        if let Some(sent) = sent.filter(|sent| sent.fence == fence) {
             sent.in_flight = false;
             sent.failures = if matches!(answer, Some(Ok(_))) { 0 } else { sent.failures.saturating_add(1) };
         }

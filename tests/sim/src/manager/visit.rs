@@ -18,9 +18,10 @@ impl Manager {
     /// Visits every app that is due, if this manager may act.
     pub(super) fn visit_due(&mut self, view: View<'_>, out: &mut Out) {
         let Some(epoch) = self.acts(view.now) else { return };
-        let due = self.agenda.iter().filter(|(_, agenda)| {
-            !agenda.visiting && agenda.due.is_some_and(|due| due <= view.now)
-        });
+        let due = self
+            .agenda
+            .iter()
+            .filter(|(_, agenda)| !agenda.visiting && agenda.due.is_some_and(|due| due <= view.now));
         let apps: Vec<AppName> = due.map(|(app, _)| app.clone()).collect();
         for app in apps {
             if view.now.since(self.last_tick) > STOOD_STILL {

@@ -112,8 +112,10 @@ impl Composer<'_> {
     }
 }
 
+/// Whether their contents differ: all but the revision. Compared as they are, which costs less than two digests.
 fn differs(candidate: &ComponentSpec, stable: Option<&ComponentSpec>) -> bool {
-    stable.is_none_or(|stable| stable.content() != candidate.content())
+    let renumbered = |spec: &ComponentSpec| ComponentSpec { revision: candidate.revision, ..spec.clone() };
+    stable.is_none_or(|stable| renumbered(stable) != *candidate)
 }
 
 /// None when `owner` does not have the component, which the callers have made sure of.

@@ -109,20 +109,26 @@ impl Planner<'_> {
         };
         let waits = self.must_wait_for_news(&record);
         let advance = if waits { Advance::default() } else { advance(&record, &situation) };
-        let record = match &advance.record {
+        let next = match &advance.record {
             Some(next) => next.clone(),
-            None if waits => record,
-            None => release(record, &situation),
+            None if waits => record.clone(),
+            None => release(record.clone(), &situation),
         };
-        self.finish(record, &advance, &unplaced)
+        let hosts = if next == record { hosts } else { self.assess_all(&next) };
+        self.finish(next, &hosts, &advance, &unplaced)
     }
 
-    fn finish(&self, mut record: DesiredRecord, advance: &Advance, unplaced: &[Problem]) -> PlanOutput {
-        let hosts = self.assess_all(&record);
-        self.note_touched(&mut record, &hosts);
-        let commands = self.commands(&record, &hosts);
+    fn finish(
+        &self,
+        mut record: DesiredRecord,
+        hosts: &BTreeMap<HostId, Assessment>,
+        advance: &Advance,
+        unplaced: &[Problem],
+    ) -> PlanOutput {
+        self.note_touched(&mut record, hosts);
+        let commands = self.commands(&record, hosts);
         let violations = check::check(self.input, &record, &commands);
-        let status = status::status(self.input, &record, &hosts, unplaced);
+        let status = status::status(self.input, &record, hosts, unplaced);
         let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
         let changed = record != *self.input.record;
         PlanOutput {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
-use lath_control_api::{ComponentName, HostId, Reason, Revision, Role, UnitInventory};
+use lath_control_api::{ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory};
 
 use crate::assess::Assessment;
 use crate::desired::{AppSpec, ComponentPlan};
@@ -184,8 +184,13 @@ fn components(
             .collect();
         places.sort_by(|a, b| (&a.host_name, &a.host, a.revision).cmp(&(&b.host_name, &b.host, b.revision)));
         let desired = assignment.0.iter().filter(|(_, on)| on.contains_key(name));
+        // Most hosts have the same number of instances, and digests are what a status costs.
+        let mut contents: BTreeMap<u32, Option<Digest>> = BTreeMap::new();
         let ready = desired.clone().filter(|(host, on)| {
-            on.get(name).is_some_and(|instances| is_ready(input, record, spec, name, host, *instances))
+            let Some(instances) = on.get(name) else { return false };
+            let content = || spec.spec_for(name, *instances).map(|spec| spec.content());
+            let wanted = contents.entry(*instances).or_insert_with(content);
+            wanted.as_ref().is_some_and(|wanted| is_ready(input, record, name, host, wanted))
         });
         ComponentStatus {
             component: name.clone(),
@@ -198,20 +203,18 @@ fn components(
     spec.components.iter().map(of_component).collect()
 }
 
-/// Whether the wanted spec of a component takes calls on a host that is there.
+/// Whether the wanted content of a component takes calls on a host that is there.
 fn is_ready(
     input: &PlanInput<'_>,
     record: &DesiredRecord,
-    spec: &AppSpec,
     name: &ComponentName,
     host: &HostId,
-    instances: u32,
+    wanted: &Digest,
 ) -> bool {
-    let Some(wanted) = spec.spec_for(name, instances).map(|spec| spec.content()) else { return false };
     let alive = input.observed.is_alive(host, input.now, input.limits.lost_after);
     alive
         && units(input, record, name, host).any(|unit| {
-            unit.content == wanted && unit.phase.is_running() && unit.serving && unit.role != Role::Retired
+            unit.content == *wanted && unit.phase.is_running() && unit.serving && unit.role != Role::Retired
         })
 }
 

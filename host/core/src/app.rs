@@ -229,6 +229,18 @@ impl App {
         self.takes(id, slot) || (!self.confirmed && slot.contents().any(comes_back))
     }
 
+    /// Whether a component is to serve here, does not yet, and has not failed.
+    pub(crate) fn is_on_its_way(&self, id: &ComponentId) -> bool {
+        let comes = |slot: &Slot| {
+            slot.contents().any(|content| {
+                let unit = self.units.get(&(id.clone(), content.clone()));
+                unit.is_some_and(|unit| unit.phase != Phase::Failed)
+            })
+        };
+        let serves = self.serving.get(id).is_some_and(|slot| self.takes(id, slot));
+        !serves && self.serving.get(id).or_else(|| self.wanted.get(id)).is_some_and(comes)
+    }
+
     fn takes(&self, id: &ComponentId, slot: &Slot) -> bool {
         let (stable, candidate) = self.taking(id, slot);
         stable.is_some() || candidate.is_some_and(|(_, weight)| weight != Weight::NONE)

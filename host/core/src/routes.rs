@@ -196,10 +196,10 @@ fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<Socke
         // While calls are shared, so are the routes; where both claim the same, the stable spec's goes first.
         let shifted = candidate.as_ref().map_or(Weight::NONE, |(_, weight)| *weight);
         if let Some((unit, _)) = stable.as_ref().filter(|_| shifted != Weight::ALL) {
-            add_listeners(table, id, unit, default);
+            add_listeners(table, app, id, unit, default);
         }
         if let Some(((unit, _), _)) = candidate.as_ref().filter(|_| shifted != Weight::NONE) {
-            add_listeners(table, id, unit, default);
+            add_listeners(table, app, id, unit, default);
         }
         let target = table.targets.entry(id.clone()).or_insert_with(Target::empty);
         target.stable = stable.map(|(_, labelled)| labelled);
@@ -236,15 +236,19 @@ fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (
     routes.filter_map(move |route| Some((route.address.or(default)?, route)))
 }
 
+/// A server does not open an address while a component behind it is still being made ready on this host: on a
+/// shared address another host answers meanwhile.
 fn add_listeners(
     table: &mut RouteTable<UnitKey>,
+    app: &App,
     source: &ComponentId,
     unit: &Unit,
     default: Option<SocketAddr>,
 ) {
+    let answers = unit.spec.routes.iter().all(|route| !app.is_on_its_way(&route.target));
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
-        listener.open = true;
+        listener.open |= answers;
         listener.vias.push(Via::new(source, route));
     }
 }

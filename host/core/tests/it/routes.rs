@@ -2,7 +2,7 @@
 
 use lath_control_api::HttpRoute;
 
-use crate::model::{Model, bundle, http_server, id, request, spec};
+use crate::model::{Fate, Model, bundle, http_server, id, request, spec};
 
 fn route(address: Option<&str>, host: Option<&str>, path: Option<&str>, target: &str) -> HttpRoute {
     HttpRoute {
@@ -77,4 +77,22 @@ fn an_address_that_is_left_finishes_what_arrived() {
     assert_eq!(host.core.listeners().len(), 1);
     host.idle_all();
     assert_eq!(open(&host), [(9000, true)]);
+}
+
+#[test]
+fn h2_a_restarted_host_opens_an_address_when_what_is_behind_it_is_ready() {
+    let mut host = Model::new();
+    let web = http_server(vec![route(None, None, None, "a")], 1);
+    host.accept(&request(1, 1, vec![bundle("web", Some(web), None), bundle("a", Some(spec(1, 1)), None)]));
+    host.prepare_all();
+    let open = |host: &Model| host.core.routes().listeners().any(|(_, listener)| listener.open);
+    assert!(open(&host));
+    host.restart();
+    host.prepare(|unit| (unit.id == id("web")).then_some(Fate::Ready));
+    assert!(!open(&host), "another host on the same address answers meanwhile");
+    host.prepare_all();
+    assert!(open(&host));
+    host.restart();
+    host.prepare(|unit| Some(if unit.id == id("a") { Fate::Trap } else { Fate::Ready }));
+    assert!(open(&host), "what has failed keeps no address closed");
 }

@@ -212,9 +212,10 @@ impl App {
             // A stable spec that cannot run does not hold up the candidate that is to take all its calls.
             (Some(stable), Some((content, Weight::ALL))) => self.runs(id, stable) || self.runs(id, content),
             (Some(stable), _) => self.runs(id, stable),
-            // With no stable spec wanted, what takes the calls now goes on until the candidate runs.
-            (None, Some((content, _))) => {
-                self.runs(id, content) || !self.serving.get(id).is_some_and(|held| self.goes_on(id, held))
+            // With no stable spec wanted, what takes the calls now goes on until the candidate takes them.
+            (None, Some((content, weight))) => {
+                (*weight != Weight::NONE && self.runs(id, content))
+                    || !self.serving.get(id).is_some_and(|held| self.goes_on(id, held))
             }
             (None, None) => true,
         })

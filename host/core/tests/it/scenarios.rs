@@ -331,3 +331,17 @@ fn a_first_deploy_is_prepared_at_weight_zero_and_then_takes_all() {
         ["persist", "publish", "report"]
     );
 }
+
+#[test]
+fn r12_a_ready_candidate_without_traffic_takes_nothing_from_one_that_serves() {
+    let mut host = Model::new();
+    host.accept(&request(1, 1, vec![bundle("a", None, Some((spec(1, 1), 100)))]));
+    host.prepare_all();
+    assert!(host.is_serving("a", &spec(1, 1)));
+    host.accept(&request(2, 1, vec![bundle("a", None, Some((spec(2, 2), 0)))]));
+    host.prepare_all();
+    assert!(host.is_serving("a", &spec(1, 1)), "it serves on until the other one is given traffic");
+    host.accept(&request(2, 2, vec![bundle("a", None, Some((spec(2, 2), 100)))]));
+    host.prepare_all();
+    assert!(host.is_serving("a", &spec(2, 2)));
+}

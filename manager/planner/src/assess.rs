@@ -27,6 +27,8 @@ pub struct Assessment {
     pub draining: usize,
     /// The host holds a later decision than this request.
     pub ahead: bool,
+    /// The host holds this decision with other content: the store has lost writes, and the number was given twice.
+    pub contradicts: bool,
 }
 
 impl Assessment {
@@ -97,12 +99,12 @@ fn judge(
         let found = entry.components.iter().find(|component| component.component == bundle.component);
         judged.bundle(bundle, found, wanted(&bundle.component));
     }
-    let retired = entry
-        .components
-        .iter()
-        .flat_map(|component| &component.units)
-        .filter(|unit| unit.role == Role::Retired);
-    judged.assessment.draining = retired.count();
+    for component in &entry.components {
+        let asked = request.bundles.iter().any(|bundle| bundle.component == component.component);
+        let retired = component.units.iter().filter(|unit| unit.role == Role::Retired).count();
+        judged.assessment.draining += retired;
+        judged.assessment.contradicts |= !asked && retired < component.units.len();
+    }
     judged.assessment
 }
 
@@ -114,17 +116,24 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn bundle(&mut self, bundle: &ComponentBundle, found: Option<&ComponentInventory>, wanted: bool) {
-        let stable = bundle.stable.as_ref().map(|stable| find(found, stable, Role::Stable));
+        let stable = bundle.stable.as_ref().map(|spec| self.shown(find(found, spec, Role::Stable)));
         match &bundle.candidate {
             Some(candidate) => {
                 // A rollout leads to the candidate. It may be the repair of a stable spec that is broken.
                 stable.flatten().into_iter().for_each(|unit| self.beside(bundle, unit));
-                let unit = find(found, &candidate.spec, Role::Candidate);
+                let unit = self.shown(find(found, &candidate.spec, Role::Candidate));
                 self.unit(bundle, unit, candidate.weight > Weight::NONE);
             }
             None if wanted => stable.into_iter().for_each(|unit| self.unit(bundle, unit, true)),
             None => stable.flatten().into_iter().for_each(|unit| self.beside(bundle, unit)),
         }
+    }
+
+    /// A host shows at once what it has accepted. Without a unit of what was asked for under this very fence, it was
+    /// asked for something else.
+    fn shown<'a>(&mut self, unit: Option<&'a UnitInventory>) -> Option<&'a UnitInventory> {
+        self.assessment.contradicts |= unit.is_none();
+        unit
     }
 
     fn beside(&mut self, bundle: &ComponentBundle, unit: &UnitInventory) {
@@ -192,3 +201,6 @@ fn wire_text(value: &impl serde::Serialize) -> String {
         Ok(_) | Err(_) => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

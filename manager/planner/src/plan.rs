@@ -100,6 +100,12 @@ impl Planner<'_> {
         let unplaced = self.place(&mut record);
         let policy = self.policy(&record);
         let hosts = self.assess_all(&record);
+        if hosts.values().any(|host| host.contradicts) {
+            record.generation = record.generation.next();
+            record.step = Step(1);
+            let hosts = self.assess_all(&record);
+            return self.finish(record, &hosts, &Advance::default(), &unplaced);
+        }
         let situation = Situation {
             now: self.input.now,
             listening_since: self.input.observed.listening_since(),
@@ -181,8 +187,8 @@ impl Planner<'_> {
         let Placement { assignment, problems } = placement::place(spec, &hosts, &current);
         if assignment != record.assignment {
             if record.rollout.is_none() {
-                let kept = record.assignment.and(&record.surplus);
-                record.surplus = kept.beyond(&assignment, |host| self.is_alive(host));
+                // Silent hosts are kept as well: what has no other place may still be served there.
+                record.surplus = record.assignment.and(&record.surplus).beyond(&assignment);
             }
             record.assignment = assignment;
             record.step = record.step.next();
@@ -202,29 +208,35 @@ impl Planner<'_> {
             && bundles::hosts(record).iter().any(|host| observed.host(host).is_none())
     }
 
-    /// The old revision keeps its places; what has lost its last one is placed again.
+    /// The old revision keeps its places, also those on hosts that are silent: they may still serve, and when they
+    /// are heard again they are told to go on. What has no place on a host that is there is placed once more.
     fn place_base(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) {
         let Some(spec) = record.serving.and_then(|revision| self.input.revisions.get(&revision)) else {
             return;
         };
-        let mut base = record.base.clone();
-        base.0.retain(|host, _| self.is_alive(host));
-        if base == record.base {
+        let mut heard = record.base.clone();
+        heard.0.retain(|host, _| self.is_alive(host));
+        let lost = |name: &&ComponentName| {
+            let has = |base: &Assignment| base.0.values().any(|on| on.contains_key(*name));
+            has(&record.base) && !has(&heard)
+        };
+        let lost: Vec<&ComponentName> = spec.components.keys().filter(lost).collect();
+        if lost.is_empty() {
             return;
         }
-        let placed = placement::place(spec, hosts, &base).assignment;
-        for component in spec.components.keys() {
-            if base.0.values().any(|on| on.contains_key(component)) {
-                continue;
-            }
+        let placed = placement::place(spec, hosts, &heard).assignment;
+        let mut added = false;
+        for name in lost {
             for (host, components) in &placed.0 {
-                if let Some(instances) = components.get(component) {
-                    base.add(host, component, *instances);
+                if let Some(instances) = components.get(name) {
+                    record.base.add(host, name, *instances);
+                    added = true;
                 }
             }
         }
-        record.base = base;
-        record.step = record.step.next();
+        if added {
+            record.step = record.step.next();
+        }
     }
 
     fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {

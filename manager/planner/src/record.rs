@@ -116,7 +116,7 @@ impl Assignment {
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let mut all = self.clone();
-        for (host, components) in &other.beyond(self, |_| true).0 {
+        for (host, components) in &other.beyond(self).0 {
             for (component, instances) in components {
                 all.add(host, component, *instances);
             }
@@ -124,11 +124,11 @@ impl Assignment {
         all
     }
 
-    /// What is here and not in `other`, host by host and component by component, for hosts that `keep` allows.
+    /// What is here and not in `other`, host by host and component by component.
     #[must_use]
-    pub fn beyond(&self, other: &Self, keep: impl Fn(&HostId) -> bool) -> Self {
+    pub fn beyond(&self, other: &Self) -> Self {
         let mut rest = Self::default();
-        for (host, components) in self.0.iter().filter(|(host, _)| keep(host)) {
+        for (host, components) in &self.0 {
             for (component, instances) in components {
                 if other.count(host, component).is_none() {
                     rest.add(host, component, *instances);

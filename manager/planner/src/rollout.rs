@@ -226,8 +226,8 @@ fn complete(record: &mut DesiredRecord) {
 
 fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
     let problem = rollout.problem.clone();
-    let present = record.base.hosts().all(|host| situation.hosts.contains_key(host));
-    if present && situation.hosts.values().all(Assessment::is_settled) {
+    // Hosts that are silent are told when they are heard again, rollout or not.
+    if situation.hosts.values().all(Assessment::is_settled) {
         let mut next = record.clone();
         next.rollout = None;
         next.revision = record.serving;

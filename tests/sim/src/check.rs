@@ -56,6 +56,8 @@ impl Checker {
         let Some(record) = record else {
             self.needed.remove(app);
             self.counters.remove(app);
+            // An app of that name that is made anew may begin with numbers that nobody holds any more.
+            self.contents.retain(|(of, ..), _| of != app);
             return;
         };
         let counters = (record.generation, record.step, record.last_revision);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lath_control_api::app::{AppState, Outcome};
+use lath_control_api::app::AppState;
 use lath_control_api::{AppInventory, Revision, Role, Timestamp};
 use lath_manager_planner::DesiredRecord;
 use lath_manager_planner::bundles::Revisions;
@@ -132,10 +132,11 @@ fn intended(world: &World, name: &str, record: &DesiredRecord) -> Vec<String> {
         return Vec::new();
     };
     let revisions = Revisions::from([(Revision(1), std::sync::Arc::new(manifest.spec(1)))]);
-    let good = is_good(world, Revision(1), &revisions);
-    let outcome = record.history.first().and_then(|entry| entry.outcome);
-    if good && outcome != Some(Outcome::Completed) {
-        return vec![format!("M1: the last deploy of {name} was good and ended as {outcome:?}")];
+    let wanted = manifest.revision(1).content;
+    let current = world.store.current(&record.app).map(|current| &current.content);
+    if is_good(world, Revision(1), &revisions) && (current != Some(&wanted) || record.rollout.is_some()) {
+        let last = record.history.first().and_then(|entry| entry.outcome);
+        return vec![format!("M1: the last deploy of {name} was good and did not come through: {last:?}")];
     }
     Vec::new()
 }

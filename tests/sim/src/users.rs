@@ -28,6 +28,24 @@ pub(crate) enum What {
     Delete,
 }
 
+impl Request {
+    /// In one line, for the trace.
+    pub(crate) fn describe(&self) -> String {
+        let what = match &self.what {
+            What::Deploy(manifest) => {
+                let images = manifest.images();
+                let names: Vec<&str> =
+                    images.keys().filter_map(|image| image.strip_prefix("file://")).collect();
+                format!("deploy {}", names.join(" "))
+            }
+            What::Rollback => "rollback".to_owned(),
+            What::Undeploy => "undeploy".to_owned(),
+            What::Delete => "delete".to_owned(),
+        };
+        format!("asks {}: {what}", self.app)
+    }
+}
+
 /// The requests of a run that lasts `active`, in their order.
 pub(crate) fn requests(rng: &mut Rng, active: Duration) -> Vec<Request> {
     let count = 2 + rng.below(5);

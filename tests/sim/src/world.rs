@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppName, HostId, HostState, Timestamp};
+use lath_control_api::{AppName, HostId, HostState, Revision, Timestamp};
 use lath_manager_planner::example;
+use lath_manager_planner::record::{DesiredRecord, Stage};
 
 use crate::apps::{self, Behaviour};
 use crate::check::Checker;
@@ -503,15 +504,8 @@ impl World {
         self.checker.stored(app, Some(&held.record), self.store.specs(app), self.now);
         let record = &held.record;
         let (generation, step) = (record.generation, record.step);
-        let stage = record
-            .rollout
-            .as_ref()
-            .map_or_else(|| "at rest".to_owned(), |rollout| format!("{:?}", rollout.stage));
-        let short: String = stage.chars().take(40).collect();
-        self.note(
-            by,
-            &format!("commits {app} g{generation}.{step} {:?} {short}", record.revision.map(|r| r.0)),
-        );
+        let line = format!("commits {app} g{generation}.{step} {}", describe(record));
+        self.note(by, &line);
         let message = Message::Changed {
             era: self.store.era,
             number: held.number,
@@ -529,6 +523,7 @@ impl World {
         if self.rng.chance(500) {
             self.saved = self.store.clone();
         }
+        self.note("user", &request.describe());
         let Some(change) = users::change(&request, &self.store, self.now) else { return };
         if self.store.change(&request.app, change) {
             self.stored("user", &request.app);
@@ -642,4 +637,22 @@ impl World {
             self.manager_starts(manager);
         }
     }
+}
+
+/// What a record leads to, in a few words.
+fn describe(record: &DesiredRecord) -> String {
+    let revision = |revision: Option<Revision>| revision.map_or_else(|| "-".to_owned(), |r| r.to_string());
+    let from_to = format!("r{}>r{}", revision(record.serving), revision(record.revision));
+    let Some(rollout) = &record.rollout else {
+        return format!("{from_to} {:?}", record.wanted);
+    };
+    let stage = match &rollout.stage {
+        Stage::Shifting { shifted, .. } => format!("shifting {}", shifted.len()),
+        Stage::Preparing | Stage::Settling | Stage::RollingBack | Stage::Stopping | Stage::Stuck => {
+            format!("{:?}", rollout.stage).to_lowercase()
+        }
+    };
+    let problem = rollout.problem.as_ref();
+    let problem = problem.map(|problem| format!(" for {}: {}", problem.reason, problem.message));
+    format!("{from_to} {stage}{}", problem.unwrap_or_default())
 }

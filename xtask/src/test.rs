@@ -39,9 +39,10 @@ const STAGES: &[Stage] = &[
     Stage { name: "clippy, guests", run: clippy_guests, needs: &[], quick: true },
     Stage { name: "clippy", run: clippy, needs: &[], quick: true },
     Stage { name: "tests, guests", run: tests_guests, needs: &[], quick: true },
-    Stage { name: "tests", run: tests, needs: &["nats-server", "components"], quick: true },
     Stage { name: "compat", run: compat, needs: &["nats-server"], quick: false },
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
+    // Last, so that a run ends with what its tests say.
+    Stage { name: "tests", run: tests, needs: &["nats-server", "components"], quick: true },
 ];
 
 enum Outcome {

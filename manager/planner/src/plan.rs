@@ -314,10 +314,11 @@ impl Planner<'_> {
         if record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(Rollout::goes_back) {
             return false;
         }
-        if request.bundles.is_empty() {
-            let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
-            return !record.assignment.hosts().all(ready);
+        let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
+        if request.bundles.is_empty() && !record.assignment.hosts().all(ready) {
+            return true;
         }
+        // Ready is not yet serving: a rollout may not have given the new place its traffic.
         let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
         let wanted = |name: &ComponentName| record.assignment.0.values().any(|on| on.contains_key(name));
         let others = || hosts.keys().filter(|other| *other != host);

@@ -24,6 +24,7 @@ pub mod engine;
 mod artifact;
 mod config;
 mod control;
+mod dice;
 mod files;
 mod identity;
 mod ingress;

@@ -1,4 +1,4 @@
-//! Numbers for sharing traffic and naming traces. Quick and well spread, worthless as secrets.
+//! Numbers for naming traces. Quick and well spread, worthless as secrets.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,19 +17,4 @@ pub(crate) fn number() -> u64 {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     })
-}
-
-/// A number from 0 to 99.
-pub(crate) fn dice() -> u8 {
-    u8::try_from(number() % 100).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_dice_fall_everywhere() {
-        let mut seen = [0_u32; 100];
-        (0..20_000).for_each(|_| seen[usize::from(super::dice())] += 1);
-        assert!(seen.iter().all(|times| (100..300).contains(times)), "{seen:?}");
-    }
 }

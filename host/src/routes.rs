@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use lath_control_api::{AppName, ComponentId, HttpRoute, Revision};
-use lath_host_core::RouteTable;
+use lath_control_api::{AppName, ComponentId, Revision};
+use lath_host_core::{Choice, RouteTable, Via};
 
+use crate::dice::Dice;
 use crate::engine::{InFlight, Prepared};
-use crate::random;
 
 /// Tries to begin a call before it counts as having no target. A unit refuses only after a newer table without
 /// it was stored, so one more look suffices unless the tables change faster than calls begin.
@@ -18,6 +18,8 @@ const LOOKS: usize = 16;
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     table: ArcSwap<RouteTable<Arc<Prepared>>>,
+    requests: Dice,
+    calls: Dice,
 }
 
 impl Router {
@@ -34,22 +36,23 @@ impl Router {
     ) -> Option<InFlight> {
         for _ in 0..LOOKS {
             let table = self.table.load();
-            if let Ok(call) = table.pick(target, caller, random::dice())?.begin() {
+            if let Ok(call) = table.pick(target, caller, self.calls.roll())?.begin() {
                 return Some(call);
             }
         }
         None
     }
 
-    /// The route of a request that arrived on `address`, and the HTTP server that has it.
+    /// The route of a request that arrived on `address`: of the revision that it asks for, if it asks for one, else
+    /// of one by weight.
     pub(crate) fn find(
         &self,
         address: SocketAddr,
         host: Option<&str>,
         path: &str,
-    ) -> Option<(ComponentId, Arc<HttpRoute>)> {
-        let table = self.table.load();
-        let via = table.find(address, host, path)?;
-        Some((via.source.clone(), Arc::clone(&via.route)))
+        revision: Option<Revision>,
+    ) -> Option<Arc<Via>> {
+        let choice = revision.map_or_else(|| Choice::Dice(self.requests.roll()), Choice::Revision);
+        self.table.load().find(address, host, path, choice).cloned()
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lath_control_api::Revision;
 use lath_host_core::{Ticket, UnitKey};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -13,8 +12,6 @@ use crate::prepare::Product;
 /// One unit's place.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The label that it gets, or has.
-    pub(crate) revision: Revision,
     pub(crate) max_instances: u32,
     pub(crate) product: Option<Product>,
     /// The episode that the task works for.
@@ -31,8 +28,8 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// A place for a unit that is going to be prepared.
-    pub(crate) fn add(&mut self, unit: UnitKey, revision: Revision, max_instances: u32) {
-        let slot = Slot { revision, max_instances, product: None, ticket: Ticket(0), task: None };
+    pub(crate) fn add(&mut self, unit: UnitKey, max_instances: u32) {
+        let slot = Slot { max_instances, product: None, ticket: Ticket(0), task: None };
         self.slots.insert(unit, slot);
     }
 
@@ -56,24 +53,12 @@ impl Slots {
     /// Puts the product of a preparation in its place; false when that preparation is over.
     pub(crate) fn fill(&mut self, unit: &UnitKey, ticket: Ticket, product: Product) -> bool {
         let Some(slot) = self.slots.get_mut(unit).filter(|slot| slot.ticket == ticket) else { return false };
-        if let Some(prepared) = product.component() {
-            // It may have got another label while it was prepared.
-            prepared.relabel(slot.revision);
-        }
         slot.product = Some(product);
         true
     }
 
     pub(crate) fn get(&self, unit: &UnitKey) -> Option<&Slot> {
         self.slots.get(unit)
-    }
-
-    pub(crate) fn relabel(&mut self, unit: &UnitKey, revision: Revision) {
-        let Some(slot) = self.slots.get_mut(unit) else { return };
-        slot.revision = revision;
-        if let Some(prepared) = slot.product.as_ref().and_then(Product::component) {
-            prepared.relabel(revision);
-        }
     }
 
     pub(crate) fn component(&self, unit: &UnitKey) -> Option<&Arc<Prepared>> {

@@ -12,7 +12,10 @@ use std::time::Duration;
 use lath_control_api::{AppName, ComponentId, ComponentName, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
-pub use rollout::{RolloutPolicy, Share, Strategy};
+pub use rollout::{
+    Bake, Bound, CanaryStep, GateLimit, Gates, Inconclusive, Metric, RollbackRule, RolloutPolicy, Share,
+    Strategy, Waves, Webhook,
+};
 
 /// An application as its owner wants it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +39,9 @@ pub struct Manifest {
     pub components: Vec<Component>,
     /// Policies of every type, in the order of the file, with unique names. The rollout policy is among them.
     pub policies: Vec<Policy>,
-    /// How one revision of the app replaces another.
-    pub rollout: RolloutPolicy,
+    /// How one revision of the app replaces another: at most one policy for all components, and any number that are
+    /// for some of them, each component in one at most. See [`RolloutPolicy::choose`].
+    pub rollouts: Vec<RolloutPolicy>,
 }
 
 impl Manifest {
@@ -249,7 +253,7 @@ impl Policy {
     /// Type of a policy that names a secret backend.
     pub const SECRET: &'static str = "policy.secret.wasmcloud.dev/v1alpha1";
     /// Type of the policy that [`RolloutPolicy`] is read from.
-    pub const ROLLOUT: &'static str = "policy.rollout.lath.dev/v1";
+    pub const ROLLOUT: &'static str = "policy.rollout.lath/v1";
 }
 
 /// A trait of a type that Lath does not know.

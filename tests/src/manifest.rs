@@ -75,7 +75,9 @@ impl App {
 
     fn new(name: &str, address: SocketAddr, components: Vec<Component>) -> Self {
         let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
-        let (rollout, places) = (BTreeMap::new(), BTreeMap::new());
+        // Waves go by quickly, unless a test is about them.
+        let rollout = BTreeMap::from([("min_healthy_time".to_owned(), "500ms".to_owned())]);
+        let places = BTreeMap::new();
         Self { name: name.to_owned(), components, route, rollout, scaling: Scaling::Everywhere, places }
     }
 
@@ -163,7 +165,7 @@ impl App {
             quoted(&self.name)
         );
         if !self.rollout.is_empty() {
-            yaml.push_str("  policies:\n    - name: rollout\n      type: policy.rollout.lath.dev/v1\n");
+            yaml.push_str("  policies:\n    - name: rollout\n      type: policy.rollout.lath/v1\n");
             let _ = writeln!(yaml, "      properties: {}", flow(&self.rollout));
         }
         yaml.push_str("  components:\n");

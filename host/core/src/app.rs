@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::{
-    AppName, ApplyRequest, ComponentId, Digest, DrainPolicy, Phase, Reason, Revision, Timestamp, Weight,
+    AppName, ApplyRequest, ComponentId, DrainPolicy, Phase, Reason, Revision, Timestamp, Weight,
 };
 
 use crate::spec::{self, Slot, Slots, Specs};
 use crate::transition::{Changes, Transition};
-use crate::unit::{Leaving, News, Ticket, Unit, UnitKey};
+use crate::unit::{Leaving, News, SpecKey, Ticket, Unit, UnitKey};
 
-type Place = (ComponentId, Digest);
+type Place = (ComponentId, SpecKey);
 
 #[derive(Debug, Clone)]
 pub(crate) struct App {
@@ -55,8 +55,8 @@ impl App {
         app
     }
 
-    pub(crate) fn key(&self, (id, content): &Place) -> UnitKey {
-        UnitKey { app: self.name.clone(), id: id.clone(), content: content.clone() }
+    pub(crate) fn key(&self, (id, spec): &Place) -> UnitKey {
+        UnitKey { app: self.name.clone(), id: id.clone(), spec: spec.clone() }
     }
 
     /// Takes a newer command as what is wanted. [`App::advance`] does the rest.
@@ -94,7 +94,6 @@ impl App {
     pub(crate) fn advance(&mut self, tickets: &mut Ticket, changes: &mut Changes, now: Timestamp) {
         self.reopen(changes, now);
         self.flip(changes);
-        self.relabel(changes);
         self.retry(now);
         self.prepare(tickets, changes);
         self.retire(tickets, changes, now);
@@ -123,13 +122,13 @@ impl App {
     }
 
     /// The share of new calls that a unit takes.
-    pub(crate) fn share(&self, id: &ComponentId, content: &Digest) -> Weight {
+    pub(crate) fn share(&self, id: &ComponentId, spec: &SpecKey) -> Weight {
         let Some(slot) = self.serving.get(id) else { return Weight::NONE };
         let (stable, candidate) = self.taking(id, slot);
         let shifted = candidate.map_or(Weight::NONE, |(_, weight)| weight);
-        if candidate.is_some_and(|(held, _)| held == content) {
+        if candidate.is_some_and(|(held, _)| held == spec) {
             shifted
-        } else if stable == Some(content) {
+        } else if stable == Some(spec) {
             Weight::try_from(100_u8.saturating_sub(shifted.percent())).unwrap_or(Weight::ALL)
         } else {
             Weight::NONE
@@ -143,14 +142,14 @@ impl App {
         &'a self,
         id: &ComponentId,
         slot: &'a Slot,
-    ) -> (Option<&'a Digest>, Option<(&'a Digest, Weight)>) {
-        let stable = slot.stable.as_ref().filter(|content| self.runs(id, content));
-        let candidate = slot.candidate.as_ref().filter(|(content, _)| self.runs(id, content));
-        let candidate = candidate.map(|(content, weight)| match (stable.is_some(), *weight) {
-            (_, Weight::NONE) => (content, Weight::NONE),
-            (false, _) => (content, Weight::ALL),
-            (true, weight) if self.candidates_run() => (content, weight),
-            (true, _) => (content, Weight::NONE),
+    ) -> (Option<&'a SpecKey>, Option<(&'a SpecKey, Weight)>) {
+        let stable = slot.stable.as_ref().filter(|spec| self.runs(id, spec));
+        let candidate = slot.candidate.as_ref().filter(|(spec, _)| self.runs(id, spec));
+        let candidate = candidate.map(|(spec, weight)| match (stable.is_some(), *weight) {
+            (_, Weight::NONE) => (spec, Weight::NONE),
+            (false, _) => (spec, Weight::ALL),
+            (true, weight) if self.candidates_run() => (spec, weight),
+            (true, _) => (spec, Weight::NONE),
         });
         (stable, candidate)
     }
@@ -158,11 +157,11 @@ impl App {
     fn candidates_run(&self) -> bool {
         self.serving
             .iter()
-            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(content, _)| self.runs(id, content)))
+            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
     }
 
-    fn runs(&self, id: &ComponentId, content: &Digest) -> bool {
-        self.units.get(&(id.clone(), content.clone())).is_some_and(Unit::is_running)
+    fn runs(&self, id: &ComponentId, spec: &SpecKey) -> bool {
+        self.units.get(&(id.clone(), spec.clone())).is_some_and(Unit::is_running)
     }
 
     fn holds(&self, slots: &Slots, place: &Place) -> bool {
@@ -210,11 +209,11 @@ impl App {
     fn may_flip(&self) -> bool {
         self.wanted.iter().all(|(id, slot)| match (&slot.stable, &slot.candidate) {
             // A stable spec that cannot run does not hold up the candidate that is to take all its calls.
-            (Some(stable), Some((content, Weight::ALL))) => self.runs(id, stable) || self.runs(id, content),
+            (Some(stable), Some((spec, Weight::ALL))) => self.runs(id, stable) || self.runs(id, spec),
             (Some(stable), _) => self.runs(id, stable),
             // With no stable spec wanted, what takes the calls now goes on until the candidate takes them.
-            (None, Some((content, weight))) => {
-                (*weight != Weight::NONE && self.runs(id, content))
+            (None, Some((spec, weight))) => {
+                (*weight != Weight::NONE && self.runs(id, spec))
                     || !self.serving.get(id).is_some_and(|held| self.goes_on(id, held))
             }
             (None, None) => true,
@@ -224,17 +223,17 @@ impl App {
     /// Whether a serving slot is not to be given up for what is not ready: it takes calls, or did before the
     /// host's restart and is on its way back.
     fn goes_on(&self, id: &ComponentId, slot: &Slot) -> bool {
-        let comes_back = |content: &Digest| {
-            self.units.get(&(id.clone(), content.clone())).is_some_and(|unit| unit.phase != Phase::Failed)
+        let comes_back = |spec: &SpecKey| {
+            self.units.get(&(id.clone(), spec.clone())).is_some_and(|unit| unit.phase != Phase::Failed)
         };
-        self.takes(id, slot) || (!self.confirmed && slot.contents().any(comes_back))
+        self.takes(id, slot) || (!self.confirmed && slot.specs().any(comes_back))
     }
 
     /// Whether a component is to serve here, does not yet, and has not failed.
     pub(crate) fn is_on_its_way(&self, id: &ComponentId) -> bool {
         let comes = |slot: &Slot| {
-            slot.contents().any(|content| {
-                let unit = self.units.get(&(id.clone(), content.clone()));
+            slot.specs().any(|spec| {
+                let unit = self.units.get(&(id.clone(), spec.clone()));
                 unit.is_some_and(|unit| unit.phase != Phase::Failed)
             })
         };
@@ -249,33 +248,8 @@ impl App {
 
     fn would_take(&self, id: &ComponentId, slot: &Slot) -> bool {
         let candidate = slot.candidate.as_ref().filter(|(_, weight)| *weight != Weight::NONE);
-        let takes = slot.stable.as_ref().into_iter().chain(candidate.map(|(content, _)| content));
-        takes.into_iter().any(|content| self.runs(id, content))
-    }
-
-    /// Gives units the revision that the newest command calls them by. One that serves keeps its own until the
-    /// whole app flips, so that calls stay within the revision that serves.
-    fn relabel(&mut self, changes: &mut Changes) {
-        let flipped = self.serving == self.wanted;
-        let renamed: Vec<Place> = self
-            .units
-            .iter()
-            .filter(|(place, unit)| {
-                unit.revision != unit.spec.revision
-                    && self.holds(&self.wanted, place)
-                    && (flipped || !self.holds(&self.serving, place))
-            })
-            .map(|(place, _)| place.clone())
-            .collect();
-        for place in renamed {
-            let key = self.key(&place);
-            let Some(unit) = self.units.get_mut(&place) else { continue };
-            unit.revision = unit.spec.revision;
-            changes.routes();
-            if !unit.is_untouched() {
-                changes.step(Transition::Relabel { unit: key, revision: unit.revision });
-            }
-        }
+        let takes = slot.stable.as_ref().into_iter().chain(candidate.map(|(spec, _)| spec));
+        takes.into_iter().any(|spec| self.runs(id, spec))
     }
 
     /// Failures whose time has come are tried again.
@@ -301,7 +275,6 @@ impl App {
                 ticket: unit.ticket,
                 component: unit.component.clone(),
                 spec: Arc::clone(&unit.spec),
-                revision: unit.revision,
             });
         }
     }
@@ -344,8 +317,8 @@ impl App {
 
     /// How the newest command lets specs of a component go.
     fn drain_of(&self, id: &ComponentId) -> Option<DrainPolicy> {
-        let content = self.wanted.get(id)?.contents().next()?;
-        self.units.get(&(id.clone(), content.clone())).map(|unit| unit.drain)
+        let spec = self.wanted.get(id)?.specs().next()?;
+        self.units.get(&(id.clone(), spec.clone())).map(|unit| unit.drain)
     }
 
     /// Closes the retired units of a revision when none of them has a call in flight, and stops what is closed
@@ -358,7 +331,7 @@ impl App {
             .units
             .values()
             .filter(|unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.idle && !leaving.closed))
-            .map(|unit| unit.revision)
+            .map(|unit| unit.spec.revision)
             .collect();
         let leaving: Vec<Place> = self
             .units
@@ -375,7 +348,7 @@ impl App {
                 changes.step(Transition::Stop { unit: key, overdue: overdue && !leaving.idle });
                 changes.routes();
                 self.units.remove(&place);
-            } else if !leaving.closed && !busy.contains(&unit.revision) {
+            } else if !leaving.closed && !busy.contains(&unit.spec.revision) {
                 leaving.closed = true;
                 leaving.idle = false;
                 unit.ticket = tickets.take();

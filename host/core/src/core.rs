@@ -104,7 +104,7 @@ impl Core {
     /// Takes news of a unit in. News of an episode that is over change nothing.
     pub fn observe(&mut self, unit: &UnitKey, ticket: Ticket, news: News, now: Timestamp) -> Vec<Transition> {
         let mut changes = Changes::default();
-        let place = (unit.id.clone(), unit.content.clone());
+        let place = (unit.id.clone(), unit.spec.clone());
         if let Some(app) = self.apps.get_mut(&unit.app) {
             let ready = news == News::Ready;
             if app.hear(&place, ticket, news, now) {

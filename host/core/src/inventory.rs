@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    AppInventory, CallCounts, ComponentId, ComponentInventory, Digest, ListenerInventory, Role,
-    UnitInventory, Weight,
+    AppInventory, CallCounts, ComponentId, ComponentInventory, ListenerInventory, Role, UnitInventory, Weight,
 };
 
 use crate::app::App;
 use crate::core::Core;
 use crate::spec::Slot;
-use crate::unit::{Unit, UnitKey};
+use crate::unit::{SpecKey, Unit, UnitKey};
 
 impl Core {
     /// All apps that this host holds a fence for, in order of their names; one of which nothing is left has no
@@ -58,17 +57,17 @@ fn describe(app: &App, counts: &impl Fn(&UnitKey) -> CallCounts) -> AppInventory
 
 fn describe_unit(
     app: &App,
-    (id, content): &(ComponentId, Digest),
+    (id, spec): &(ComponentId, SpecKey),
     unit: &Unit,
     calls: CallCounts,
 ) -> UnitInventory {
-    let weight = app.share(id, content);
+    let weight = app.share(id, spec);
     UnitInventory {
-        role: role(app.wanted.get(id), content),
+        role: role(app.wanted.get(id), spec),
         serving: weight != Weight::NONE,
         weight,
-        revision: unit.revision,
-        content: content.clone(),
+        revision: spec.revision,
+        content: spec.content.clone(),
         image: unit.spec.workload.reference().to_owned(),
         digest: unit.spec.workload.image().map(|image| image.digest.clone()),
         phase: unit.phase,
@@ -80,10 +79,10 @@ fn describe_unit(
     }
 }
 
-fn role(wanted: Option<&Slot>, content: &Digest) -> Role {
+fn role(wanted: Option<&Slot>, spec: &SpecKey) -> Role {
     match wanted {
-        Some(slot) if slot.stable.as_ref() == Some(content) => Role::Stable,
-        Some(slot) if slot.holds(content) => Role::Candidate,
+        Some(slot) if slot.stable.as_ref() == Some(spec) => Role::Stable,
+        Some(slot) if slot.holds(spec) => Role::Candidate,
         Some(_) | None => Role::Retired,
     }
 }

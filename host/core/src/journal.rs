@@ -3,14 +3,12 @@
 //! One entry for each app, so that a command costs what its app costs. Every entry carries its schema; a reader
 //! refuses a newer one without harming it.
 
-use lath_control_api::{
-    ApplyRequest, Candidate, ComponentBundle, ComponentId, ComponentSpec, Digest, Epoch, HoldPolicy,
-    Timestamp,
-};
+use lath_control_api::{ApplyRequest, Candidate, ComponentBundle, ComponentId, Epoch, HoldPolicy, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::spec::Slot;
+use crate::unit::SpecKey;
 
 /// Schema that this version writes, and the newest that it reads.
 const SCHEMA: u32 = 1;
@@ -86,17 +84,14 @@ impl JournalEntry {
 /// What an app's calls go to, as bundles.
 fn serving(app: &App) -> Vec<ComponentBundle> {
     let bundle = |(id, slot): (&ComponentId, &Slot)| {
-        let unit = |content: &Digest| app.units.get(&(id.clone(), content.clone()));
-        let spec = |content: &Digest| {
-            let unit = unit(content)?;
-            Some(ComponentSpec { revision: unit.revision, ..(*unit.spec).clone() })
-        };
+        let unit = |spec: &SpecKey| app.units.get(&(id.clone(), spec.clone()));
+        let spec = |key: &SpecKey| Some((*unit(key)?.spec).clone());
         let stable = slot.stable.as_ref().and_then(spec);
         let candidate = slot
             .candidate
             .as_ref()
-            .and_then(|(content, weight)| Some(Candidate { spec: spec(content)?, weight: *weight }));
-        let drain = slot.contents().find_map(unit).map(|unit| unit.drain).unwrap_or_default();
+            .and_then(|(key, weight)| Some(Candidate { spec: spec(key)?, weight: *weight }));
+        let drain = slot.specs().find_map(unit).map(|unit| unit.drain).unwrap_or_default();
         let (component, id) = (slot.component.clone(), id.clone());
         ComponentBundle { component, id, stable, candidate, drain, hold: HoldPolicy::default() }
     };

@@ -26,7 +26,7 @@ mod unit;
 
 pub use crate::core::{Core, FORGET_AFTER};
 pub use journal::{JournalEntry, JournalError};
-pub use routes::{Labelled, Listener, RouteTable, Target, Via};
+pub use routes::{Choice, Labelled, Listener, RouteTable, Target, Via};
 pub use spec::{MAX_COMPONENTS, MAX_ROUTES};
 pub use transition::Transition;
-pub use unit::{News, Ticket, UnitKey};
+pub use unit::{News, SpecKey, Ticket, UnitKey};

@@ -11,7 +11,7 @@ use lath_control_api::{AppName, Builtin, ComponentId, HttpRoute, Revision, Weigh
 
 use crate::app::App;
 use crate::core::Core;
-use crate::unit::{Unit, UnitKey};
+use crate::unit::{SpecKey, Unit, UnitKey};
 
 /// All routes of a host.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,17 +51,60 @@ pub struct Labelled<U> {
 pub struct Listener {
     /// Whether new connections are taken. False while only what arrived before is finished.
     pub open: bool,
-    vias: Vec<Via>,
+    vias: Vec<Arc<Via>>,
 }
 
 /// One way from a listener to a component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Via {
+    /// The app of the route.
+    pub app: AppName,
+    /// The revision that the route belongs to. A request stays in it.
+    pub revision: Revision,
     /// The HTTP server that has the route.
     pub source: ComponentId,
-    /// The route as its spec has it. Shared, so that a request can keep it without a copy.
-    pub route: Arc<HttpRoute>,
+    /// The route as its spec has it.
+    pub route: HttpRoute,
     segments: Vec<Box<str>>,
+    takes: Share,
+}
+
+/// Which revision a request is to enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// By weight: a number from 0 to 99, all of which come equally often.
+    Dice(u8),
+    /// This one, whatever its weight: how a revision without traffic is looked at.
+    Revision(Revision),
+}
+
+/// The part of new requests that a route takes while its revision shares them with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// The dice below this number.
+    Below(u8),
+    /// The dice from this number on.
+    From(u8),
+    /// None but those that nothing else takes: it is being left.
+    Rest,
+}
+
+impl Share {
+    const fn takes(self, dice: u8) -> bool {
+        match self {
+            Self::Below(end) => dice < end,
+            Self::From(start) => dice >= start,
+            Self::Rest => false,
+        }
+    }
+
+    /// Whether requests may come here that the revision which the dice chose has no route for.
+    const fn helps_out(self) -> bool {
+        match self {
+            Self::Below(end) => end > 0,
+            Self::From(_) | Self::Rest => true,
+        }
+    }
 }
 
 impl<U> Target<U> {
@@ -114,14 +157,31 @@ impl<U> RouteTable<U> {
     /// The route of a request that arrived on `address`.
     ///
     /// A route that names the request's host goes before one for any host; then the longest path wins, counted
-    /// in whole segments. `host` is lower-case without port, `path` is as the request line has it.
+    /// in whole segments. `host` is lower-case without port, `path` is as the request line has it. A revision that
+    /// shares its app's traffic takes its part of the requests; where it has no route for one, the other may.
     #[must_use]
-    pub fn find(&self, address: SocketAddr, host: Option<&str>, path: &str) -> Option<&Via> {
-        let fits = |via: &&Via| via.route.host.is_none() || via.route.host.as_deref() == host;
-        let listener = self.listeners.get(&address)?;
-        let fitting = listener.vias.iter().filter(fits).filter(|via| is_below(path, &via.segments));
-        // The first of equals wins: routes that serve stand before those that are only finishing.
-        fitting.reduce(|best, via| if via.weight() > best.weight() { via } else { best })
+    pub fn find(
+        &self,
+        address: SocketAddr,
+        host: Option<&str>,
+        path: &str,
+        choice: Choice,
+    ) -> Option<&Arc<Via>> {
+        let vias = &self.listeners.get(&address)?.vias;
+        let best = |chosen: &dyn Fn(&Via) -> bool| {
+            let fits = |via: &&Arc<Via>| {
+                chosen(via) && (via.route.host.is_none() || via.route.host.as_deref() == host)
+            };
+            let fitting = vias.iter().filter(fits).filter(|via| is_below(path, &via.segments));
+            // The first of equals wins: routes that serve stand before those that are only finishing.
+            fitting.reduce(|best, via| if via.rank() > best.rank() { via } else { best })
+        };
+        match choice {
+            Choice::Dice(dice) => {
+                best(&|via| via.takes.takes(dice)).or_else(|| best(&|via| via.takes.helps_out()))
+            }
+            Choice::Revision(revision) => best(&|via| via.revision == revision),
+        }
     }
 
     /// The same routes to something else: `handle` gives for each unit what calls are made on. Units without a
@@ -144,19 +204,21 @@ impl<U> RouteTable<U> {
 impl Listener {
     /// The routes of this address, serving ones first.
     #[must_use]
-    pub fn vias(&self) -> &[Via] {
+    pub fn vias(&self) -> &[Arc<Via>] {
         &self.vias
     }
 }
 
 impl Via {
-    fn new(source: &ComponentId, route: &HttpRoute) -> Self {
+    fn new(unit: &Labelled<UnitKey>, route: &HttpRoute, takes: Share) -> Self {
         let path = route.path.as_deref().unwrap_or_default();
         let segments = path.split('/').filter(|segment| !segment.is_empty()).map(Into::into).collect();
-        Self { source: source.clone(), route: Arc::new(route.clone()), segments }
+        let Labelled { app, revision, unit: UnitKey { id: source, .. } } = unit;
+        let (app, revision, source) = (app.clone(), *revision, source.clone());
+        Self { app, revision, source, route: route.clone(), segments, takes }
     }
 
-    fn weight(&self) -> (bool, usize) {
+    fn rank(&self) -> (bool, usize) {
         (self.route.host.is_some(), self.segments.len())
     }
 }
@@ -186,20 +248,20 @@ impl Core {
 
 fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<SocketAddr>) {
     for (id, slot) in &app.serving {
-        let unit = |content: &lath_control_api::Digest| {
-            let place = (id.clone(), content.clone());
+        let unit = |spec: &SpecKey| {
+            let place = (id.clone(), spec.clone());
             app.units.get(&place).map(|unit| (unit, label(app, unit, app.key(&place))))
         };
         let (stable, candidate) = app.taking(id, slot);
         let stable = stable.and_then(unit);
-        let candidate = candidate.and_then(|(content, weight)| Some((unit(content)?, weight)));
-        // While calls are shared, so are the routes; where both claim the same, the stable spec's goes first.
-        let shifted = candidate.as_ref().map_or(Weight::NONE, |(_, weight)| *weight);
-        if let Some((unit, _)) = stable.as_ref().filter(|_| shifted != Weight::ALL) {
-            add_listeners(table, app, id, unit, default);
+        let candidate = candidate.and_then(|(spec, weight)| Some((unit(spec)?, weight)));
+        let shifted = candidate.as_ref().map_or(0, |(_, weight)| weight.percent());
+        // A stable spec whose traffic has moved keeps its routes as one that is draining does.
+        if let Some((unit, labelled)) = stable.as_ref().filter(|_| shifted < 100) {
+            add_listeners(table, app, unit, labelled, Share::From(shifted), default);
         }
-        if let Some(((unit, _), _)) = candidate.as_ref().filter(|_| shifted != Weight::NONE) {
-            add_listeners(table, app, id, unit, default);
+        if let Some(((unit, labelled), _)) = &candidate {
+            add_listeners(table, app, unit, labelled, Share::Below(shifted), default);
         }
         let target = table.targets.entry(id.clone()).or_insert_with(Target::empty);
         target.stable = stable.map(|(_, labelled)| labelled);
@@ -208,11 +270,20 @@ fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<Socke
 }
 
 fn add_draining(table: &mut RouteTable<UnitKey>, app: &App, default: Option<SocketAddr>) {
+    for (id, slot) in &app.serving {
+        let (stable, candidate) = app.taking(id, slot);
+        let moved = candidate.is_some_and(|(_, weight)| weight == Weight::ALL);
+        let place = stable.filter(|_| moved).map(|spec| (id.clone(), spec.clone()));
+        if let Some((place, unit)) = place.and_then(|place| app.units.get_key_value(&place)) {
+            add_closing_listeners(table, unit, &label(app, unit, app.key(place)), default);
+        }
+    }
     let reachable = |unit: &Unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.closed);
     for (place, unit) in app.units.iter().filter(|(_, unit)| reachable(unit)) {
-        add_closing_listeners(table, &place.0, unit, default);
+        let labelled = label(app, unit, app.key(place));
+        add_closing_listeners(table, unit, &labelled, default);
         let target = table.targets.entry(place.0.clone()).or_insert_with(Target::empty);
-        target.draining.push(label(app, unit, app.key(place)));
+        target.draining.push(labelled);
         target.draining.sort_by_key(|labelled| std::cmp::Reverse(labelled.revision));
     }
 }
@@ -224,7 +295,7 @@ impl<U> Target<U> {
 }
 
 fn label(app: &App, unit: &Unit, key: UnitKey) -> Labelled<UnitKey> {
-    Labelled { app: app.name.clone(), revision: unit.revision, unit: key }
+    Labelled { app: app.name.clone(), revision: unit.spec.revision, unit: key }
 }
 
 fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (SocketAddr, &HttpRoute)> {
@@ -241,29 +312,30 @@ fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (
 fn add_listeners(
     table: &mut RouteTable<UnitKey>,
     app: &App,
-    source: &ComponentId,
     unit: &Unit,
+    labelled: &Labelled<UnitKey>,
+    share: Share,
     default: Option<SocketAddr>,
 ) {
-    let answers = unit.spec.routes.iter().all(|route| !app.is_on_its_way(&route.target));
+    let answers = share.helps_out() && unit.spec.routes.iter().all(|route| !app.is_on_its_way(&route.target));
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
         listener.open |= answers;
-        listener.vias.push(Via::new(source, route));
+        listener.vias.push(Arc::new(Via::new(labelled, route, share)));
     }
 }
 
 /// Routes that were replaced stay for requests that arrived before, on addresses that nobody else has taken.
 fn add_closing_listeners(
     table: &mut RouteTable<UnitKey>,
-    source: &ComponentId,
     unit: &Unit,
+    labelled: &Labelled<UnitKey>,
     default: Option<SocketAddr>,
 ) {
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
         if !listener.open {
-            listener.vias.push(Via::new(source, route));
+            listener.vias.push(Arc::new(Via::new(labelled, route, Share::Rest)));
         }
     }
 }

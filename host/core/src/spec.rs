@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use lath_control_api::{
     ApiError, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
-    Digest, ErrorCode, Fence, HttpRoute, Limits, Order, Weight, Workload,
+    ErrorCode, Fence, HttpRoute, Limits, Order, Weight, Workload,
 };
 
-use crate::unit::UnitAsk;
+use crate::unit::{SpecKey, UnitAsk};
 
 /// Most components of one app on one host.
 pub const MAX_COMPONENTS: usize = 1_000;
@@ -20,44 +20,43 @@ pub const MAX_ROUTES: usize = 1_000;
 /// Most concurrent instances that a spec may ask for.
 const MAX_INSTANCES: u32 = 1_000_000;
 
-/// What a bundle wants of one component, by content.
+/// What a bundle wants of one component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) component: ComponentName,
-    pub(crate) stable: Option<Digest>,
-    pub(crate) candidate: Option<(Digest, Weight)>,
+    pub(crate) stable: Option<SpecKey>,
+    pub(crate) candidate: Option<(SpecKey, Weight)>,
 }
 
 impl Slot {
-    pub(crate) fn contents(&self) -> impl Iterator<Item = &Digest> {
-        self.stable.iter().chain(self.candidate.as_ref().map(|(content, _)| content))
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &SpecKey> {
+        self.stable.iter().chain(self.candidate.as_ref().map(|(spec, _)| spec))
     }
 
-    pub(crate) fn holds(&self, content: &Digest) -> bool {
-        self.contents().any(|held| held == content)
+    pub(crate) fn holds(&self, spec: &SpecKey) -> bool {
+        self.specs().any(|held| held == spec)
     }
 }
 
 /// The slots of an app.
 pub(crate) type Slots = BTreeMap<ComponentId, Slot>;
 /// What stands in them.
-pub(crate) type Specs = BTreeMap<(ComponentId, Digest), UnitAsk>;
+pub(crate) type Specs = BTreeMap<(ComponentId, SpecKey), UnitAsk>;
 
-/// Sorts bundles into slots and specs. A candidate with the content of the stable spec is the stable spec.
+/// Sorts bundles into slots and specs. A candidate that is the stable spec is none.
 pub(crate) fn sort(bundles: &[ComponentBundle]) -> (Slots, Specs) {
     let (mut slots, mut specs) = (Slots::new(), Specs::new());
     for bundle in bundles {
         let mut note = |spec: &ComponentSpec| {
-            let content = spec.content();
+            let key = SpecKey::of(spec);
             let (component, drain) = (bundle.component.clone(), bundle.drain);
             let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain };
-            specs.insert((bundle.id.clone(), content.clone()), ask);
-            content
+            specs.insert((bundle.id.clone(), key.clone()), ask);
+            key
         };
         let candidate = bundle.candidate.as_ref().map(|Candidate { spec, weight }| (note(spec), *weight));
-        // Noted last: where both have the same content, the label of the stable one counts.
         let stable = bundle.stable.as_ref().map(&mut note);
-        let candidate = candidate.filter(|(content, _)| stable.as_ref() != Some(content));
+        let candidate = candidate.filter(|(spec, _)| stable.as_ref() != Some(spec));
         slots.insert(bundle.id.clone(), Slot { component: bundle.component.clone(), stable, candidate });
     }
     (slots, specs)

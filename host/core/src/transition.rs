@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{AppName, ComponentName, ComponentSpec, Revision, Timestamp};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
 
 use crate::unit::{Ticket, UnitKey};
 
@@ -29,15 +29,6 @@ pub enum Transition {
         component: ComponentName,
         /// What to prepare.
         spec: Arc<ComponentSpec>,
-        /// In whose name it calls.
-        revision: Revision,
-    },
-    /// The unit belongs to another revision of its app from now on.
-    Relabel {
-        /// Which.
-        unit: UnitKey,
-        /// The revision.
-        revision: Revision,
     },
     /// A unit that was leaving is wanted again: it takes calls. A drain that is watched is off.
     Reopen {
@@ -80,13 +71,12 @@ impl Transition {
             Self::Persist(_) => 0,
             Self::Cancel { .. } => 1,
             Self::Prepare { .. } => 2,
-            Self::Relabel { .. } => 3,
-            Self::Reopen { .. } => 4,
-            Self::Publish => 5,
-            Self::Drain { .. } => 6,
-            Self::Close { .. } => 7,
-            Self::Stop { .. } => 8,
-            Self::Report => 9,
+            Self::Reopen { .. } => 3,
+            Self::Publish => 4,
+            Self::Drain { .. } => 5,
+            Self::Close { .. } => 6,
+            Self::Stop { .. } => 7,
+            Self::Report => 8,
         }
     }
 }

@@ -12,20 +12,38 @@ use lath_control_api::{
     Timestamp,
 };
 
-/// What identifies a unit: the same content under another revision number is the same unit.
+/// What tells specs of one component apart. The same content in another revision is another spec: it calls and is
+/// called in that revision's name, and its calls are counted apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpecKey {
+    /// The app's revision.
+    pub revision: Revision,
+    /// [`ComponentSpec::content`].
+    pub content: Digest,
+}
+
+impl SpecKey {
+    /// The key of `spec`.
+    #[must_use]
+    pub fn of(spec: &ComponentSpec) -> Self {
+        Self { revision: spec.revision, content: spec.content() }
+    }
+}
+
+/// What identifies a unit on a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitKey {
     /// The app that wants it.
     pub app: AppName,
     /// Lattice-wide id of the component.
     pub id: ComponentId,
-    /// [`ComponentSpec::content`] of the spec.
-    pub content: Digest,
+    /// Which spec of the component.
+    pub spec: SpecKey,
 }
 
 impl fmt::Display for UnitKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.id, self.content.short())
+        write!(f, "{}@{}:{}", self.id, self.spec.revision, self.spec.content.short())
     }
 }
 
@@ -93,8 +111,6 @@ pub(crate) struct Unit {
     pub(crate) component: ComponentName,
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) drain: DrainPolicy,
-    /// The app revision whose calls prefer it, and in whose name it calls.
-    pub(crate) revision: Revision,
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) message: String,
@@ -110,7 +126,6 @@ impl Unit {
     pub(crate) fn new(ask: UnitAsk, now: Timestamp) -> Self {
         Self {
             component: ask.component,
-            revision: ask.spec.revision,
             spec: ask.spec,
             drain: ask.drain,
             phase: Phase::Pending,
@@ -124,7 +139,7 @@ impl Unit {
         }
     }
 
-    /// The same unit, asked for by another bundle. Its label changes only when its app says so.
+    /// The same unit, asked for by another bundle.
     pub(crate) fn ask_again(&mut self, ask: UnitAsk) {
         self.component = ask.component;
         self.spec = ask.spec;

@@ -54,7 +54,7 @@ impl Source {
 pub(crate) struct GuestLog {
     app: String,
     component: String,
-    revision: AtomicU64,
+    revision: Revision,
     rate: Rate,
 }
 
@@ -63,13 +63,9 @@ impl GuestLog {
         Self {
             app: identity.app.to_string(),
             component: identity.component.to_string(),
-            revision: AtomicU64::new(identity.revision.0),
+            revision: identity.revision,
             rate: Rate::new(),
         }
-    }
-
-    pub(crate) fn relabel(&self, revision: Revision) {
-        self.revision.store(revision.0, Ordering::Relaxed);
     }
 
     /// A line of the logging interface.
@@ -105,7 +101,7 @@ impl GuestLog {
 
     fn emit(&self, level: Level, source: Source, line: &str) {
         let (app, component, stream) = (self.app.as_str(), self.component.as_str(), source.as_str());
-        let revision = self.revision.load(Ordering::Relaxed);
+        let revision = self.revision.0;
         macro_rules! emit {
             ($level:expr) => {
                 tracing::event!(target: "guest", $level, app, component, revision, stream, "{line}")

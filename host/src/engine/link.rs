@@ -163,8 +163,8 @@ fn connect(
                 ));
                 instance.func_new_async(&function, move |store, _, params, results| {
                     let linked = Arc::clone(&linked);
-                    let (caller, ctx) = (store.data().unit.caller(), store.data().ctx.clone());
-                    Box::new(async move { linked.call(&caller, ctx, params, results).await })
+                    let (unit, ctx) = (Arc::clone(&store.data().unit), store.data().ctx.clone());
+                    Box::new(async move { linked.call(unit.caller(), ctx, params, results).await })
                 })?;
             }
             Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason, Revision};
+use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason};
 use tokio::sync::Notify;
 use wasmtime::component::InstancePre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
@@ -210,16 +210,6 @@ impl Prepared {
         self.counters.snapshot(self.in_flight())
     }
 
-    /// The revision that it runs as.
-    pub fn revision(&self) -> Revision {
-        self.unit.caller().revision
-    }
-
-    /// Gives it the number of another revision with the same content.
-    pub fn relabel(&self, revision: Revision) {
-        self.unit.relabel(revision);
-    }
-
     /// Who it is.
     pub fn identity(&self) -> &UnitIdentity {
         &self.unit.identity
@@ -265,7 +255,7 @@ impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prepared")
             .field("identity", &self.unit.identity)
-            .field("revision", &self.revision())
+            .field("revision", &self.unit.identity.revision)
             .field("in_flight", &self.in_flight())
             .finish_non_exhaustive()
     }

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, Revision};
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
@@ -29,8 +28,7 @@ pub struct UnitIdentity {
     pub component: ComponentName,
     /// Its lattice-wide id.
     pub id: ComponentId,
-    /// The revision that it was prepared for; [`Prepared::revision`](crate::engine::Prepared::revision) tells the
-    /// one that it runs as now.
+    /// Its revision of the app.
     pub revision: Revision,
 }
 
@@ -42,7 +40,7 @@ pub(crate) struct Unit {
     pub(crate) log: Arc<GuestLog>,
     variables: WasiConfigVariables,
     env: Vec<(String, String)>,
-    caller: ArcSwap<Caller>,
+    caller: Caller,
 }
 
 impl Unit {
@@ -55,21 +53,14 @@ impl Unit {
             config: spec.config.clone(),
             env: spec.grants.env.clone().into_iter().collect(),
             log: Arc::new(GuestLog::new(&identity)),
-            caller: ArcSwap::from_pointee(caller),
+            caller: caller,
             identity,
         }
     }
 
-    /// The unit as a caller, with the revision that it runs as now.
-    pub(crate) fn caller(&self) -> Arc<Caller> {
-        self.caller.load_full()
-    }
-
-    /// Gives the unit another revision number.
-    pub(crate) fn relabel(&self, revision: Revision) {
-        let caller = Caller { revision, ..Caller::clone(&self.caller.load()) };
-        self.caller.store(Arc::new(caller));
-        self.log.relabel(revision);
+    /// The unit as a caller.
+    pub(crate) const fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// A store for one call.

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use lath_control_api::{ComponentId, HttpRoute, LatticeId};
+use lath_control_api::LatticeId;
+use lath_host_core::Via;
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{Client, InvokeError};
 use tokio::time::timeout_at;
 
 use crate::engine::{Body, BodyError, CallContext, CallError, body};
-use crate::ingress::request::{Refusal, admit, drop_connection_headers};
+use crate::ingress::request::{Refusal, admit, asked_revision, drop_connection_headers};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{chain, failure, headers};
@@ -37,6 +38,8 @@ pub(crate) struct Front {
 enum Failed {
     /// No route leads on from this address.
     NoRoute,
+    /// No route of the revision that was asked for leads on from this address.
+    NoSuchRevision,
     /// Nothing in the lattice takes calls of the component now.
     NothingServes,
     /// The request cannot be admitted.
@@ -70,29 +73,28 @@ impl Front {
     ) -> Result<Response<Body>, Failed> {
         let (mut head, body) = request.into_parts();
         let host = admit(&mut head).map_err(Failed::Refused)?;
-        let found = self.router.find(address, host.as_deref(), head.uri.path());
-        let (source, route) = found.ok_or(Failed::NoRoute)?;
+        let revision = asked_revision(&head.headers).map_err(Failed::Refused)?;
+        let found = self.router.find(address, host.as_deref(), head.uri.path(), revision);
+        let via = found.ok_or(if revision.is_some() { Failed::NoSuchRevision } else { Failed::NoRoute })?;
         let trace = Some(trace::of_request(&mut head.headers));
         let body = body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync();
         let request = Request::from_parts(head, body);
-        let result =
-            self.pass_on(&source, &route, request, CallContext { trace, ..CallContext::default() }).await;
+        let result = self.pass_on(&via, request, CallContext { trace, ..CallContext::default() }).await;
         if let Err(Failed::Call(error)) = &result {
-            tracing::debug!(target = %route.target, %error, "a request failed");
+            tracing::debug!(target = %via.route.target, %error, "a request failed");
         }
         result
     }
 
     async fn pass_on(
         &self,
-        source: &ComponentId,
-        route: &HttpRoute,
+        via: &Via,
         request: Request<Body>,
         ctx: CallContext,
     ) -> Result<Response<Body>, Failed> {
-        let patience = route.timeout_ms.map(Duration::from_millis);
-        let Some(call) = self.router.begin(&route.target, None) else {
-            return self.forward(source, &route.target, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
+        let patience = via.route.timeout_ms.map(Duration::from_millis);
+        let Some(call) = self.router.begin(&via.route.target, Some((&via.app, via.revision))) else {
+            return self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
         };
         let head = call.http(request, ctx);
         let answered = match patience {
@@ -108,16 +110,15 @@ impl Front {
     /// Gives the request to another host that serves the component.
     async fn forward(
         &self,
-        source: &ComponentId,
-        target: &ComponentId,
+        via: &Via,
         request: Request<Body>,
         ctx: CallContext,
         patience: Duration,
     ) -> Result<Response<Body>, Failed> {
         let broken = |error: &dyn std::error::Error| Failed::Call(CallError::Failed(chain(error)));
-        let subject = lath_wrpc::http::target(&self.lattice, target, lath_wrpc::http::INCOMING);
+        let subject = lath_wrpc::http::target(&self.lattice, &via.route.target, lath_wrpc::http::INCOMING);
         let subject = subject.map_err(|error| broken(&error))?;
-        let headers = headers(None, source, &ctx);
+        let headers = headers(Some((&via.app, via.revision)), &via.source, &ctx);
         let deadline = Instant::now() + patience;
         let answered =
             lath_wrpc::http::handle(&self.client, &subject, headers, request, None, deadline.into()).await;
@@ -137,6 +138,9 @@ impl Failed {
     fn response(&self) -> Response<Body> {
         let (status, text) = match self {
             Self::NoRoute => (StatusCode::NOT_FOUND, "no app of this lattice has a route for this request"),
+            Self::NoSuchRevision => {
+                (StatusCode::NOT_FOUND, "the revision that was asked for has no route for this request")
+            }
             Self::NothingServes => (StatusCode::SERVICE_UNAVAILABLE, "nothing serves this at the moment"),
             Self::Refused(refusal) => (refusal.status, refusal.text),
             Self::Call(CallError::DeadlineExceeded) => (StatusCode::GATEWAY_TIMEOUT, "no answer in time"),

@@ -6,6 +6,7 @@
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use lath_control_api::Revision;
 
 /// Headers of a connection and not of a message, beside those that `Connection` names.
 const OF_CONNECTION: [HeaderName; 6] = [
@@ -16,6 +17,9 @@ const OF_CONNECTION: [HeaderName; 6] = [
     header::UPGRADE,
     header::TE,
 ];
+
+/// Header of a request for one revision of the app that it reaches, by number.
+const ASKED_REVISION: HeaderName = HeaderName::from_static("x-lath-revision");
 
 /// Why a request is refused before anyone is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,16 @@ fn authority(head: &Parts) -> Result<Option<Authority>, Refusal> {
     Ok(authority)
 }
 
+/// The revision of its app that a request asks for, if it does: how people look at one that has no traffic yet.
+pub(crate) fn asked_revision(headers: &HeaderMap) -> Result<Option<Revision>, Refusal> {
+    let Some(value) = headers.get(ASKED_REVISION) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or(Refusal {
+        status: StatusCode::BAD_REQUEST,
+        text: "x-lath-revision must be the number of a revision",
+    })
+}
+
 /// Removes what belongs to the connection that a message came over.
 pub(crate) fn drop_connection_headers(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -126,6 +140,17 @@ mod tests {
         }
         let mut connect = head(|request| request.method("CONNECT").uri("a:1").header("host", "a:1"));
         assert_eq!(admit(&mut connect).unwrap_err().status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn a_revision_is_asked_for_by_number() {
+        let asked =
+            |value: &str| asked_revision(&head(|request| request.header("x-lath-revision", value)).headers);
+        assert_eq!(asked_revision(&HeaderMap::new()), Ok(None));
+        assert_eq!(asked("7"), Ok(Some(Revision(7))));
+        for wrong in ["", "seven", "-1", "7, 8", "99999999999999999999999"] {
+            assert_eq!(asked(wrong).unwrap_err().status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lath_control_api::{ComponentId, ComponentName, ComponentSpec, Revision};
+use lath_control_api::{ComponentId, ComponentName, ComponentSpec};
 use lath_host_core::{News, RouteTable, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +23,9 @@ impl Supervisor {
                     }
                 }
                 Transition::Cancel { unit } => drop(self.slots.remove(&unit)),
-                Transition::Prepare { unit, ticket, component, spec, revision } => {
-                    self.prepare(&unit, ticket, component, spec, revision);
+                Transition::Prepare { unit, ticket, component, spec } => {
+                    self.prepare(&unit, ticket, component, spec);
                 }
-                Transition::Relabel { unit, revision } => self.slots.relabel(&unit, revision),
                 Transition::Reopen { unit } => {
                     self.slots.end(&unit);
                     if let Some(prepared) = self.slots.component(&unit) {
@@ -48,16 +47,15 @@ impl Supervisor {
         ticket: Ticket,
         component: ComponentName,
         spec: Arc<ComponentSpec>,
-        revision: Revision,
     ) {
-        self.slots.add(unit.clone(), revision, spec.max_instances);
+        self.slots.add(unit.clone(), spec.max_instances);
         let token = self.slots.begin(unit, ticket);
         let identity = UnitIdentity {
             lattice: self.tools.lattice.clone(),
             app: unit.app.clone(),
             component,
             id: unit.id.clone(),
-            revision,
+            revision: spec.revision,
         };
         let job = Job { identity, needs: self.needs(unit, &spec), spec };
         let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));

@@ -21,8 +21,6 @@ pub struct Assessment {
     pub failed: Vec<Problem>,
     /// What has failed of specs that the record leaves behind: told to people, held against nobody.
     pub failed_beside: Vec<Problem>,
-    /// The request has specs beside those that serve, to which traffic is to move.
-    pub moves: bool,
     /// Units that were replaced and still finish what they took.
     pub draining: usize,
     /// The host holds a later decision than this request.
@@ -53,16 +51,6 @@ pub fn assess(
     request: &ApplyRequest,
     wanted: impl Fn(&ComponentName) -> bool,
 ) -> Assessment {
-    let moves = request.bundles.iter().any(|bundle| bundle.candidate.is_some());
-    Assessment { moves, ..standing(observed, host, request, &wanted) }
-}
-
-fn standing(
-    observed: &ObservedState,
-    host: &HostId,
-    request: &ApplyRequest,
-    wanted: &dyn Fn(&ComponentName) -> bool,
-) -> Assessment {
     let name = observed.name_of(host);
     let known = observed.host(host);
     let Some(inventory) = known.and_then(|known| known.inventory.as_ref()) else {
@@ -77,7 +65,7 @@ fn standing(
             Assessment { unconfirmed: !entry.confirmed, ..waiting(format!("{name} has not taken it on")) }
         }
         Order::Newer => Assessment { ahead: true, ..waiting(format!("{name} holds a later decision")) },
-        Order::Same => judge(observed, host, entry, request, wanted),
+        Order::Same => judge(observed, host, entry, request, &wanted),
     }
 }
 
@@ -180,7 +168,10 @@ fn find<'a>(
     role: Role,
 ) -> Option<&'a UnitInventory> {
     let content = spec.content();
-    found?.units.iter().find(|unit| unit.role == role && unit.content == content)
+    let is_it = |unit: &&UnitInventory| {
+        unit.role == role && unit.revision == spec.revision && unit.content == content
+    };
+    found?.units.iter().find(is_it)
 }
 
 /// A phase as it stands on the wire.

@@ -90,7 +90,8 @@ impl Composer<'_> {
             .collect()
     }
 
-    /// Old and new beside each other. What both revisions ask in the same way stays as it is.
+    /// Old and new beside each other. Components that both revisions ask for in the same way are there twice as well:
+    /// calls enter one revision or the other, and stay in it.
     fn side_by_side(&self, weight: Weight) -> Vec<ComponentBundle> {
         let old: BTreeMap<&ComponentName, u32> = self.record.base.on(self.host).collect();
         let new: BTreeMap<&ComponentName, u32> = self.record.assignment.on(self.host).collect();
@@ -103,19 +104,12 @@ impl Composer<'_> {
             .into_iter()
             .filter_map(|name| {
                 let stable = spec(self.old, &old, name);
-                let candidate =
-                    spec(self.new, &new, name).filter(|candidate| differs(candidate, stable.as_ref()));
+                let candidate = spec(self.new, &new, name);
                 let owner = self.new.filter(|spec| spec.components.contains_key(name)).or(self.old)?;
                 bundle(owner, name, stable, candidate.map(|spec| Candidate { spec, weight }))
             })
             .collect()
     }
-}
-
-/// Whether their contents differ: all but the revision. Compared as they are, which costs less than two digests.
-fn differs(candidate: &ComponentSpec, stable: Option<&ComponentSpec>) -> bool {
-    let renumbered = |spec: &ComponentSpec| ComponentSpec { revision: candidate.revision, ..spec.clone() };
-    stable.is_none_or(|stable| renumbered(stable) != *candidate)
 }
 
 /// None when `owner` does not have the component, which the callers have made sure of.

@@ -1,6 +1,6 @@
 //! What a revision asks of hosts: a manifest with every name replaced by what it stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use lath_control_api::ApiError;
@@ -9,9 +9,7 @@ use lath_control_api::{
     Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
-use lath_manifests::manifest::{
-    Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source, Strategy,
-};
+use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
 
 use crate::record::{Resolved, RevisionRecord};
 
@@ -24,8 +22,8 @@ pub struct AppSpec {
     pub revision: Revision,
     /// Its components and capabilities by name.
     pub components: BTreeMap<ComponentName, ComponentPlan>,
-    /// How it replaces another revision.
-    pub rollout: RolloutPolicy,
+    /// How it replaces another revision, by what that changes.
+    pub rollouts: Vec<RolloutPolicy>,
     /// One line for lists.
     pub description: Option<String>,
 }
@@ -54,7 +52,13 @@ impl AppSpec {
     /// How what is replaced goes away.
     #[must_use]
     pub fn drain(&self) -> DrainPolicy {
-        DrainPolicy { deadline_ms: millis(self.rollout.drain_deadline) }
+        DrainPolicy { deadline_ms: millis(self.policy(&BTreeSet::new()).drain_deadline) }
+    }
+
+    /// How a rollout goes that changes these components.
+    #[must_use]
+    pub fn policy(&self, changed: &BTreeSet<ComponentName>) -> RolloutPolicy {
+        RolloutPolicy::choose(&self.rollouts, changed)
     }
 
     /// Every HTTP route of the app.
@@ -69,14 +73,6 @@ impl AppSpec {
 /// When the manifest asks for something that Lath cannot give: each such thing is named, nothing is left out
 /// silently.
 pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, ApiError> {
-    let strategy = manifest.rollout.strategy;
-    if strategy != Strategy::Rolling {
-        return Err(ApiError::new(
-            ErrorCode::BadRequest,
-            format!("the rollout strategy `{}` cannot be carried out yet", strategy.as_str()),
-        )
-        .with_help("use `strategy: rolling`, or leave it out"));
-    }
     let components = manifest
         .components
         .iter()
@@ -86,7 +82,7 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
         app: manifest.name.clone(),
         revision: record.revision,
         components,
-        rollout: manifest.rollout,
+        rollouts: manifest.rollouts.clone(),
         description: manifest.description.clone(),
     })
 }

@@ -128,7 +128,7 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
 /// |---|---|
 /// | `front=v1` | a component with the image `file://front-v1.wasm`, one instance somewhere |
 /// | `http=>front` | the builtin HTTP server with a link to `front` |
-/// | `policy.min_healthy=0s` | a property of the rollout policy |
+/// | `policy.min_healthy_time=0s` | a property of the rollout policy |
 ///
 /// A component's word may go on, each part after a comma: `x3` (instances), `daemon`, `idle` (no scaler),
 /// `on.zone=west` or `on.zone=west:80` (a spread with its weight), `any:20` (a spread without requirements),

@@ -242,7 +242,7 @@ impl Planner<'_> {
     fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {
         let spec =
             record.revision.or(record.serving).and_then(|revision| self.input.revisions.get(&revision));
-        spec.map(|spec| spec.rollout).unwrap_or_default()
+        spec.map(|spec| spec.policy(&BTreeSet::new())).unwrap_or_default()
     }
 
     /// Every host that is there and has to do with the app, judged by what `record` tells it.

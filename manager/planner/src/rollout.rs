@@ -170,15 +170,15 @@ fn shift(
             return to(with_health(record, rollout, shifted, Some(situation.now)));
         };
         // Without a revision before it nobody loses anything: no need to watch each wave.
-        let enough = since.max(situation.listening_since).plus(situation.policy.min_healthy);
+        let enough = since.max(situation.listening_since).plus(situation.policy.min_healthy_time);
         if record.serving.is_some() && situation.now < enough {
             return Advance { record: None, wake_at: Some(enough) };
         }
     }
-    let wave = if record.serving.is_some() { situation.policy.max_parallel } else { u32::MAX };
-    // Where nothing differs there is no traffic to move.
-    let moves = |host: &&HostId| situation.hosts.get(*host).is_some_and(|assessed| assessed.moves);
-    let left = record.assignment.hosts().filter(|host| !shifted.contains(*host)).filter(moves);
+    let hosts = u32::try_from(record.assignment.hosts().count()).unwrap_or(u32::MAX);
+    let parallel = situation.policy.max_parallel.of_rounded_down(hosts).max(1);
+    let wave = if record.serving.is_some() { parallel } else { u32::MAX };
+    let left = record.assignment.hosts().filter(|host| !shifted.contains(*host));
     let wave: Vec<HostId> = left.take(usize::try_from(wave).unwrap_or(usize::MAX)).cloned().collect();
     if wave.is_empty() {
         return to(enter(record, rollout, situation, Stage::Settling));

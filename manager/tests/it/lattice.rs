@@ -114,6 +114,10 @@ kind: Application
 metadata:
   name: {app}
 spec:
+  policies:
+    - name: rollout
+      type: policy.rollout.lath/v1
+      properties: {{ min_healthy_time: 1s }}
   components:
     - name: hello
       type: component

@@ -2,7 +2,6 @@
 //!
 //! Values are text, because 1.x takes nothing else there and one file must load in both managers.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{DraftPolicy, bounded_list, shapes};
@@ -22,7 +21,7 @@ pub(crate) const ROLLOUT_PROPERTIES: [&str; 8] = [
     "max_parallel",
     "max_surge",
     "max_unavailable",
-    "min_healthy",
+    "min_healthy_time",
     "progress_deadline",
     "auto_rollback",
     "drain_deadline",
@@ -87,13 +86,14 @@ fn read_property(report: &mut Report<'_>, pair: &Pair<'_>, policy: &mut RolloutP
     let value = pair.value;
     match pair.key.value {
         "strategy" => set(&mut policy.strategy, read_strategy(report, value)),
-        "max_parallel" => {
-            set(&mut policy.max_parallel, read_count(report, value, "`max_parallel`", 1..=1_000))
-        }
+        "max_parallel" => set(&mut policy.max_parallel, read_share(report, value, "`max_parallel`")),
         "max_surge" => set(&mut policy.max_surge, read_share(report, value, "`max_surge`")),
         "max_unavailable" => set(&mut policy.max_unavailable, read_share(report, value, "`max_unavailable`")),
-        "min_healthy" => {
-            set(&mut policy.min_healthy, report.duration(value, "`min_healthy`", Duration::ZERO..=HOUR));
+        "min_healthy_time" => {
+            set(
+                &mut policy.min_healthy_time,
+                report.duration(value, "`min_healthy_time`", Duration::ZERO..=HOUR),
+            );
         }
         "progress_deadline" => {
             let bounds = Duration::from_secs(1)..=24 * HOUR;
@@ -137,22 +137,6 @@ fn read_strategy(report: &mut Report<'_>, text: Spanned<&str>) -> Option<Strateg
     found
 }
 
-fn read_count(
-    report: &mut Report<'_>,
-    text: Spanned<&str>,
-    what: &str,
-    range: RangeInclusive<u32>,
-) -> Option<u32> {
-    let found =
-        text.value.parse::<u32>().ok().filter(|count| range.contains(count) && !text.value.starts_with('+'));
-    if found.is_none() {
-        let message = format!("{what} cannot be `{}`", shown(text.value));
-        let help = format!("{what} is a whole number from {} to {}", range.start(), range.end());
-        report.add(text.at, "", Diagnostic::error(code::OUT_OF_RANGE, message).help(help));
-    }
-    found
-}
-
 fn read_share(report: &mut Report<'_>, text: Spanned<&str>, what: &str) -> Option<Share> {
     match units::share(text.value) {
         Some(Share::Count(count)) if count > MAX_INSTANCES => {
@@ -189,11 +173,11 @@ fn check_together(report: &mut Report<'_>, properties: &[Pair<'_>], policy: &Rol
         let help = "allow one of the two, such as `max_surge: \"25%\"`";
         report.add(pair.value.at, "", Diagnostic::error(code::POLICY, message).help(help));
     }
-    let never_healthy = policy.min_healthy >= policy.progress_deadline;
-    if let (true, Some(pair)) = (never_healthy, place(["min_healthy", "progress_deadline"])) {
+    let never_healthy = policy.min_healthy_time >= policy.progress_deadline;
+    if let (true, Some(pair)) = (never_healthy, place(["min_healthy_time", "progress_deadline"])) {
         let message = format!(
-            "`min_healthy` ({}) must be shorter than `progress_deadline` ({})",
-            units::show_duration(policy.min_healthy),
+            "`min_healthy_time` ({}) must be shorter than `progress_deadline` ({})",
+            units::show_duration(policy.min_healthy_time),
             units::show_duration(policy.progress_deadline)
         );
         let help = "a wave that may not be called healthy in time would always fail";

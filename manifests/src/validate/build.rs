@@ -35,7 +35,7 @@ pub(super) fn manifest(draft: &Draft<'_>) -> Option<Manifest> {
         shared: annotation(metadata::SHARED).is_some_and(|shared| shared == "true"),
         components: components?,
         policies: scope.policies,
-        rollout: draft.policies.iter().find_map(|policy| policy.rollout).unwrap_or_default(),
+        rollouts: draft.policies.iter().filter_map(|policy| policy.rollout.clone()).collect(),
     })
 }
 

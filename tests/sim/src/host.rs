@@ -220,7 +220,6 @@ impl Host {
             }
             Transition::Close { unit, ticket } => self.await_idle(unit, ticket, edge, outcome),
             Transition::Stop { unit, overdue } => self.stop(&unit, overdue, edge.now, outcome),
-            Transition::Relabel { .. } => {}
             Transition::Report => outcome.report = true,
         }
     }

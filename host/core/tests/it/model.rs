@@ -207,7 +207,7 @@ impl Model {
                     assert!(self.alive.remove(unit), "{unit} stopped, and was not there");
                     assert!(!self.is_routed(unit), "{unit} stopped while a route leads to it");
                 }
-                Transition::Relabel { .. } | Transition::Publish | Transition::Report => {}
+                Transition::Publish | Transition::Report => {}
             }
         }
         self.check();
@@ -254,7 +254,7 @@ impl Model {
     pub(crate) fn serving(&self, name: &str) -> Option<Digest> {
         let routes = self.core.routes();
         let target = routes.targets().find(|(held, _)| **held == id(name))?.1;
-        target.is_serving().then(|| routes.pick(&id(name), None, 50).map(|unit| unit.content.clone()))?
+        target.is_serving().then(|| routes.pick(&id(name), None, 50).map(|unit| unit.spec.content.clone()))?
     }
 
     pub(crate) fn is_serving(&self, name: &str, spec: &ComponentSpec) -> bool {

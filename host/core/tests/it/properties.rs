@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lath_control_api::{ApplyRequest, ComponentBundle, ErrorCode, Phase};
+use lath_control_api::{ApplyRequest, ComponentBundle, ErrorCode, Phase, UnitInventory};
+use lath_host_core::SpecKey;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -154,6 +155,10 @@ impl History {
     }
 }
 
+fn key_of(unit: &UnitInventory) -> SpecKey {
+    SpecKey { revision: unit.revision, content: unit.content.clone() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -208,10 +213,10 @@ proptest! {
         // What failed before the restart fails after it.
         let units = NAMES.iter().flat_map(|name| history.host.units(name));
         let failed: BTreeSet<_> =
-            units.filter(|unit| unit.phase == Phase::Failed).map(|unit| unit.content).collect();
+            units.filter(|unit| unit.phase == Phase::Failed).map(|unit| key_of(&unit)).collect();
         history.host.restart();
         history.host.prepare(|unit| {
-            Some(if failed.contains(&unit.content) { Fate::Trap } else { Fate::Ready })
+            Some(if failed.contains(&unit.spec) { Fate::Trap } else { Fate::Ready })
         });
         for name in before {
             prop_assert!(history.served().contains(name), "{name} was lost by the restart");
@@ -223,7 +228,7 @@ proptest! {
         let mut history = History::new();
         for event in &events {
             let busy: Vec<_> = history.host.draining.keys().cloned().collect();
-            let closed: BTreeSet<_> = history.host.closing.keys().map(|unit| unit.content.clone()).collect();
+            let closed: BTreeSet<_> = history.host.closing.keys().map(|unit| unit.spec.clone()).collect();
             let retired = |host: &Model| -> Vec<_> {
                 NAMES.iter().flat_map(|name| host.units(name)).filter(|unit| unit.phase == Phase::Draining).collect()
             };
@@ -231,10 +236,10 @@ proptest! {
             history.play(event);
             let after = retired(&history.host);
             let untouched = !matches!(event, Event::Wait(_) | Event::Restart | Event::Apply(_));
-            for unit in before.iter().filter(|unit| untouched && !closed.contains(&unit.content)) {
-                let gone = !after.iter().any(|left| left.content == unit.content);
+            for unit in before.iter().filter(|unit| untouched && !closed.contains(&key_of(unit))) {
+                let gone = !after.iter().any(|left| key_of(left) == key_of(unit));
                 let shares = |key: &lath_host_core::UnitKey| {
-                    before.iter().any(|held| held.content == key.content && held.revision == unit.revision)
+                    before.iter().any(|held| key_of(held) == key.spec && held.revision == unit.revision)
                 };
                 let blocked = busy.iter().filter(|key| shares(key)).count();
                 prop_assert!(!gone || blocked == 0, "{:?} went while its revision was busy", unit.image);

@@ -1,6 +1,7 @@
 //! Which component a request reaches.
 
-use lath_control_api::HttpRoute;
+use lath_control_api::{HttpRoute, Revision};
+use lath_host_core::Choice;
 
 use crate::model::{Fate, Model, bundle, http_server, id, request, spec};
 
@@ -29,7 +30,7 @@ fn the_most_particular_route_wins() {
     host.prepare_all();
     let table = host.core.routes();
     let find = |address: &str, name: Option<&str>, path: &str| {
-        let via = table.find(address.parse().unwrap(), name, path);
+        let via = table.find(address.parse().unwrap(), name, path, Choice::Dice(50));
         via.map(|via| via.route.target.as_str().trim_start_matches("shop-").to_owned())
     };
     let default = "127.0.0.1:8000";
@@ -73,7 +74,7 @@ fn an_address_that_is_left_finishes_what_arrived() {
     };
     assert_eq!(open(&host), [(8000, false), (9000, true)]);
     let table = host.core.routes();
-    assert!(table.find("127.0.0.1:8000".parse().unwrap(), None, "/").is_some());
+    assert!(table.find("127.0.0.1:8000".parse().unwrap(), None, "/", Choice::Dice(50)).is_some());
     assert_eq!(host.core.listeners().len(), 1);
     host.idle_all();
     assert_eq!(open(&host), [(9000, true)]);
@@ -95,4 +96,37 @@ fn h2_a_restarted_host_opens_an_address_when_what_is_behind_it_is_ready() {
     host.restart();
     host.prepare(|unit| Some(if unit.id == id("a") { Fate::Trap } else { Fate::Ready }));
     assert!(open(&host), "what has failed keeps no address closed");
+}
+
+#[test]
+fn requests_enter_the_revision_that_their_dice_choose_and_find_its_routes() {
+    let web = |revision, paths: &[&str]| {
+        let routes = paths.iter().map(|path| route(None, None, Some(path), "a")).collect();
+        http_server(routes, revision)
+    };
+    let step = |k, weight| {
+        let web = bundle("web", Some(web(1, &["/", "/old"])), Some((web(2, &["/", "/new"]), weight)));
+        request(2, k, vec![web, bundle("a", Some(spec(1, 1)), Some((spec(1, 2), weight)))])
+    };
+    let mut host = Model::new();
+    let first = vec![bundle("web", Some(web(1, &["/", "/old"])), None), bundle("a", Some(spec(1, 1)), None)];
+    host.accept(&request(1, 1, first));
+    host.prepare_all();
+    let entered = |host: &Model, path: &str, choice| {
+        let table = host.core.routes();
+        table.find("127.0.0.1:8000".parse().unwrap(), None, path, choice).map(|via| via.revision.0)
+    };
+    let by_weight = |host: &Model, path: &str| {
+        (0..100).filter(|dice| entered(host, path, Choice::Dice(*dice)) == Some(2)).count()
+    };
+    host.accept(&step(1, 0));
+    host.prepare_all();
+    assert_eq!(by_weight(&host, "/"), 0);
+    assert_eq!(entered(&host, "/x", Choice::Revision(Revision(2))), Some(2), "it can be looked at");
+    assert_eq!(entered(&host, "/x", Choice::Revision(Revision(3))), None);
+    host.accept(&step(2, 5));
+    assert_eq!(by_weight(&host, "/"), 5);
+    assert_eq!(by_weight(&host, "/new/x"), 5, "the others enter by the wider route of the old one");
+    host.accept(&step(3, 100));
+    assert_eq!(by_weight(&host, "/old"), 100, "nothing of the old one is left on an address that stays");
 }

@@ -167,7 +167,7 @@ impl Host {
                 Transition::Drain { unit, ticket, .. } | Transition::Close { unit, ticket } => {
                     self.drains.insert(unit, ticket);
                 }
-                Transition::Relabel { .. } | Transition::Publish | Transition::Report => {}
+                Transition::Publish | Transition::Report => {}
             }
         }
         if !self.busy && !self.drains.is_empty() {

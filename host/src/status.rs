@@ -14,6 +14,7 @@ use lath_control_api::{
     ListenerInventory, Subjects, Timestamp,
 };
 use lath_control_api_client::Connection;
+use lath_host_core::SpecKey;
 use lath_host_core::UnitKey;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -149,8 +150,11 @@ impl Snapshot {
         let mut app = app.clone();
         for component in &mut app.components {
             for unit in &mut component.units {
-                let key =
-                    UnitKey { app: app.app.clone(), id: component.id.clone(), content: unit.content.clone() };
+                let key = UnitKey {
+                    app: app.app.clone(),
+                    id: component.id.clone(),
+                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
+                };
                 unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
             }
         }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
+use crate::bundle::Weight;
 use crate::id::{AppName, ComponentId, ComponentName, Generation, HostId, Revision};
-use crate::inventory::{HostSummary, Phase, Reason};
+use crate::inventory::{CallCounts, HostSummary, Phase, Reason};
 use crate::time::Timestamp;
 
 /// Makes a revision of a manifest and rolls it out.
@@ -27,6 +28,12 @@ pub struct DeployRequest {
     /// Check everything, change nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Properties of the rollout policy that differ for this deploy: name to value, as in a manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollout: BTreeMap<String, String>,
+    /// Refuse unless the plan is still [`crate::plan::Plan::id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
 }
 
 /// Who asked for a change and why, for the history.
@@ -69,6 +76,162 @@ pub struct AppRequest {
     /// Who asks and why.
     #[serde(default)]
     pub cause: Cause,
+    /// Check everything, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Says how a rollout goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutRequest {
+    /// Which app.
+    pub app: AppName,
+    /// What is to be done.
+    pub action: RolloutAction,
+    /// Who asks and why.
+    #[serde(default)]
+    pub cause: Cause,
+    /// Refuse when the app has another generation: somebody else was faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_generation: Option<Generation>,
+    /// Check everything, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What can be done with a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutAction {
+    /// It stays at its step. A failure still takes it back.
+    Pause,
+    /// A pause is over.
+    Resume,
+    /// The step at hand is enough: the next one begins.
+    Promote,
+    /// All steps that are left are skipped: the new revision takes everything.
+    PromoteFull,
+    /// The revision before it gets everything back, also while it is kept warm.
+    Abort,
+    /// What failed is tried again: a rollout that is held or stuck goes on, one that was taken back begins anew.
+    Retry,
+}
+
+/// Names one revision of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionRequest {
+    /// Which app.
+    pub app: AppName,
+    /// Which revision; the deployed one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+}
+
+/// A revision as it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionShown {
+    /// Which app.
+    pub app: AppName,
+    /// Its number.
+    pub revision: Revision,
+    /// The manifest as it was given, byte for byte.
+    pub manifest: String,
+    /// Digest of the code behind each image reference; a builtin has none and is not listed.
+    pub images: BTreeMap<String, Digest>,
+    /// Digest over manifest, code and instances: equal for revisions that are the same.
+    pub content: Digest,
+    /// Instances that were set by hand and not by the manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scale: BTreeMap<ComponentName, u32>,
+    /// The revision that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<Revision>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who and why.
+    #[serde(default)]
+    pub cause: Cause,
+    /// Names that people gave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whether it has once been carried through.
+    pub completed: bool,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Problem>,
+}
+
+/// Asks what two revisions of an app differ in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiffRequest {
+    /// Which app.
+    pub app: AppName,
+    /// The older side.
+    pub from: Revision,
+    /// The newer side.
+    pub to: Revision,
+}
+
+/// What two revisions of an app differ in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionDiff {
+    /// Which app.
+    pub app: AppName,
+    /// The older side.
+    pub from: Revision,
+    /// The newer side.
+    pub to: Revision,
+    /// Each difference.
+    pub changes: Vec<crate::plan::Difference>,
+}
+
+/// Gives a revision a name, or takes it away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagRequest {
+    /// Which app.
+    pub app: AppName,
+    /// 1 to 64 letters, digits, `-`, `_` and `.`, not only digits.
+    pub tag: String,
+    /// The revision that gets it, from whichever had it; none takes the tag away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// Check everything, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Every tag of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tags {
+    /// Which app.
+    pub app: AppName,
+    /// Tag to revision.
+    pub tags: BTreeMap<String, Revision>,
+}
+
+/// Sets the number of instances of a component, until a manifest is deployed again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleRequest {
+    /// Which app.
+    pub app: AppName,
+    /// Which component.
+    pub component: ComponentName,
+    /// Instances over all hosts, at least 1.
+    pub instances: u32,
+    /// Who asks and why.
+    #[serde(default)]
+    pub cause: Cause,
+    /// As in [`DeployRequest::if_revision`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_revision: Option<Revision>,
     /// Check everything, change nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -170,6 +333,8 @@ pub enum AppState {
     Progressing,
     /// Nothing can be done yet.
     Waiting,
+    /// A rollout stands still until a person says more; what serves is well.
+    Paused,
     /// A failed change is being taken back, or a rollback was asked for.
     RollingBack,
     /// It serves with less than it should.
@@ -199,6 +364,55 @@ pub struct RolloutStatus {
     pub started: Timestamp,
     /// What it waits for now, slowest first.
     pub waiting_for: Vec<String>,
+    /// The strategy's word in a manifest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub strategy: String,
+    /// Percent of the traffic that the new revision has on the hosts of the step.
+    #[serde(default, skip_serializing_if = "Weight::is_none")]
+    pub weight: Weight,
+    /// Why it stands still until a person says more, with the command that ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
+    /// When the time of the step is over, if all stays well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// What the step's gates see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateStatus>,
+}
+
+/// What a gate sees of one component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// What is measured: `errors`, `traps`, `p95`, `webhook`, ...
+    pub metric: String,
+    /// Which component; none for a webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentName>,
+    /// What it may be, as in the manifest: `<=1%`.
+    pub bound: String,
+    /// What the new revision has, for people: `0.42%`, `7.9 ms`.
+    pub candidate: String,
+    /// What the revision before it has in the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable: Option<String>,
+    /// Calls of the new revision that this rests on.
+    pub samples: u64,
+    /// How it stands.
+    pub verdict: Verdict,
+}
+
+/// How a gate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The bound is held.
+    Passed,
+    /// It is not.
+    Failed,
+    /// There is too little to judge by.
+    Inconclusive,
 }
 
 /// How far a rollout is.
@@ -209,6 +423,10 @@ pub enum RolloutPhase {
     Preparing,
     /// Hosts take the new revision, one wave after another.
     Shifting,
+    /// The new revision has all traffic; the old one is kept ready beside it.
+    KeepingWarm,
+    /// The old revision is being stopped, before the new one starts.
+    Emptying,
     /// The new revision has all traffic; the old one drains.
     Settling,
     /// The old revision gets everything back.
@@ -240,6 +458,8 @@ pub enum ChangeKind {
     Deploy,
     /// Somebody went back.
     Rollback,
+    /// Somebody set a number of instances.
+    Scale,
     /// The app was stopped.
     Undeploy,
 }
@@ -258,6 +478,9 @@ pub struct HistoryEntry {
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Revision>,
+    /// Its strategy's word in a manifest; empty where traffic was not moved by one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub strategy: String,
     /// How it ended; none while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -322,6 +545,12 @@ pub struct Place {
     /// Its phase; absent when the host has not said anything about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
+    /// Share of new calls that it takes there.
+    #[serde(default, skip_serializing_if = "Weight::is_none")]
+    pub weight: Weight,
+    /// Calls that it has answered well and badly, and those it is answering.
+    #[serde(default, skip_serializing_if = "no_calls")]
+    pub calls: CallCounts,
     /// Why it stands there.
     #[serde(default)]
     pub reason: Reason,
@@ -338,6 +567,9 @@ pub struct History {
     pub app: AppName,
     /// At most as many as the manager keeps.
     pub entries: Vec<HistoryEntry>,
+    /// Names that people gave to revisions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Revision>,
 }
 
 /// A manager's answer to a ping.
@@ -356,4 +588,8 @@ pub struct ManagerInfo {
     pub apis: Vec<String>,
     /// Its clock when it answered.
     pub time: Timestamp,
+}
+
+fn no_calls(calls: &CallCounts) -> bool {
+    *calls == CallCounts::default()
 }

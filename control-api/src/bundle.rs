@@ -59,6 +59,13 @@ impl Weight {
     /// Every call goes there.
     pub const ALL: Self = Self(100);
 
+    /// Whether no call goes there.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    pub const fn is_none(&self) -> bool {
+        self.0 == 0
+    }
+
     /// The percentage.
     #[must_use]
     pub const fn percent(self) -> u8 {

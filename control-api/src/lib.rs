@@ -20,6 +20,7 @@ mod link;
 mod time;
 
 pub mod app;
+pub mod plan;
 pub mod subject;
 
 pub use artifact::{Digest, Image};

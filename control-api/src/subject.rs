@@ -140,13 +140,25 @@ pub enum AppVerb {
     List,
     /// `ListRequest` → `HostList`.
     Hosts,
+    /// `DeployRequest` → `Plan`: what the deploy would do.
+    Plan,
+    /// `RolloutRequest` → `ChangeReply`.
+    Rollout,
+    /// `ScaleRequest` → `ChangeReply`.
+    Scale,
+    /// `RevisionRequest` → `RevisionShown`.
+    Show,
+    /// `DiffRequest` → `RevisionDiff`.
+    Diff,
+    /// `TagRequest` → `Tags`.
+    Tag,
     /// `ListRequest` → `ManagerInfo`.
     Ping,
 }
 
 impl AppVerb {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Deploy,
         Self::Rollback,
         Self::Undeploy,
@@ -155,6 +167,12 @@ impl AppVerb {
         Self::History,
         Self::List,
         Self::Hosts,
+        Self::Plan,
+        Self::Rollout,
+        Self::Scale,
+        Self::Show,
+        Self::Diff,
+        Self::Tag,
         Self::Ping,
     ];
 
@@ -170,6 +188,12 @@ impl AppVerb {
             Self::History => "history",
             Self::List => "list",
             Self::Hosts => "hosts",
+            Self::Plan => "plan",
+            Self::Rollout => "rollout",
+            Self::Scale => "scale",
+            Self::Show => "show",
+            Self::Diff => "diff",
+            Self::Tag => "tag",
             Self::Ping => "ping",
         }
     }

@@ -199,6 +199,7 @@ fn cause() -> Cause {
 
 fn entry() -> HistoryEntry {
     HistoryEntry {
+        strategy: String::new(),
         generation: Generation(7),
         kind: ChangeKind::Deploy,
         revision: Some(Revision(5)),
@@ -219,6 +220,11 @@ fn status() -> AppStatus {
         revision: Some(Revision(5)),
         generation: Generation(8),
         rollout: Some(RolloutStatus {
+            strategy: String::new(),
+            weight: Weight::NONE,
+            paused: None,
+            until: None,
+            gates: Vec::new(),
             from: Some(Revision(4)),
             to: Revision(5),
             phase: RolloutPhase::RollingBack,
@@ -234,6 +240,8 @@ fn status() -> AppStatus {
             desired: 2,
             ready: 1,
             places: vec![Place {
+                weight: Weight::NONE,
+                calls: CallCounts::default(),
                 host: host(),
                 host_name: "amber-fox".into(),
                 revision: Revision(5),
@@ -300,6 +308,8 @@ fn messages_between_tools_and_managers_are_frozen() {
         cause: cause(),
         if_revision: Some(Revision(4)),
         dry_run: true,
+        rollout: BTreeMap::new(),
+        plan: None,
     };
     frozen("deploy-request", &deploy);
     let rollback = RollbackRequest {
@@ -322,7 +332,7 @@ fn messages_between_tools_and_managers_are_frozen() {
     frozen("change-reply", &change);
     frozen("list-request", &ListRequest {});
     frozen("app-list", &AppList { apps: vec![status()] });
-    frozen("history", &History { app: app(), entries: vec![entry()] });
+    frozen("history", &History { app: app(), entries: vec![entry()], tags: BTreeMap::new() });
     frozen(
         "host-list",
         &HostList { hosts: vec![KnownHost { summary: summary(), silent_ms: 1_200, lost: false }] },

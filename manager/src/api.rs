@@ -105,6 +105,9 @@ async fn dispatch(context: &Context, request: &Message) -> Bytes {
         AppVerb::History => encode(with(body, |ask: AppRequest| read::history(context, ask.app)).await),
         AppVerb::List => encode(with(body, |_: ListRequest| async { Ok(read::list(context).await) }).await),
         AppVerb::Hosts => encode(with(body, |_: ListRequest| async { Ok(read::hosts(context)) }).await),
+        AppVerb::Plan | AppVerb::Rollout | AppVerb::Scale | AppVerb::Show | AppVerb::Diff | AppVerb::Tag => {
+            encode::<()>(Err(ApiError::new(ErrorCode::UnknownOperation, "this manager cannot do that yet")))
+        }
         AppVerb::Ping => encode(with(body, |_: ListRequest| async { Ok(read::manager(context)) }).await),
     }
 }

@@ -86,6 +86,8 @@ async fn i1_the_manager_itself_refuses_every_bad_manifest_and_stores_nothing() {
             cause: lath_control_api::app::Cause::default(),
             if_revision: None,
             dry_run: false,
+            rollout: std::collections::BTreeMap::new(),
+            plan: None,
         };
         let refused = client.deploy(&ask).await.expect_err(name);
         match refused {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use lath_control_api::AppVerb;
 use lath_control_api::app::{
-    AppList, AppRequest, AppStatus, ChangeReply, DeployRequest, History, HostList, ListRequest, ManagerInfo,
-    RollbackRequest,
+    AppList, AppRequest, AppStatus, ChangeReply, DeployRequest, DiffRequest, History, HostList, ListRequest,
+    ManagerInfo, RevisionDiff, RevisionRequest, RevisionShown, RollbackRequest, RolloutRequest, ScaleRequest,
+    TagRequest, Tags,
 };
+use lath_control_api::plan::Plan;
 
 use crate::request::{ControlClient, RequestError};
 
@@ -22,6 +24,54 @@ impl ControlClient {
     /// See [`RequestError`]. After [`RequestError::TimedOut`] ask again: identical content changes nothing.
     pub async fn deploy(&self, ask: &DeployRequest) -> Result<ChangeReply, RequestError> {
         self.request(&self.subjects().app(AppVerb::Deploy), ask, CHANGE_DEADLINE).await
+    }
+
+    /// What deploying would do now. Nothing is changed.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn plan(&self, ask: &DeployRequest) -> Result<Plan, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Plan), ask, CHANGE_DEADLINE).await
+    }
+
+    /// Says how a rollout goes on.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn rollout(&self, ask: &RolloutRequest) -> Result<ChangeReply, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Rollout), ask, CHANGE_DEADLINE).await
+    }
+
+    /// Sets the number of instances of a component.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn scale(&self, ask: &ScaleRequest) -> Result<ChangeReply, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Scale), ask, CHANGE_DEADLINE).await
+    }
+
+    /// A revision as it was accepted.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn show(&self, ask: &RevisionRequest) -> Result<RevisionShown, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Show), ask, READ_DEADLINE).await
+    }
+
+    /// What two revisions differ in.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn diff(&self, ask: &DiffRequest) -> Result<RevisionDiff, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Diff), ask, READ_DEADLINE).await
+    }
+
+    /// Gives a revision a name, or takes it away. Answers with all names of the app.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn tag(&self, ask: &TagRequest) -> Result<Tags, RequestError> {
+        self.request(&self.subjects().app(AppVerb::Tag), ask, CHANGE_DEADLINE).await
     }
 
     /// Goes back to an earlier revision.

@@ -241,6 +241,7 @@ impl DesiredRecord {
         let entry = HistoryEntry {
             generation: self.generation,
             kind,
+            strategy: String::new(),
             revision: self.revision,
             from,
             outcome: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
-use lath_control_api::{ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory};
+use lath_control_api::{CallCounts, ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory, Weight};
 
 use crate::assess::Assessment;
 use crate::desired::{AppSpec, ComponentPlan};
@@ -132,6 +132,7 @@ fn message(record: &DesiredRecord, state: AppState, problems: &[Problem], waitin
         }
         AppState::Progressing
         | AppState::Waiting
+        | AppState::Paused
         | AppState::RollingBack
         | AppState::Degraded
         | AppState::Failed => {
@@ -166,7 +167,20 @@ fn rollout_status(
     };
     let (from, started) = (record.serving, rollout.started);
     let to = record.revision.unwrap_or(record.last_revision);
-    Some(RolloutStatus { from, to, phase, step, steps, started, waiting_for: waiting })
+    Some(RolloutStatus {
+        from,
+        to,
+        phase,
+        step,
+        steps,
+        started,
+        waiting_for: waiting,
+        strategy: String::new(),
+        weight: Weight::NONE,
+        paused: None,
+        until: None,
+        gates: Vec::new(),
+    })
 }
 
 fn components(
@@ -244,6 +258,8 @@ fn places<'a>(
             host_name: host_name.clone(),
             revision: unit.revision,
             phase: (!silent).then_some(unit.phase),
+            weight: if silent { Weight::NONE } else { unit.weight },
+            calls: unit.calls.clone(),
             reason: unit.reason,
             message: if silent { "the host is silent".to_owned() } else { unit.message.clone() },
         })
@@ -265,6 +281,8 @@ fn silent_places<'a>(
             host_name: input.observed.name_of(host),
             revision: record.revision.unwrap_or_default(),
             phase: None,
+            weight: Weight::NONE,
+            calls: CallCounts::default(),
             reason: Reason::AsAsked,
             message: "nothing heard of it".to_owned(),
         },

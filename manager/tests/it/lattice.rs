@@ -97,7 +97,7 @@ impl Lattice {
 
 pub(crate) fn deploy_request(manifest: &str, pushed: BTreeMap<String, Digest>) -> DeployRequest {
     let (manifest, cause) = (manifest.to_owned(), Cause::default());
-    DeployRequest { manifest, pushed, cause, if_revision: None, dry_run: false }
+    DeployRequest { manifest, pushed, cause, if_revision: None, dry_run: false, rollout: BTreeMap::new(), plan: None }
 }
 
 pub(crate) fn app_request(app: &str) -> AppRequest {

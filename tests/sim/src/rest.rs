@@ -103,7 +103,7 @@ fn judged(world: &World, record: &DesiredRecord, revisions: &Revisions) -> Vec<S
         AppState::Stopped => record.wanted != Wanted::Run,
         AppState::Waiting | AppState::Degraded => !status.problems.is_empty(),
         AppState::Failed => !status.message.is_empty(),
-        AppState::Progressing | AppState::RollingBack => false,
+        AppState::Paused | AppState::Progressing | AppState::RollingBack => false,
     };
     if !truthful {
         broken.push(format!("M7: {app} is {:?} at rest: {}", status.state, status.message));

@@ -77,6 +77,8 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
         cause: cause(args.cause),
         if_revision: args.if_revision,
         dry_run: args.dry_run,
+        rollout: BTreeMap::new(),
+        plan: None,
     };
     let reply = session.change(AppVerb::Deploy, &ask).await.map_err(|failure| redraw(failure, &file, dot))?;
     work.finish(reply, args.dry_run).await

@@ -234,7 +234,11 @@ impl Follower {
                 None => format!("taking revision {} off again", rollout.to),
             },
             RolloutPhase::Stuck => "stuck: rolling back failed as well".to_owned(),
-            RolloutPhase::Preparing | RolloutPhase::Shifting | RolloutPhase::Settling => {
+            RolloutPhase::Preparing
+            | RolloutPhase::Shifting
+            | RolloutPhase::KeepingWarm
+            | RolloutPhase::Emptying
+            | RolloutPhase::Settling => {
                 let phase = phase_word(rollout.phase);
                 format!("step {}/{} {phase}{}", rollout.step, rollout.steps, ready_summary(status))
             }
@@ -286,7 +290,7 @@ fn unchanged(status: &AppStatus) -> Option<End> {
     match status.state {
         AppState::Serving | AppState::Stopped => Some(End::Unchanged),
         AppState::Degraded | AppState::Failed => Some(End::Degraded(status.problems.first().cloned())),
-        AppState::Progressing | AppState::Waiting | AppState::RollingBack => None,
+        AppState::Progressing | AppState::Waiting | AppState::Paused | AppState::RollingBack => None,
     }
 }
 
@@ -295,6 +299,8 @@ pub(crate) const fn phase_word(phase: RolloutPhase) -> &'static str {
     match phase {
         RolloutPhase::Preparing => "preparing",
         RolloutPhase::Shifting => "shifting traffic",
+        RolloutPhase::KeepingWarm => "keeping the old revision warm",
+        RolloutPhase::Emptying => "stopping the old revision",
         RolloutPhase::Settling => "settling",
         RolloutPhase::RollingBack => "rolling back",
         RolloutPhase::Stuck => "stuck",

@@ -15,6 +15,7 @@ pub(crate) fn state(state: AppState, glyphs: Glyphs) -> String {
         AppState::Serving => (glyphs.pick("✔", "OK"), "Serving"),
         AppState::Progressing => (glyphs.pick("◌", ".."), "Progressing"),
         AppState::Waiting => (glyphs.pick("·", "--"), "Waiting"),
+        AppState::Paused => (glyphs.pick("‖", "PP"), "Paused"),
         AppState::RollingBack => (glyphs.pick("↺", "<-"), "RollingBack"),
         AppState::Degraded => (glyphs.pick("⚠", "!!"), "Degraded"),
         AppState::Failed => (glyphs.pick("✖", "XX"), "Failed"),
@@ -27,7 +28,9 @@ pub(crate) fn state(state: AppState, glyphs: Glyphs) -> String {
 pub(crate) const fn state_exit(state: AppState) -> Exit {
     match state {
         AppState::Serving | AppState::Stopped => Exit::Done,
-        AppState::Progressing | AppState::Waiting | AppState::RollingBack => Exit::TimedOut,
+        AppState::Progressing | AppState::Waiting | AppState::Paused | AppState::RollingBack => {
+            Exit::TimedOut
+        }
         AppState::Degraded | AppState::Failed => Exit::Degraded,
     }
 }
@@ -49,6 +52,7 @@ pub(crate) const fn kind(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Deploy => "deploy",
         ChangeKind::Rollback => "rollback",
+        ChangeKind::Scale => "scale",
         ChangeKind::Undeploy => "undeploy",
     }
 }

@@ -3,7 +3,7 @@
 use lath_control_api::app::{
     AppState, ChangeKind, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
-use lath_control_api::{Generation, Phase, Reason, Revision, Timestamp};
+use lath_control_api::{CallCounts, Generation, Phase, Reason, Revision, Timestamp, Weight};
 
 use super::*;
 
@@ -21,6 +21,8 @@ fn place(host: &str, revision: u64, phase: Option<Phase>, reason: Reason) -> Pla
         host_name: host.into(),
         revision: Revision(revision),
         phase,
+        weight: Weight::ALL,
+        calls: CallCounts::default(),
         reason,
         message: if reason == Reason::AsAsked { String::new() } else { "no such object in the store".into() },
     }
@@ -32,6 +34,7 @@ fn entry(revision: u64, outcome: Option<Outcome>, problem: Option<Problem>) -> H
         kind: ChangeKind::Deploy,
         revision: Some(Revision(revision)),
         from: revision.checked_sub(1).filter(|from| *from > 0).map(Revision),
+        strategy: "rolling".into(),
         outcome,
         problem,
         started: Timestamp(START),
@@ -65,6 +68,11 @@ fn status() -> AppStatus {
             steps: 4,
             started: Timestamp(START),
             waiting_for: vec!["cart on blue-owl: fetching".into()],
+            strategy: "rolling".into(),
+            weight: Weight::NONE,
+            paused: None,
+            until: None,
+            gates: Vec::new(),
         }),
         last: Some(entry(6, Some(Outcome::Completed), None)),
         components: vec![

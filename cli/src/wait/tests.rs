@@ -1,7 +1,7 @@
 //! Statuses in, lines and ends out.
 
-use lath_control_api::Timestamp;
 use lath_control_api::app::{Cause, ChangeKind, ComponentStatus};
+use lath_control_api::{Timestamp, Weight};
 
 use super::*;
 
@@ -47,6 +47,11 @@ fn moving(phase: RolloutPhase, ready: u32) -> AppStatus {
         steps: 3,
         started: Timestamp(0),
         waiting_for: vec!["cart on amber: compiling".into(), "cart on blue: fetching".into()],
+        strategy: "rolling".into(),
+        weight: Weight::NONE,
+        paused: None,
+        until: None,
+        gates: Vec::new(),
     };
     AppStatus { rollout: Some(rollout), ..status(5, ready) }
 }
@@ -57,6 +62,7 @@ fn ended(generation: u64, outcome: Outcome) -> AppStatus {
         kind: ChangeKind::Deploy,
         revision: Some(Revision(2)),
         from: Some(Revision(1)),
+        strategy: "rolling".into(),
         outcome: Some(outcome),
         problem: (outcome != Outcome::Completed).then(problem),
         started: Timestamp(0),

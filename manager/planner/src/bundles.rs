@@ -41,8 +41,13 @@ pub fn request(record: &DesiredRecord, revisions: &Revisions, host: &HostId, epo
 #[must_use]
 pub fn is_goal(record: &DesiredRecord, host: &HostId, component: &ComponentName) -> bool {
     match record.rollout.as_ref().map(|rollout| &rollout.stage) {
-        Some(Stage::Preparing | Stage::Shifting { .. }) => record.assignment.count(host, component).is_some(),
-        None | Some(Stage::Settling | Stage::RollingBack | Stage::Stopping | Stage::Stuck) => true,
+        Some(Stage::Preparing | Stage::Shifting { .. } | Stage::Warm { .. }) => {
+            record.assignment.count(host, component).is_some()
+        }
+        None
+        | Some(Stage::Emptying | Stage::Settling | Stage::RollingBack | Stage::Stopping | Stage::Stuck) => {
+            true
+        }
     }
 }
 
@@ -58,13 +63,15 @@ impl Composer<'_> {
         match self.record.rollout.as_ref().map(|rollout| &rollout.stage) {
             None => self.stable_only(self.new, true),
             Some(Stage::Preparing) => self.side_by_side(Weight::NONE),
-            Some(Stage::Shifting { shifted, .. }) => {
-                self.side_by_side(if shifted.contains(self.host) { Weight::ALL } else { Weight::NONE })
+            Some(Stage::Shifting { shifted, weight, alone, .. }) => {
+                let weight = if shifted.contains(self.host) { *weight } else { Weight::NONE };
+                if *alone { self.candidates(weight) } else { self.side_by_side(weight) }
             }
+            Some(Stage::Warm { .. }) => self.side_by_side(Weight::ALL),
             Some(Stage::Settling) => self.stable_only(self.new, false),
             // Taking back goes to what the base says; when that is stuck, hosts are not told anything else.
             Some(Stage::RollingBack | Stage::Stuck) => self.base_only(),
-            Some(Stage::Stopping) => Vec::new(),
+            Some(Stage::Stopping | Stage::Emptying) => Vec::new(),
         }
     }
 
@@ -81,6 +88,17 @@ impl Composer<'_> {
             bundle(spec, name, Some(spec.spec_for(name, instances)?), None)
         };
         wanted.into_iter().filter_map(bundle).collect()
+    }
+
+    /// The wanted revision, with nothing of the one before.
+    fn candidates(&self, weight: Weight) -> Vec<ComponentBundle> {
+        let Some(spec) = self.new else { return Vec::new() };
+        let on = self.record.assignment.on(self.host);
+        on.filter_map(|(name, instances)| {
+            let candidate = Candidate { spec: spec.spec_for(name, instances)?, weight };
+            bundle(spec, name, None, Some(candidate))
+        })
+        .collect()
     }
 
     fn base_only(&self) -> Vec<ComponentBundle> {

@@ -32,6 +32,8 @@ pub struct DeployAsk {
     pub cause: Cause,
     /// Refuse unless this revision is deployed; 0 stands for none.
     pub if_revision: Option<Revision>,
+    /// Properties of the rollout policy that differ this time.
+    pub overrides: BTreeMap<String, String>,
 }
 
 /// Deploys a manifest. `current` is the revision that `record` names as wanted.
@@ -58,11 +60,12 @@ pub fn deploy(
         manifest: ask.manifest,
         images: ask.images,
         content,
+        scale: BTreeMap::new(),
         repeats: None,
         created: now,
         cause: ask.cause.clone(),
     };
-    let from = start(&mut next, ChangeKind::Deploy, Some(number), ask.cause, now);
+    let from = start(&mut next, ChangeKind::Deploy, Some(number), ask.cause, ask.overrides, now);
     Ok(changed(next, from, Some(revision)))
 }
 
@@ -123,19 +126,44 @@ pub fn rollback(
     if runs(record, current, &target.content) {
         return Ok(unchanged(record));
     }
+    Ok(repeat(record, target, ChangeKind::Rollback, cause, now))
+}
+
+/// Tries a revision once more that has failed, as a new one with the same content.
+#[must_use]
+pub fn retry(
+    record: &DesiredRecord,
+    current: Option<&RevisionRecord>,
+    failed: &RevisionRecord,
+    cause: Cause,
+    now: Timestamp,
+) -> Change {
+    if runs(record, current, &failed.content) {
+        return unchanged(record);
+    }
+    repeat(record, failed, ChangeKind::Deploy, cause, now)
+}
+
+/// Deploys what is in `original` as a new revision.
+fn repeat(
+    record: &DesiredRecord,
+    original: &RevisionRecord,
+    kind: ChangeKind,
+    cause: Cause,
+    now: Timestamp,
+) -> Change {
     let mut next = record.clone();
     let number = next.last_revision.next();
-    let original = target.repeats.unwrap_or(target.revision);
     let revision = RevisionRecord {
         schema: SCHEMA,
         revision: number,
-        repeats: Some(original),
+        repeats: Some(original.repeats.unwrap_or(original.revision)),
         created: now,
         cause: cause.clone(),
-        ..target.clone()
+        ..original.clone()
     };
-    let from = start(&mut next, ChangeKind::Rollback, Some(number), cause, now);
-    Ok(changed(next, from, Some(revision)))
+    let from = start(&mut next, kind, Some(number), cause, BTreeMap::new(), now);
+    changed(next, from, Some(revision))
 }
 
 /// Stops an app. Its revisions stay.
@@ -166,7 +194,7 @@ fn stop(
     }
     let mut next = record.clone();
     next.wanted = wanted;
-    let from = start(&mut next, ChangeKind::Undeploy, None, cause, now);
+    let from = start(&mut next, ChangeKind::Undeploy, None, cause, BTreeMap::new(), now);
     // Hosts may drop it at any moment from now on, so nothing counts as serving any more.
     next.serving = None;
     next.base = crate::record::Assignment::default();
@@ -187,6 +215,7 @@ fn start(
     kind: ChangeKind,
     to: Option<Revision>,
     cause: Cause,
+    overrides: BTreeMap<String, String>,
     now: Timestamp,
 ) -> Option<Revision> {
     rollout::supersede(record);
@@ -198,7 +227,7 @@ fn start(
         record.wanted = Wanted::Run;
         record.last_revision = to;
     }
-    rollout::begin(record, kind, now);
+    rollout::begin(record, kind, overrides, now);
     record.begin_history(kind, from, cause, now);
     from
 }
@@ -212,7 +241,7 @@ fn unchanged(record: &DesiredRecord) -> Change {
     Change { record: None, revision: None, reply: reply(record) }
 }
 
-fn reply(record: &DesiredRecord) -> ChangeReply {
+pub(crate) fn reply(record: &DesiredRecord) -> ChangeReply {
     ChangeReply {
         app: record.app.clone(),
         revision: record.revision,

@@ -7,7 +7,7 @@ use lath_control_api::{ComponentInventory, HostId};
 
 use crate::bundles;
 use crate::plan::{Command, PlanInput};
-use crate::record::{DesiredRecord, Wanted};
+use crate::record::{DesiredRecord, Rollout, Stage, Wanted};
 
 /// An invariant that a plan breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,10 @@ fn addressed(input: &PlanInput<'_>, command: &Command, broken: &mut Vec<Violatio
 
 /// What serves goes away only against something that serves in its stead, or when nobody wants the component.
 fn capacity(input: &PlanInput<'_>, next: &DesiredRecord, command: &Command, broken: &mut Vec<Violation>) {
-    if next.wanted != Wanted::Run || next.rollout.as_ref().is_some_and(|rollout| rollout.problem.is_some()) {
+    let leaves = |rollout: &Rollout| {
+        rollout.problem.is_some() || rollout.goes_back() || rollout.stage == Stage::Emptying
+    };
+    if next.wanted != Wanted::Run || next.rollout.as_ref().is_some_and(leaves) {
         return;
     }
     let Some(spec) = next.revision.and_then(|revision| input.revisions.get(&revision)) else { return };

@@ -41,6 +41,57 @@ pub struct ComponentPlan {
     pub spec: ComponentSpec,
 }
 
+/// What a rollout changes, in the eyes of hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Components of the new revision that are called and are not as before.
+    pub changed: BTreeSet<ComponentName>,
+    /// Something else differs: a capability, or a component that goes away.
+    others: bool,
+}
+
+impl Difference {
+    /// What differs between two revisions; everything when there is none before.
+    #[must_use]
+    pub fn between(old: Option<&AppSpec>, new: Option<&AppSpec>) -> Self {
+        let has = |spec: Option<&AppSpec>, name: &ComponentName| {
+            spec.is_some_and(|spec| spec.components.contains_key(name))
+        };
+        let gone = old.into_iter().flat_map(|old| old.components.keys()).any(|name| !has(new, name));
+        let mut found = Self { others: gone, ..Self::default() };
+        for (name, plan) in new.into_iter().flat_map(|new| &new.components) {
+            let before = old.and_then(|old| old.components.get(name));
+            if before.is_some_and(|before| before.asks_the_same(plan)) {
+                continue;
+            }
+            if plan.capability {
+                found.others = true;
+            } else {
+                found.changed.insert(name.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether hosts are asked for the same as before, under another number.
+    #[must_use]
+    pub fn is_trivial(&self) -> bool {
+        self.changed.is_empty() && !self.others
+    }
+}
+
+impl ComponentPlan {
+    /// Whether both ask the same of hosts: all but the revision.
+    #[must_use]
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let renumbered = |plan: &Self| {
+            let spec = ComponentSpec { revision: other.spec.revision, ..plan.spec.clone() };
+            Self { spec, ..plan.clone() }
+        };
+        renumbered(self) == *other
+    }
+}
+
 impl AppSpec {
     /// The spec of a component with its number of instances on a host.
     #[must_use]

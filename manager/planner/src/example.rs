@@ -128,7 +128,7 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
 /// |---|---|
 /// | `front=v1` | a component with the image `file://front-v1.wasm`, one instance somewhere |
 /// | `http=>front` | the builtin HTTP server with a link to `front` |
-/// | `policy.min_healthy_time=0s` | a property of the rollout policy |
+/// | `policy.min_healthy_time=0s` | a property of the rollout policy; `~` stands for a space |
 ///
 /// A component's word may go on, each part after a comma: `x3` (instances), `daemon`, `idle` (no scaler),
 /// `on.zone=west` or `on.zone=west:80` (a spread with its weight), `any:20` (a spread without requirements),
@@ -152,7 +152,7 @@ impl App {
         for word in line.split_whitespace() {
             if let Some(property) = word.strip_prefix("policy.") {
                 let (key, value) = pair(property);
-                app.policy.insert(key, value);
+                app.policy.insert(key, value.replace('~', " "));
             } else {
                 app.components.push(Word::read(word).component());
             }
@@ -192,6 +192,7 @@ impl App {
     #[must_use]
     pub fn ask(&self) -> DeployAsk {
         DeployAsk {
+            overrides: BTreeMap::new(),
             app: self.name.parse().expect("an app's name"),
             manifest: self.manifest(),
             images: self.images(),
@@ -207,6 +208,7 @@ impl App {
         let content = RevisionRecord::content_of(&manifest, &images);
         let (revision, created) = (Revision(number), Timestamp(0));
         RevisionRecord {
+            scale: BTreeMap::new(),
             schema: SCHEMA,
             app,
             revision,

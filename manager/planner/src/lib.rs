@@ -7,7 +7,8 @@
 //! In reading order: [`record`] (what is stored), [`desired`] (what a revision asks of hosts), [`observed`]
 //! (what hosts say), [`change`] (what users ask for), [`admit`] (what apps may not share), [`placement`]
 //! (which host runs what), [`bundles`] (what one host is told), [`assess`] (how far a host has come),
-//! [`rollout`] (what happens next), [`status`] (what people are told), [`check`] (what must never happen).
+//! [`ladder`] (the steps of a rollout), [`gate`] (how a candidate is judged), [`rollout`] (what happens next),
+//! [`steer`] (what people tell a rollout), [`status`] (what people are told), [`check`] (what must never happen).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -19,12 +20,15 @@ pub mod check;
 pub mod desired;
 #[cfg(any(test, feature = "example"))]
 pub mod example;
+pub mod gate;
+pub mod ladder;
 pub mod observed;
 pub mod placement;
 mod plan;
 pub mod record;
 pub mod rollout;
 pub mod status;
+pub mod steer;
 
 pub use desired::AppSpec;
 pub use observed::ObservedState;

@@ -8,18 +8,22 @@ use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, Problem};
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, HostId, Step, Timestamp,
+    AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, Generation, HostId, Revision, Step,
+    Timestamp,
 };
-use lath_manifests::manifest::RolloutPolicy;
+use lath_manifests::manifest::{RolloutPolicy, Webhook};
+use lath_manifests::rollout::override_policy;
 
 use crate::assess::{Assessment, assess};
 use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
+use crate::desired::Difference;
+use crate::ladder::Ladder;
 use crate::observed::ObservedState;
 use crate::placement::{self, Candidate, Placement};
-use crate::record::{Assignment, DesiredRecord, Rollout, Wanted};
+use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 use crate::rollout::{Advance, Situation, advance};
-use crate::status;
+use crate::status::{self, Told};
 
 /// Bounds that are the same for every app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +70,26 @@ pub struct PlanOutput {
     pub wake_at: Option<Timestamp>,
     /// Nothing of the app is left and nobody wants it: the record and its revisions may be deleted.
     pub forget: bool,
+    /// Somebody who is to be asked before the rollout goes on; the answer belongs into the record
+    /// ([`crate::steer::webhook_answered`]).
+    pub webhook: Option<WebhookAsk>,
     /// Broken invariants. With any of them nothing is committed or sent.
     pub violations: Vec<Violation>,
+}
+
+/// A question to a policy's webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookAsk {
+    /// Whom, and how long to wait.
+    pub webhook: Webhook,
+    /// The step that it is about.
+    pub step: Step,
+    /// The change that it belongs to.
+    pub generation: Generation,
+    /// The revision before.
+    pub from: Option<Revision>,
+    /// The new one.
+    pub to: Option<Revision>,
 }
 
 /// One request to one host.
@@ -98,18 +120,21 @@ impl Planner<'_> {
         let mut record = before.clone();
         self.outrun(&mut record);
         let unplaced = self.place(&mut record);
-        let policy = self.policy(&record);
+        let (policy, difference) = (self.policy(&record), self.difference(&record));
+        let ladder = Ladder::new(&record, &policy, self.input.observed, difference.is_trivial());
         let hosts = self.assess_all(&record);
         if hosts.values().any(|host| host.contradicts) {
             record.generation = record.generation.next();
             record.step = Step(1);
             let hosts = self.assess_all(&record);
-            return self.finish(record, &hosts, &Advance::default(), &unplaced);
+            return self.finish(record, &hosts, Advance::default(), &unplaced, &ladder);
         }
         let situation = Situation {
             now: self.input.now,
-            listening_since: self.input.observed.listening_since(),
+            observed: self.input.observed,
             policy: &policy,
+            ladder: &ladder,
+            changed: &difference.changed,
             hosts: &hosts,
             unplaced: &unplaced,
         };
@@ -121,24 +146,30 @@ impl Planner<'_> {
             None => release(record.clone(), &situation),
         };
         let hosts = if next == record { hosts } else { self.assess_all(&next) };
-        self.finish(next, &hosts, &advance, &unplaced)
+        self.finish(next, &hosts, advance, &unplaced, &ladder)
     }
 
     fn finish(
         &self,
         mut record: DesiredRecord,
         hosts: &BTreeMap<HostId, Assessment>,
-        advance: &Advance,
+        advance: Advance,
         unplaced: &[Problem],
+        ladder: &Ladder,
     ) -> PlanOutput {
         self.note_touched(&mut record, hosts);
         let commands = self.commands(&record, hosts);
         let violations = check::check(self.input, &record, &commands);
-        let status = status::status(self.input, &record, hosts, unplaced);
         let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
         let changed = record != *self.input.record;
+        let webhook = if advance.asks_webhook { self.webhook(&record) } else { None };
+        // People are told of what is stored: what is only planned may never come.
+        let before = changed.then(|| self.assess_all(self.input.record));
+        let told = Told { hosts: before.as_ref().unwrap_or(hosts), unplaced, ladder, advance: &advance };
+        let status = status::status(self.input, self.input.record, &told);
         PlanOutput {
-            wake_at: self.wake_at(&record, advance, changed),
+            wake_at: self.wake_at(&record, &advance, changed),
+            webhook,
             record: changed.then_some(record),
             commands,
             status,
@@ -242,7 +273,26 @@ impl Planner<'_> {
     fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {
         let spec =
             record.revision.or(record.serving).and_then(|revision| self.input.revisions.get(&revision));
-        spec.map(|spec| spec.policy(&BTreeSet::new())).unwrap_or_default()
+        let policy = spec.map(|spec| spec.policy(&self.difference(record).changed)).unwrap_or_default();
+        let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
+        let Some(overrides) = overrides.filter(|overrides| !overrides.is_empty()) else { return policy };
+        // They were checked when the change was accepted.
+        override_policy(&policy, overrides).unwrap_or(policy)
+    }
+
+    /// What the record's rollout changes.
+    fn difference(&self, record: &DesiredRecord) -> Difference {
+        let spec = |revision: Option<Revision>| self.input.revisions.get(&revision?).map(AsRef::as_ref);
+        if record.rollout.is_none() {
+            return Difference::default();
+        }
+        Difference::between(spec(record.serving), spec(record.revision))
+    }
+
+    fn webhook(&self, record: &DesiredRecord) -> Option<WebhookAsk> {
+        let webhook = self.policy(record).webhook?;
+        let (step, generation) = (record.step, record.generation);
+        Some(WebhookAsk { webhook, step, generation, from: record.serving, to: record.revision })
     }
 
     /// Every host that is there and has to do with the app, judged by what `record` tells it.
@@ -311,7 +361,8 @@ impl Planner<'_> {
         host: &HostId,
         request: &ApplyRequest,
     ) -> bool {
-        if record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(Rollout::goes_back) {
+        let leaves = |rollout: &Rollout| rollout.goes_back() || rollout.stage == Stage::Emptying;
+        if record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(leaves) {
             return false;
         }
         let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);

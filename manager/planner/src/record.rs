@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{Cause, ChangeKind, HistoryEntry, Outcome, Problem};
 use lath_control_api::{
-    AppName, Builtin, ComponentName, Digest, Generation, HostId, Revision, Step, Timestamp,
+    AppName, Builtin, CallCounts, ComponentName, Digest, Generation, HostId, Revision, Step, Timestamp,
+    Weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,9 @@ pub struct DesiredRecord {
     /// Changes, newest first; at most [`HISTORY_KEPT`].
     #[serde(default)]
     pub history: Vec<HistoryEntry>,
+    /// Names that people gave to revisions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Revision>,
 }
 
 /// What is to become of an app.
@@ -154,6 +158,75 @@ pub struct Rollout {
     /// Why it is being taken back, or why it is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+    /// Properties of the policy that differ for this rollout only, as in a manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, String>,
+    /// Why it stands still until a person says more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    /// What a person has allowed since the step at hand began.
+    #[serde(default, skip_serializing_if = "Promotion::is_none")]
+    pub promotion: Promotion,
+    /// What the webhook has last said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookAnswer>,
+}
+
+/// A rollout stands still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, and by whom.
+    pub why: String,
+}
+
+/// What a person has allowed a rollout to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Promotion {
+    /// Nothing beyond its policy.
+    #[default]
+    None,
+    /// The step at hand is enough.
+    Step,
+    /// All steps that are left are skipped.
+    Full,
+}
+
+impl Promotion {
+    /// Whether it allows nothing.
+    #[must_use]
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// What a webhook said of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookAnswer {
+    /// The step that it was asked about.
+    pub step: Step,
+    /// Whether it agreed.
+    pub agreed: bool,
+    /// Its words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+}
+
+/// The counters of an app's hosts when a step's time began: what has come since is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// Runs of the hosts that had counted. A host that restarts begins to count anew, and so does the window.
+    pub boots: BTreeMap<HostId, String>,
+    /// Of the revision before, by component, over all hosts.
+    pub stable: BTreeMap<ComponentName, CallCounts>,
+    /// Of the new one.
+    pub candidate: BTreeMap<ComponentName, CallCounts>,
 }
 
 /// The stages of a rollout. Each has a way forward and a way back, or is an end.
@@ -162,13 +235,33 @@ pub struct Rollout {
 pub enum Stage {
     /// Every host makes the new revision ready at weight 0. Forward: all are ready. Back: one has failed.
     Preparing,
-    /// Hosts give their traffic to the new revision, wave by wave. Forward: every wave was healthy long enough.
+    /// The old revision is stopped before the new one starts. Forward: nothing of it is left.
+    Emptying,
+    /// Traffic moves to the new revision, one step of the ladder after another. Forward: every step was healthy long
+    /// enough, and its gates held.
     Shifting {
-        /// Hosts whose traffic has moved or is moving.
+        /// Hosts that give the new revision its share.
         shifted: BTreeSet<HostId>,
+        /// The step's place in the ladder, from 0.
+        #[serde(default)]
+        rung: usize,
+        /// The new revision's share on `shifted`.
+        #[serde(default = "all")]
+        weight: Weight,
+        /// Nothing of the old revision is kept beside it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
         /// Since when all of `shifted` have been healthy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         healthy_since: Option<Timestamp>,
+        /// What had been counted then; none when nothing is judged by counts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<Box<Window>>,
+    },
+    /// The new revision has all traffic and the old one is ready beside it. Forward: that has been so long enough.
+    Warm {
+        /// Until when.
+        until: Timestamp,
     },
     /// The new revision is the stable one everywhere; the old one drains and goes. Forward: it is gone.
     Settling,
@@ -179,6 +272,10 @@ pub enum Stage {
     Stopping,
     /// Taking back failed, or was not wanted: nothing more happens until people decide.
     Stuck,
+}
+
+const fn all() -> Weight {
+    Weight::ALL
 }
 
 impl Rollout {
@@ -211,6 +308,7 @@ impl DesiredRecord {
             failed: BTreeMap::new(),
             touched: BTreeSet::new(),
             history: Vec::new(),
+            tags: BTreeMap::new(),
         }
     }
 
@@ -271,6 +369,9 @@ pub struct RevisionRecord {
     pub images: BTreeMap<String, Resolved>,
     /// Digest over manifest and images: what makes two revisions the same.
     pub content: Digest,
+    /// Instances that were set by hand, in place of what the manifest says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scale: BTreeMap<ComponentName, u32>,
     /// The revision that this one repeats, when it was made by going back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Revision>,

@@ -3,38 +3,76 @@
 //! Each function is one edge of the state chart in `docs/rollouts.md`. Whoever changes what hosts are told also
 //! takes a new step.
 
+mod back;
+mod begin;
+mod judgement;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lath_control_api::app::{ChangeKind, Outcome, Problem};
-use lath_control_api::{HostId, Step, Timestamp};
-use lath_manifests::manifest::RolloutPolicy;
+use lath_control_api::app::{Cause, ChangeKind, GateStatus, Outcome, Problem};
+use lath_control_api::{ComponentName, HostId, Step, Timestamp, Weight};
+use lath_manifests::manifest::{RollbackRule, RolloutPolicy};
 
 use crate::assess::Assessment;
-use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
+use crate::ladder::Ladder;
+use crate::observed::ObservedState;
+use crate::record::{DesiredRecord, Promotion, Rollout, Stage, Window};
+
+pub(crate) use begin::{begin, complete, supersede};
+use judgement::{Judgement, judge};
 
 /// What a move of a rollout is decided by.
 #[derive(Debug)]
 pub struct Situation<'a> {
     /// The time.
     pub now: Timestamp,
-    /// Since when hosts are heard: no rollout is blamed for the time before, nor called healthy by it.
-    pub listening_since: Timestamp,
+    /// Everything that hosts have said. Since when they are heard counts: no rollout is blamed for the time before,
+    /// nor called healthy by it.
+    pub observed: &'a ObservedState,
     /// How the app wants to be rolled out.
     pub policy: &'a RolloutPolicy,
+    /// The steps of the rollout.
+    pub ladder: &'a Ladder,
+    /// Components of the new revision that the rollout changes and that are called.
+    pub changed: &'a BTreeSet<ComponentName>,
     /// How far each host that is there has come with what the record tells it.
     pub hosts: &'a BTreeMap<HostId, Assessment>,
     /// Spreads of the new revision without enough hosts.
     pub unplaced: &'a [Problem],
 }
 
-/// The record one edge further, or none when it stays as it is; and when time alone could change that.
+/// What comes of looking at a rollout.
 #[derive(Debug, Default)]
 pub struct Advance {
-    /// The next record.
+    /// The next record, one edge further; none when it stays as it is.
     pub record: Option<DesiredRecord>,
-    /// When to look again though nothing was heard.
+    /// When time alone could change that.
     pub wake_at: Option<Timestamp>,
+    /// How the gates of the step at hand stand.
+    pub gates: Vec<GateStatus>,
+    /// Why only a person can make it go on.
+    pub held: Option<String>,
+    /// When the time of the step at hand is over.
+    pub until: Option<Timestamp>,
+    /// Somebody must be asked before the step ends.
+    pub asks_webhook: bool,
+    /// What it waits for, where that is no host.
+    waits_for: Option<String>,
+}
+
+impl Advance {
+    fn to(record: DesiredRecord) -> Self {
+        Self { record: Some(record), ..Self::default() }
+    }
+
+    fn held(why: impl Into<String>) -> Self {
+        Self { held: Some(why.into()), ..Self::default() }
+    }
+
+    fn until(at: Timestamp) -> Self {
+        Self { wake_at: Some(at), until: Some(at), ..Self::default() }
+    }
 }
 
 /// Moves the rollout of `record`, if it has one, along one edge at most.
@@ -42,270 +80,395 @@ pub struct Advance {
 pub fn advance(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
     let Some(rollout) = &record.rollout else { return Advance::default() };
     match &rollout.stage {
-        Stage::Preparing | Stage::Shifting { .. } | Stage::Settling => forward(record, rollout, situation),
-        Stage::RollingBack => back(record, rollout, situation),
-        Stage::Stopping => stop(record, situation),
+        Stage::Preparing
+        | Stage::Emptying
+        | Stage::Shifting { .. }
+        | Stage::Warm { .. }
+        | Stage::Settling => Forward { record, rollout, situation }.advance(),
+        Stage::RollingBack => back::back(record, rollout, situation),
+        Stage::Stopping => back::stop(record, situation),
         Stage::Stuck => Advance::default(),
     }
 }
 
-fn forward(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
-    if rollout.problem.is_some() {
-        // Held: it has failed, and its policy says that nobody goes back by himself.
-        return Advance::default();
-    }
-    if let Some(problem) = failure(record, rollout, situation) {
-        return to(fail(record, rollout, situation, problem));
-    }
-    let next = match &rollout.stage {
-        Stage::Preparing => shift(record, rollout, situation, &BTreeSet::new(), None),
-        Stage::Shifting { shifted, healthy_since } => {
-            shift(record, rollout, situation, shifted, *healthy_since)
+/// A rollout on its way to the new revision.
+struct Forward<'a> {
+    record: &'a DesiredRecord,
+    rollout: &'a Rollout,
+    situation: &'a Situation<'a>,
+}
+
+/// A step of the ladder as the record has it.
+struct Shifting<'a> {
+    shifted: &'a BTreeSet<HostId>,
+    rung: usize,
+    weight: Weight,
+    alone: bool,
+    healthy_since: Option<Timestamp>,
+    window: Option<&'a Window>,
+}
+
+impl Forward<'_> {
+    fn advance(&self) -> Advance {
+        if self.rollout.problem.is_some() {
+            // It has failed, and its policy says that nobody goes back by himself.
+            return Advance::held("it has failed; try it again or abort it");
         }
-        Stage::Settling => settled(record, rollout, situation),
-        Stage::RollingBack | Stage::Stopping | Stage::Stuck => Advance::default(),
-    };
-    Advance { wake_at: next.wake_at.into_iter().chain(deadline(record, rollout, situation)).min(), ..next }
-}
-
-fn to(record: DesiredRecord) -> Advance {
-    Advance { record: Some(record), wake_at: None }
-}
-
-/// When a rollout that does not come forward has failed; none while it may take as long as it takes.
-fn deadline(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Option<Timestamp> {
-    // The first deploy of an app waits for hosts: there is nothing better to go back to.
-    if record.serving.is_none() && !situation.unplaced.is_empty() {
-        return None;
+        if let Some(problem) = self.unit_failure() {
+            return Advance::to(self.fail(problem));
+        }
+        let next = match &self.rollout.stage {
+            Stage::Preparing => self.prepare(),
+            Stage::Emptying => self.empty(),
+            Stage::Shifting { shifted, rung, weight, alone, healthy_since, window } => {
+                self.shift(&Shifting {
+                    shifted,
+                    rung: *rung,
+                    weight: *weight,
+                    alone: *alone,
+                    healthy_since: *healthy_since,
+                    window: window.as_deref(),
+                })
+            }
+            Stage::Warm { until } => self.keep_warm(*until),
+            Stage::Settling => self.settle(),
+            Stage::RollingBack | Stage::Stopping | Stage::Stuck => Advance::default(),
+        };
+        if next.record.is_some() || next.held.is_some() || next.until.is_some() {
+            return next;
+        }
+        match self.deadline() {
+            Some((deadline, why)) if deadline <= self.situation.now => {
+                Advance::to(self.fail(self.overdue(why, next.waits_for)))
+            }
+            Some((deadline, _)) => {
+                Advance { wake_at: next.wake_at.into_iter().chain([deadline]).min(), ..next }
+            }
+            None => next,
+        }
     }
-    // Hosts drain by their own deadline, which comes on top.
-    let drains = matches!(rollout.stage, Stage::Settling | Stage::RollingBack);
-    let slack = if drains { situation.policy.drain_deadline } else { Duration::ZERO };
-    let since = rollout.progressed.max(situation.listening_since);
-    Some(since.plus(situation.policy.progress_deadline + slack))
-}
 
-fn is_overdue(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> bool {
-    deadline(record, rollout, situation).is_some_and(|deadline| deadline <= situation.now)
-}
-
-/// Why the rollout cannot go on, if it cannot.
-fn failure(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Option<Problem> {
-    if let Some(problem) = situation.hosts.values().flat_map(|host| &host.failed).next() {
-        return Some(problem.clone());
+    /// What has failed and will not come by itself, beyond what the policy takes.
+    fn unit_failure(&self) -> Option<Problem> {
+        let failed = self.situation.hosts.iter().filter(|(_, host)| !host.failed.is_empty());
+        let (mut on_hosts, mut first) = (0_u32, None);
+        for (_, host) in failed {
+            on_hosts += 1;
+            first = first.or_else(|| host.failed.first().cloned());
+        }
+        first.filter(|_| on_hosts > self.tolerated())
     }
-    // When all that is missing is the end of old instances, the new ones are not to blame.
-    let only_drains = rollout.stage == Stage::Settling && all_ready(situation, &record.assignment);
-    if only_drains || !is_overdue(record, rollout, situation) {
-        return None;
+
+    /// Assigned hosts that may be not ready.
+    fn tolerated(&self) -> u32 {
+        let hosts = u32::try_from(self.record.assignment.hosts().count()).unwrap_or(u32::MAX);
+        self.situation.policy.max_unavailable.of_rounded_down(hosts).min(hosts.saturating_sub(1))
     }
-    let waiting = situation.hosts.values().flat_map(|host| &host.waiting).next().cloned();
-    let unplaced = situation.unplaced.first().map(|problem| problem.message.clone());
-    Some(Problem {
-        reason: "progress-deadline".to_owned(),
-        message: format!(
-            "no progress for {} s; waiting for {}",
-            situation.policy.progress_deadline.as_secs(),
-            unplaced.or(waiting).unwrap_or_else(|| "the next wave".to_owned())
-        ),
-        component: None,
-        host: None,
-        host_name: None,
-    })
+
+    fn all_ready(&self) -> bool {
+        let ready = |host: &HostId| self.situation.hosts.get(host).is_some_and(Assessment::is_ready);
+        let missing = self.record.assignment.hosts().filter(|host| !ready(host)).count();
+        self.situation.unplaced.is_empty()
+            && u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
+    }
+
+    /// When a rollout that does not come forward has failed, and what that is called; none while it may take as long
+    /// as it takes.
+    fn deadline(&self) -> Option<(Timestamp, &'static str)> {
+        let Self { record, rollout, situation } = self;
+        // The first deploy of an app waits for hosts: there is nothing better to go back to.
+        if record.serving.is_none() && !situation.unplaced.is_empty() {
+            return None;
+        }
+        let since = rollout.progressed.max(situation.observed.listening_since());
+        let policy = situation.policy;
+        match &rollout.stage {
+            // Hosts drain by their own deadline, which comes on top.
+            Stage::Settling => {
+                Some((since.plus(policy.progress_deadline + policy.drain_deadline), "progress"))
+            }
+            // What was ready and is not any more has less time than what is made ready for the first time.
+            Stage::Shifting { healthy_since: None, .. } => {
+                Some((since.plus(policy.healthy_deadline), "healthy"))
+            }
+            // Its own time and a webhook's answer are part of a step.
+            Stage::Shifting { rung, .. } => {
+                let bake = self.bake(*rung).unwrap_or_default();
+                Some((since.plus(bake.saturating_add(policy.progress_deadline)), "progress"))
+            }
+            Stage::Preparing | Stage::Emptying => Some((since.plus(policy.progress_deadline), "progress")),
+            Stage::Warm { .. } | Stage::RollingBack | Stage::Stopping | Stage::Stuck => None,
+        }
+    }
+
+    fn overdue(&self, which: &str, waits_for: Option<String>) -> Problem {
+        let situation = self.situation;
+        let waiting = situation.hosts.values().flat_map(|host| &host.waiting).next().cloned();
+        let unplaced = situation.unplaced.first().map(|problem| problem.message.clone());
+        let since = self.rollout.progressed.max(situation.observed.listening_since());
+        Problem {
+            reason: format!("{which}-deadline"),
+            message: format!(
+                "no progress for {} s; waiting for {}",
+                situation.now.since(since).as_secs(),
+                unplaced.or(waiting).or(waits_for).unwrap_or_else(|| "the next step".to_owned())
+            ),
+            component: None,
+            host: None,
+            host_name: None,
+        }
+    }
+
+    /// The rollout has failed: go back, or hold where it is when the policy says so.
+    fn fail(&self, problem: Problem) -> DesiredRecord {
+        let policy = self.situation.policy;
+        let by_itself = policy.auto_rollback && policy.rollback == RollbackRule::Allowed;
+        let held = !by_itself && self.record.serving.is_some();
+        let mut next = take_back(self.record, self.rollout, problem, self.situation.now);
+        if held {
+            next.generation = self.record.generation;
+            next.step = self.record.step;
+            if let Some(rollout) = &mut next.rollout {
+                rollout.stage = self.rollout.stage.clone();
+            }
+        }
+        next
+    }
+
+    fn paused(&self) -> Option<Advance> {
+        let pause = self.rollout.paused.as_ref()?;
+        Some(Advance::held(pause.why.clone()))
+    }
+
+    /// The same record in another stage, with new commands for hosts.
+    fn enter(&self, stage: Stage) -> Advance {
+        Advance::to(self.with(stage, self.record.step.next()))
+    }
+
+    fn with(&self, stage: Stage, step: Step) -> DesiredRecord {
+        let fresh = step != self.record.step;
+        let full = self.rollout.promotion == Promotion::Full;
+        let promotion = if fresh && !full { Promotion::None } else { self.rollout.promotion };
+        let progressed = if fresh { self.situation.now } else { self.rollout.progressed };
+        let rollout = Rollout { stage, promotion, progressed, ..self.rollout.clone() };
+        DesiredRecord { step, rollout: Some(rollout), ..self.record.clone() }
+    }
+
+    fn prepare(&self) -> Advance {
+        if !self.all_ready() {
+            return Advance::default();
+        }
+        if let Some(paused) = self.paused() {
+            return paused;
+        }
+        if self.situation.ladder.waits_for_promotion && self.rollout.promotion.is_none() {
+            return Advance::held("the new revision is ready and waits to be promoted");
+        }
+        if let Some(asked) = self.ask_webhook() {
+            return asked;
+        }
+        if self.situation.ladder.empties {
+            return self.enter(Stage::Emptying);
+        }
+        self.first_rung(false)
+    }
+
+    fn first_rung(&self, alone: bool) -> Advance {
+        self.climb(0, &BTreeSet::new(), alone)
+    }
+
+    /// Every host has to say that nothing of the app is left.
+    fn empty(&self) -> Advance {
+        if self.situation.hosts.values().all(Assessment::is_settled) {
+            return self.first_rung(true);
+        }
+        Advance::default()
+    }
+
+    /// Gives the next hosts their share on this rung, or all hosts theirs on the next one; settles after the last.
+    fn climb(&self, rung: usize, shifted: &BTreeSet<HostId>, alone: bool) -> Advance {
+        let ladder = self.situation.ladder;
+        let wave = ladder.next_wave(shifted);
+        let (rung, shifted) = match wave {
+            Some(wave) => (rung, shifted.union(&wave).cloned().collect()),
+            // The waves of a rung are over: on the next one all hosts have their turn at once, as none is new to it.
+            None if rung + 1 < ladder.rungs.len() => (rung + 1, shifted.clone()),
+            None => return self.leave(),
+        };
+        let Some(weight) = ladder.rungs.get(rung).map(|rung| rung.weight) else { return self.leave() };
+        self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None, window: None })
+    }
+
+    fn leave(&self) -> Advance {
+        let warm = self.situation.ladder.warm;
+        if warm.is_zero() || self.record.serving.is_none() {
+            return self.enter(Stage::Settling);
+        }
+        // Hosts are told nothing new, so the step stays.
+        let mut next = self.with(Stage::Warm { until: self.situation.now.plus(warm) }, self.record.step);
+        if let Some(rollout) = &mut next.rollout {
+            rollout.promotion = Promotion::None;
+        }
+        next.end_history(Outcome::Completed, None, self.situation.now);
+        Advance::to(next)
+    }
+
+    fn bake(&self, rung: usize) -> Option<Duration> {
+        self.situation.ladder.rungs.get(rung).and_then(|rung| rung.bake)
+    }
+
+    fn shift(&self, at: &Shifting<'_>) -> Advance {
+        let Situation { now, observed, ladder, .. } = *self.situation;
+        if !self.all_ready() {
+            // Whatever was healthy is not any more: the step's time begins again.
+            return match at.healthy_since {
+                None => Advance::default(),
+                Some(_) => Advance::to(self.with_health(at, None, None)),
+            };
+        }
+        if self.rollout.promotion == Promotion::Full && !self.has_all(at) {
+            let (rung, shifted) = (0, self.record.assignment.hosts().cloned().collect());
+            let (weight, alone) = (Weight::ALL, at.alone);
+            return self.enter(Stage::Shifting {
+                shifted,
+                rung,
+                weight,
+                alone,
+                healthy_since: None,
+                window: None,
+            });
+        }
+        // On one rung without waves a host that came later has the same share as the others.
+        if ladder.waves.len() <= 1
+            && let Some(late) = ladder.next_wave(at.shifted)
+        {
+            let shifted = at.shifted.union(&late).cloned().collect();
+            let (rung, weight, alone) = (at.rung, at.weight, at.alone);
+            return self.enter(Stage::Shifting {
+                shifted,
+                rung,
+                weight,
+                alone,
+                healthy_since: None,
+                window: None,
+            });
+        }
+        let Some(since) = at.healthy_since else {
+            let window = ladder.gated.then(|| self.counted());
+            return Advance::to(self.with_health(at, Some(now), window));
+        };
+        let baked = self.bake(at.rung).map(|bake| since.max(observed.listening_since()).plus(bake));
+        let judged = judge(self, at);
+        let gates = judged.gates;
+        let next = match judged.judgement {
+            Judgement::Failed(problem) => return Advance { gates, ..Advance::to(self.fail(problem)) },
+            Judgement::Anew(window) => return Advance::to(self.with_health(at, Some(now), Some(window))),
+            Judgement::Holds | Judgement::Unknown(_) if self.rollout.promotion != Promotion::None => {
+                self.go_on(at)
+            }
+            Judgement::Holds | Judgement::Unknown(_) if self.rollout.paused.is_some() => {
+                self.paused().unwrap_or_default()
+            }
+            Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
+                baked.map(Advance::until).unwrap_or_default()
+            }
+            Judgement::Unknown(what) => self.unknown(at, what),
+            Judgement::Holds if baked.is_none() => Advance::held(format!(
+                "{} of the traffic is on the new revision, and it waits to be promoted",
+                percent(at.weight)
+            )),
+            Judgement::Holds => self.go_on(at),
+        };
+        Advance { gates, ..next }
+    }
+
+    fn go_on(&self, at: &Shifting<'_>) -> Advance {
+        let all = self.has_all(at);
+        match if all { None } else { self.ask_webhook() } {
+            Some(asked) => asked,
+            None => self.climb(at.rung, at.shifted, at.alone),
+        }
+    }
+
+    /// Whether nothing is left to be moved.
+    fn has_all(&self, at: &Shifting<'_>) -> bool {
+        at.weight == Weight::ALL && self.record.assignment.hosts().all(|host| at.shifted.contains(host))
+    }
+
+    fn with_health(
+        &self,
+        at: &Shifting<'_>,
+        healthy_since: Option<Timestamp>,
+        window: Option<Window>,
+    ) -> DesiredRecord {
+        let (shifted, rung, weight, alone) = (at.shifted.clone(), at.rung, at.weight, at.alone);
+        let window = window.map(Box::new);
+        // Hosts are told nothing new by this, so the step stays.
+        let mut next = self
+            .with(Stage::Shifting { shifted, rung, weight, alone, healthy_since, window }, self.record.step);
+        if let (None, Some(rollout)) = (healthy_since, &mut next.rollout) {
+            rollout.progressed = self.situation.now;
+        }
+        next
+    }
+
+    fn keep_warm(&self, until: Timestamp) -> Advance {
+        if self.rollout.promotion == Promotion::None && self.situation.now < until {
+            return Advance::until(until);
+        }
+        self.enter(Stage::Settling)
+    }
+
+    /// Done when every host that is there has the new revision alone, or is overdue with ending the old one.
+    fn settle(&self) -> Advance {
+        // When all that is missing is the end of old instances, the new ones are not to blame.
+        // On a host where the new one may be missing the old one goes on.
+        let ready = self.situation.hosts.values().filter(|host| host.is_ready());
+        let gone = ready.into_iter().all(|host| host.draining == 0);
+        let overdue = self.deadline().is_some_and(|(deadline, _)| deadline <= self.situation.now);
+        if !self.all_ready() || !(gone || overdue) {
+            return Advance::default();
+        }
+        let mut next = self.record.clone();
+        complete(&mut next);
+        next.rollout = None;
+        next.end_history(Outcome::Completed, None, self.situation.now);
+        Advance::to(next)
+    }
 }
 
-/// The rollout has failed: go back, or hold where it is when the policy says so.
-fn fail(
+fn percent(weight: Weight) -> String {
+    format!("{} %", weight.percent())
+}
+
+/// The rollout leads back from here, because of `problem`.
+pub(crate) fn take_back(
     record: &DesiredRecord,
     rollout: &Rollout,
-    situation: &Situation<'_>,
     problem: Problem,
+    now: Timestamp,
 ) -> DesiredRecord {
     let mut next = record.clone();
     if let Some(revision) = record.revision {
         next.failed.insert(revision, problem.clone());
     }
-    let held = !situation.policy.auto_rollback && record.serving.is_some();
-    let stage = if held { rollout.stage.clone() } else { Stage::RollingBack };
-    if !held {
-        next.generation = record.generation.next();
-        next.step = Step(1);
-    }
-    next.rollout =
-        Some(Rollout { stage, progressed: situation.now, problem: Some(problem), ..rollout.clone() });
-    next
-}
-
-fn all_ready(situation: &Situation<'_>, assignment: &Assignment) -> bool {
-    situation.unplaced.is_empty()
-        && assignment.hosts().all(|host| situation.hosts.get(host).is_some_and(Assessment::is_ready))
-}
-
-fn enter(
-    record: &DesiredRecord,
-    rollout: &Rollout,
-    situation: &Situation<'_>,
-    stage: Stage,
-) -> DesiredRecord {
-    let rollout = Rollout { stage, progressed: situation.now, ..rollout.clone() };
-    DesiredRecord { step: record.step.next(), rollout: Some(rollout), ..record.clone() }
-}
-
-fn shift(
-    record: &DesiredRecord,
-    rollout: &Rollout,
-    situation: &Situation<'_>,
-    shifted: &BTreeSet<HostId>,
-    healthy_since: Option<Timestamp>,
-) -> Advance {
-    if !all_ready(situation, &record.assignment) {
-        // Whatever was healthy is not any more: the wave's time begins again.
-        return match healthy_since {
-            None => Advance::default(),
-            Some(_) => to(with_health(record, rollout, shifted, None)),
-        };
-    }
-    if !shifted.is_empty() {
-        let Some(since) = healthy_since else {
-            return to(with_health(record, rollout, shifted, Some(situation.now)));
-        };
-        // Without a revision before it nobody loses anything: no need to watch each wave.
-        let enough = since.max(situation.listening_since).plus(situation.policy.min_healthy_time);
-        if record.serving.is_some() && situation.now < enough {
-            return Advance { record: None, wake_at: Some(enough) };
+    next.generation = record.generation.next();
+    next.step = Step(1);
+    if matches!(rollout.stage, Stage::Warm { .. }) {
+        // Its change had ended well already: what follows is another.
+        next.begin_history(ChangeKind::Rollback, record.revision, Cause::default(), now);
+        if let Some(entry) = next.history.first_mut() {
+            entry.revision = record.serving;
         }
     }
-    let hosts = u32::try_from(record.assignment.hosts().count()).unwrap_or(u32::MAX);
-    let parallel = situation.policy.max_parallel.of_rounded_down(hosts).max(1);
-    let wave = if record.serving.is_some() { parallel } else { u32::MAX };
-    let left = record.assignment.hosts().filter(|host| !shifted.contains(*host));
-    let wave: Vec<HostId> = left.take(usize::try_from(wave).unwrap_or(usize::MAX)).cloned().collect();
-    if wave.is_empty() {
-        return to(enter(record, rollout, situation, Stage::Settling));
-    }
-    let shifted = shifted.iter().cloned().chain(wave).collect();
-    to(enter(record, rollout, situation, Stage::Shifting { shifted, healthy_since: None }))
-}
-
-/// Hosts are told nothing new by this, so the step stays.
-fn with_health(
-    record: &DesiredRecord,
-    rollout: &Rollout,
-    shifted: &BTreeSet<HostId>,
-    healthy_since: Option<Timestamp>,
-) -> DesiredRecord {
-    let stage = Stage::Shifting { shifted: shifted.clone(), healthy_since };
-    DesiredRecord { rollout: Some(Rollout { stage, ..rollout.clone() }), ..record.clone() }
-}
-
-/// Done when every host that is there has the new revision alone, or is overdue with ending the old one.
-fn settled(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
-    let gone = situation.hosts.values().all(Assessment::is_settled);
-    if !all_ready(situation, &record.assignment) || !(gone || is_overdue(record, rollout, situation)) {
-        return Advance::default();
-    }
-    let mut next = record.clone();
-    complete(&mut next);
-    next.rollout = None;
-    next.end_history(Outcome::Completed, None, situation.now);
-    to(next)
-}
-
-/// The revision that is wanted has proven itself: it is what serves, and what later rollouts go back to.
-fn complete(record: &mut DesiredRecord) {
-    record.serving = record.revision;
-    record.base = Assignment::default();
-    if let Some(revision) = record.revision {
-        record.failed.remove(&revision);
-        record.good.retain(|good| *good != revision);
-        record.good.push(revision);
-        let surplus = record.good.len().saturating_sub(crate::record::HISTORY_KEPT);
-        record.good.drain(..surplus);
-    }
-}
-
-fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situation<'_>) -> Advance {
-    let problem = rollout.problem.clone();
-    // Hosts that are silent are told when they are heard again, rollout or not.
-    if situation.hosts.values().all(Assessment::is_settled) {
-        let mut next = record.clone();
-        next.rollout = None;
-        next.revision = record.serving;
-        next.assignment = std::mem::take(&mut next.base);
-        let outcome = if record.serving.is_some() {
-            Outcome::RolledBack
-        } else {
-            // The first revision of the app: nothing serves, and nothing is left behind.
-            next.wanted = Wanted::Stop;
-            Outcome::Failed
-        };
-        next.end_history(outcome, problem, situation.now);
-        return to(next);
-    }
-    let failed = situation.hosts.values().flat_map(|host| &host.failed).next();
-    if failed.is_none() && !is_overdue(record, rollout, situation) {
-        return Advance { record: None, wake_at: deadline(record, rollout, situation) };
-    }
-    let why = failed.map_or_else(|| "it takes too long".to_owned(), |failed| failed.message.clone());
-    let stuck = Problem {
-        reason: "rollback-stuck".to_owned(),
-        message: format!(
-            "going back failed ({why}) after {}",
-            problem.map_or_else(|| "a failed rollout".to_owned(), |problem| problem.message)
-        ),
-        ..failed.cloned().unwrap_or_else(|| Problem {
-            reason: String::new(),
-            message: String::new(),
-            component: None,
-            host: None,
-            host_name: None,
-        })
-    };
-    let mut next = record.clone();
-    next.end_history(Outcome::Failed, Some(stuck.clone()), situation.now);
-    next.rollout = Some(Rollout { stage: Stage::Stuck, problem: Some(stuck), ..rollout.clone() });
-    to(next)
-}
-
-/// Stopped when every host that is there says that nothing of the app is left.
-fn stop(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
-    if !situation.hosts.values().all(Assessment::is_settled) {
-        return Advance::default();
-    }
-    let mut next = record.clone();
-    next.rollout = None;
-    next.serving = None;
-    next.assignment = Assignment::default();
-    next.base = Assignment::default();
-    next.surplus = Assignment::default();
-    next.end_history(Outcome::Stopped, None, situation.now);
-    to(next)
-}
-
-/// Ends what the record is about, so that another change can begin: afterwards `serving` and `base` are what hosts
-/// hold as stable.
-pub(crate) fn supersede(record: &mut DesiredRecord) {
-    // What serves is where the assignment is without a rollout, and where the base is during one; except that a
-    // revision that settles was healthy on every host and the one before it is going already, and that a first one
-    // was ready on every host before all of them gave it their traffic.
-    let took_over = record.rollout.as_ref().is_some_and(|rollout| match rollout.stage {
-        Stage::Settling => rollout.problem.is_none(),
-        Stage::Shifting { .. } => rollout.problem.is_none() && record.serving.is_none(),
-        Stage::Preparing | Stage::RollingBack | Stage::Stopping | Stage::Stuck => false,
+    let (stage, problem) = (Stage::RollingBack, Some(problem));
+    next.rollout = Some(Rollout {
+        stage,
+        problem,
+        progressed: now,
+        paused: None,
+        promotion: Promotion::None,
+        ..rollout.clone()
     });
-    if took_over {
-        complete(record);
-    }
-    if took_over || record.rollout.is_none() {
-        record.base = record.assignment.and(&record.surplus);
-    }
-    record.assignment = Assignment::default();
-    record.surplus = Assignment::default();
-    record.rollout = None;
-}
-
-/// Begins the rollout of `record.revision`.
-pub(crate) fn begin(record: &mut DesiredRecord, kind: ChangeKind, now: Timestamp) {
-    let stage = if kind == ChangeKind::Undeploy { Stage::Stopping } else { Stage::Preparing };
-    record.rollout = Some(Rollout { kind, stage, started: now, progressed: now, problem: None });
+    next
 }

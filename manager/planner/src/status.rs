@@ -5,24 +5,37 @@ use std::collections::BTreeMap;
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
-use lath_control_api::{CallCounts, ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory, Weight};
+use lath_control_api::{
+    CallCounts, ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory, Weight,
+};
 
 use crate::assess::Assessment;
 use crate::desired::{AppSpec, ComponentPlan};
+use crate::ladder::Ladder;
 use crate::plan::PlanInput;
 use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
+use crate::rollout::Advance;
 
 /// Most things that a status lists as waited for.
 const WAITING_SHOWN: usize = 10;
 
-/// The status of `record`, whose hosts stand as `hosts` says.
+/// What a status tells of, beside the record.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// How the record's hosts stand.
+    pub hosts: &'a BTreeMap<HostId, Assessment>,
+    /// What has no place.
+    pub unplaced: &'a [Problem],
+    /// The steps of its rollout.
+    pub ladder: &'a Ladder,
+    /// What came of looking at its rollout.
+    pub advance: &'a Advance,
+}
+
+/// The status of `record`.
 #[must_use]
-pub fn status(
-    input: &PlanInput<'_>,
-    record: &DesiredRecord,
-    hosts: &BTreeMap<HostId, Assessment>,
-    unplaced: &[Problem],
-) -> AppStatus {
+pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) -> AppStatus {
+    let Told { hosts, unplaced, .. } = *told;
     let (revision, assignment) = goal(record);
     let spec = revision.and_then(|revision| input.revisions.get(&revision));
     let components = spec.map(|spec| components(input, record, spec, assignment)).unwrap_or_default();
@@ -34,14 +47,14 @@ pub fn status(
     problems.dedup();
     let waiting: Vec<String> =
         hosts.values().flat_map(|host| &host.waiting).take(WAITING_SHOWN).cloned().collect();
-    let state = state(record, hosts, &components, unplaced);
+    let state = state(record, told, &components);
     AppStatus {
         app: record.app.clone(),
         state,
-        message: message(record, state, &problems, &waiting),
+        message: message(record, state, &problems, told.advance.held.as_ref().or(waiting.first())),
         revision: record.revision,
         generation: record.generation,
-        rollout: record.rollout.as_ref().and_then(|rollout| rollout_status(record, rollout, hosts, waiting)),
+        rollout: record.rollout.as_ref().map(|rollout| rollout_status(input, record, rollout, told, waiting)),
         last: record.history.iter().find(|entry| entry.outcome.is_some()).cloned(),
         components,
         problems,
@@ -75,20 +88,20 @@ fn lost<'a>(input: &'a PlanInput<'_>, record: &'a DesiredRecord) -> impl Iterato
     })
 }
 
-fn state(
-    record: &DesiredRecord,
-    hosts: &BTreeMap<HostId, Assessment>,
-    components: &[ComponentStatus],
-    unplaced: &[Problem],
-) -> AppState {
+fn state(record: &DesiredRecord, told: &Told<'_>, components: &[ComponentStatus]) -> AppState {
+    let Told { hosts, unplaced, .. } = *told;
     match record.rollout.as_ref().map(|rollout| (&rollout.stage, rollout.problem.is_some())) {
         Some((Stage::RollingBack, _)) => AppState::RollingBack,
         Some((Stage::Stuck, _)) => AppState::Degraded,
         Some((_, true)) => AppState::Degraded,
         Some((Stage::Preparing, false)) if !unplaced.is_empty() => AppState::Waiting,
-        Some((Stage::Preparing | Stage::Shifting { .. } | Stage::Settling | Stage::Stopping, false)) => {
-            AppState::Progressing
-        }
+        Some(_) if told.advance.held.is_some() => AppState::Paused,
+        // Nothing is being changed any more, though the old revision is still there.
+        Some((Stage::Warm { .. }, false)) => settled_state(record, hosts, components, unplaced),
+        Some((
+            Stage::Preparing | Stage::Emptying | Stage::Shifting { .. } | Stage::Settling | Stage::Stopping,
+            false,
+        )) => AppState::Progressing,
         None if record.wanted != Wanted::Run => {
             let failed = record.history.first().is_some_and(|entry| entry.outcome == Some(Outcome::Failed));
             if failed { AppState::Failed } else { AppState::Stopped }
@@ -117,7 +130,12 @@ fn settled_state(
     }
 }
 
-fn message(record: &DesiredRecord, state: AppState, problems: &[Problem], waiting: &[String]) -> String {
+fn message(
+    record: &DesiredRecord,
+    state: AppState,
+    problems: &[Problem],
+    waiting: Option<&String>,
+) -> String {
     let of_problem = |problem: &Problem| match (&problem.component, &problem.host_name) {
         (Some(component), Some(host)) => format!("{component} on {host}: {}", problem.message),
         (Some(component), None) => format!("{component}: {}", problem.message),
@@ -136,51 +154,60 @@ fn message(record: &DesiredRecord, state: AppState, problems: &[Problem], waitin
         | AppState::RollingBack
         | AppState::Degraded
         | AppState::Failed => {
-            problems.first().map(of_problem).or_else(|| waiting.first().cloned()).unwrap_or_default()
+            problems.first().map(of_problem).or_else(|| waiting.cloned()).unwrap_or_default()
         }
     }
 }
 
 fn rollout_status(
+    input: &PlanInput<'_>,
     record: &DesiredRecord,
     rollout: &Rollout,
-    hosts: &BTreeMap<HostId, Assessment>,
+    told: &Told<'_>,
     mut waiting: Vec<String>,
-) -> Option<RolloutStatus> {
-    let draining: usize = hosts.values().map(|host| host.draining).sum();
+) -> RolloutStatus {
+    let draining: usize = told.hosts.values().map(|host| host.draining).sum();
     if waiting.is_empty() && draining > 0 {
         waiting
             .push(format!("{draining} replaced instance{} to finish", if draining == 1 { "" } else { "s" }));
     }
-    // Prepare, one step for each host, settle: what a person can count along with.
-    let waves = u32::try_from(record.assignment.hosts().count()).unwrap_or(u32::MAX);
-    let steps = waves.saturating_add(2);
-    let (phase, step) = match &rollout.stage {
-        Stage::Preparing => (RolloutPhase::Preparing, 1),
-        Stage::Shifting { shifted, .. } => {
-            let moved = u32::try_from(shifted.len()).unwrap_or(u32::MAX).max(1);
-            (RolloutPhase::Shifting, moved.saturating_add(1).min(steps))
-        }
-        Stage::Settling | Stage::Stopping => (RolloutPhase::Settling, steps),
-        Stage::RollingBack => (RolloutPhase::RollingBack, steps),
-        Stage::Stuck => (RolloutPhase::Stuck, steps),
+    let (phase, weight) = match &rollout.stage {
+        Stage::Preparing => (RolloutPhase::Preparing, Weight::NONE),
+        Stage::Emptying => (RolloutPhase::Emptying, Weight::NONE),
+        Stage::Shifting { weight, .. } => (RolloutPhase::Shifting, *weight),
+        Stage::Warm { .. } => (RolloutPhase::KeepingWarm, Weight::ALL),
+        Stage::Settling => (RolloutPhase::Settling, Weight::ALL),
+        Stage::Stopping => (RolloutPhase::Settling, Weight::NONE),
+        Stage::RollingBack => (RolloutPhase::RollingBack, Weight::NONE),
+        Stage::Stuck => (RolloutPhase::Stuck, Weight::NONE),
     };
-    let (from, started) = (record.serving, rollout.started);
-    let to = record.revision.unwrap_or(record.last_revision);
-    Some(RolloutStatus {
-        from,
-        to,
+    RolloutStatus {
+        from: record.serving,
+        to: record.revision.unwrap_or(record.last_revision),
         phase,
-        step,
-        steps,
-        started,
+        step: told.ladder.position(&rollout.stage),
+        steps: told.ladder.len(),
+        started: rollout.started,
         waiting_for: waiting,
-        strategy: String::new(),
-        weight: Weight::NONE,
-        paused: None,
-        until: None,
-        gates: Vec::new(),
-    })
+        strategy: record.history.first().map(|entry| entry.strategy.clone()).unwrap_or_default(),
+        weight,
+        paused: told.advance.held.as_ref().map(|why| how_on(input, record, rollout, why)),
+        until: told.advance.until,
+        gates: told.advance.gates.clone(),
+    }
+}
+
+/// Why a rollout stands still, with the commands that make it go on.
+fn how_on(input: &PlanInput<'_>, record: &DesiredRecord, rollout: &Rollout, why: &str) -> String {
+    let app = &input.record.app;
+    let forward = match (&rollout.problem, &rollout.paused) {
+        (Some(_), _) => "retry",
+        (None, Some(_)) => "resume",
+        (None, None) => "promote",
+    };
+    let back =
+        if record.serving.is_some() { format!("; go back: lath rollout abort {app}") } else { String::new() };
+    format!("{why}; go on: lath rollout {forward} {app}{back}")
 }
 
 fn components(
@@ -204,7 +231,7 @@ fn components(
             let Some(instances) = on.get(name) else { return false };
             let content = || spec.spec_for(name, *instances).map(|spec| spec.content());
             let wanted = contents.entry(*instances).or_insert_with(content);
-            wanted.as_ref().is_some_and(|wanted| is_ready(input, record, name, host, wanted))
+            wanted.as_ref().is_some_and(|wanted| is_ready(input, record, name, host, (spec.revision, wanted)))
         });
         ComponentStatus {
             component: name.clone(),
@@ -223,12 +250,15 @@ fn is_ready(
     record: &DesiredRecord,
     name: &ComponentName,
     host: &HostId,
-    wanted: &Digest,
+    (revision, content): (Revision, &Digest),
 ) -> bool {
     let alive = input.observed.is_alive(host, input.now, input.limits.lost_after);
     alive
         && units(input, record, name, host).any(|unit| {
-            unit.content == *wanted && unit.phase.is_running() && unit.serving && unit.role != Role::Retired
+            (unit.revision, &unit.content) == (revision, content)
+                && unit.phase.is_running()
+                && unit.serving
+                && unit.role != Role::Retired
         })
 }
 

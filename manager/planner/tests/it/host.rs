@@ -8,7 +8,7 @@ use lath_control_api::{
     ApiError, AppName, ApplyReply, ApplyRequest, CallCounts, ComponentName, ComponentSpec, HostInventory,
     HostSummary, Reason, Timestamp,
 };
-use lath_host_core::{Core, JournalEntry, News, Ticket, Transition, UnitKey};
+use lath_host_core::{Core, JournalEntry, News, SpecKey, Ticket, Transition, UnitKey};
 use lath_manager_planner::example;
 
 /// A unit that is being made ready.
@@ -17,6 +17,20 @@ struct Work {
     ticket: Ticket,
     component: ComponentName,
     spec: Arc<ComponentSpec>,
+}
+
+/// What is wrong with calls of an image.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ill {
+    /// Of a hundred.
+    pub(crate) failing: u64,
+    pub(crate) micros: u64,
+}
+
+impl Default for Ill {
+    fn default() -> Self {
+        Self { failing: 0, micros: 1_000 }
+    }
 }
 
 /// One host.
@@ -30,7 +44,11 @@ pub(crate) struct Host {
     pub(crate) holds: bool,
     /// Its drains do not end by themselves.
     pub(crate) busy: bool,
+    /// Calls of each component in a second; counted by the shares that its units take.
+    pub(crate) traffic: u64,
     journal: BTreeMap<AppName, Vec<u8>>,
+    counts: BTreeMap<UnitKey, CallCounts>,
+    seconds: u64,
     work: BTreeMap<UnitKey, Work>,
     drains: BTreeMap<UnitKey, Ticket>,
     boots: u64,
@@ -44,7 +62,10 @@ impl Host {
             connected: true,
             holds: false,
             busy: false,
+            traffic: 0,
             journal: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            seconds: 0,
             work: BTreeMap::new(),
             drains: BTreeMap::new(),
             boots: 1,
@@ -59,10 +80,16 @@ impl Host {
     }
 
     /// Lets a second pass: time-outs, retries, and preparations unless they are held. `broken` says which images
-    /// cannot be prepared.
-    pub(crate) fn act(&mut self, broken: &BTreeMap<String, Reason>, now: Timestamp) {
+    /// cannot be prepared, `ills` what becomes of calls of an image.
+    pub(crate) fn act(
+        &mut self,
+        broken: &BTreeMap<String, Reason>,
+        ills: &BTreeMap<String, Ill>,
+        now: Timestamp,
+    ) {
         let steps = self.core.tick(now);
         self.carry_out(steps, now);
+        self.take_calls(ills);
         if !self.busy {
             self.finish_drains(now);
         }
@@ -106,6 +133,7 @@ impl Host {
         self.boots += 1;
         self.summary.boot = example::boot(self.boots);
         self.work.clear();
+        self.counts.clear();
         self.drains.clear();
         let (core, steps) = Core::restore(self.summary.http_default, entries, now);
         self.core = core;
@@ -120,10 +148,34 @@ impl Host {
 
     /// What it says of itself.
     pub(crate) fn inventory(&self) -> HostInventory {
-        let summary =
-            HostSummary { sequence: self.core.sequence(), epoch: self.core.epoch(), ..self.summary.clone() };
-        let apps = self.core.inventory(|_| CallCounts::default());
+        let sequence = self.core.sequence() + self.seconds;
+        let summary = HostSummary { sequence, epoch: self.core.epoch(), ..self.summary.clone() };
+        let apps = self.core.inventory(|unit| self.counts.get(unit).cloned().unwrap_or_default());
         HostInventory { summary, listeners: Vec::new(), apps }
+    }
+
+    /// A second of traffic, dealt exactly by the shares.
+    fn take_calls(&mut self, ills: &BTreeMap<String, Ill>) {
+        if self.traffic == 0 {
+            return;
+        }
+        self.seconds += 1;
+        for app in self.core.inventory(|_| CallCounts::default()) {
+            for component in app.components {
+                for unit in component.units.iter().filter(|unit| unit.digest.is_some()) {
+                    let spec = SpecKey { revision: unit.revision, content: unit.content.clone() };
+                    let key = UnitKey { app: app.app.clone(), id: component.id.clone(), spec };
+                    let ill = ills.get(&unit.image).copied().unwrap_or_default();
+                    let calls = self.traffic * u64::from(unit.weight.percent()) / 100;
+                    let failed = calls * ill.failing / 100;
+                    let counts = self.counts.entry(key).or_default();
+                    counts.started += calls;
+                    counts.trapped += failed;
+                    counts.succeeded += calls - failed;
+                    *counts.latency_us.entry(ill.micros.next_power_of_two()).or_default() += calls;
+                }
+            }
+        }
     }
 
     /// Components that answer calls from outside, with the revisions that do.

@@ -85,7 +85,7 @@ proptest! {
             AppState::Serving | AppState::Stopped | AppState::Failed | AppState::Degraded => true,
             // M8: a first deploy that no host will do for says so, and waits.
             AppState::Waiting => !status.problems.is_empty(),
-            AppState::Progressing | AppState::RollingBack => false,
+            AppState::Paused | AppState::Progressing | AppState::RollingBack => false,
         };
         prop_assert!(stands, "{:?} {:#?}", status.state, record);
         if status.state == AppState::Serving {

@@ -7,8 +7,11 @@
 //! | `deploy other: front=v1` | the same for an app that is not called `shop` |
 //! | `rollback [N]`, `undeploy`, `delete` | what users ask for |
 //! | `tick [N]` | seconds pass |
-//! | `settle` | seconds pass until nobody has anything left to do |
+//! | `settle [N]` | seconds pass until nobody has anything left to do, and has not for N seconds |
 //! | `broken front=v2 REASON`, `mended front=v2` | whether an image can be prepared |
+//! | `rollout pause` … | what people tell a rollout, see `RolloutAction` |
+//! | `calls N` | every second every component of every host is called so often |
+//! | `failing front=v2 4%`, `slow front=v2 20ms` | what becomes of calls of an image |
 //! | `hold a`, `release a` | whether a host prepares by itself |
 //! | `ready a COMPONENT`, `fails a COMPONENT REASON` | ends one preparation of a host that holds |
 //! | `busy a`, `idle a` | whether calls keep replaced units from going |
@@ -22,7 +25,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use lath_control_api::{AppInventory, AppName, HostId, HostState, Labels, Reason};
+use lath_control_api::{AppInventory, AppName, CallCounts, HostId, HostState, Labels, Reason};
 use lath_manager_planner::example;
 
 use crate::show::Show;
@@ -58,6 +61,8 @@ struct Run {
     show: Show,
     /// What was last shown of a host.
     shown: BTreeMap<(HostId, AppName), Option<AppInventory>>,
+    /// The line of status that was last shown of an app.
+    said: BTreeMap<AppName, String>,
     saved: Option<BTreeMap<AppName, Stored>>,
 }
 
@@ -76,13 +81,15 @@ impl Run {
         match (*verb, arguments) {
             ("tick", []) => self.tick(),
             ("tick", [count]) => (0..count.parse().unwrap()).for_each(|_| self.tick()),
-            ("settle", []) => self.settle(),
+            ("settle", []) => self.settle(SILENCE),
+            ("settle", [silence]) => self.settle(silence.parse().unwrap()),
             ("store", ["saves"]) => self.saved = Some(self.world().apps.clone()),
             ("store", ["goes", "back"]) => {
                 let saved = self.saved.clone().expect("`store saves` comes first");
                 self.world().replace_store(saved);
             }
             ("deploy" | "rollback" | "undeploy" | "delete", _) => self.ask(verb, rest),
+            ("rollout", [action]) => self.steer(action),
             _ => self.world().happen(verb, arguments),
         }
     }
@@ -108,13 +115,24 @@ impl Run {
         };
     }
 
-    fn settle(&mut self) {
+    fn steer(&mut self, action: &str) {
+        let action = serde_json::from_value(serde_json::Value::String(action.to_owned()))
+            .unwrap_or_else(|_| panic!("an action: {action}"));
+        let world = self.world.as_mut().expect("`hosts` comes first");
+        let _ = match world.steer("shop", action) {
+            Err(refused) => writeln!(self.out, "refused: {refused}"),
+            Ok(None) => writeln!(self.out, "unchanged"),
+            Ok(Some(record)) => writeln!(self.out, "{}", self.show.record(world, &record)),
+        };
+    }
+
+    fn settle(&mut self, silence: usize) {
         let mut quiet = 0;
         for second in 0..SETTLES_WITHIN {
             let before = self.out.len();
             self.tick();
             quiet = if self.out.len() == before && self.world().is_silent() { quiet + 1 } else { 0 };
-            if quiet > SILENCE {
+            if quiet > silence {
                 let _ = writeln!(self.out, "silent after {} s", second + 1 - quiet);
                 return;
             }
@@ -124,7 +142,7 @@ impl Run {
 
     fn tick(&mut self) {
         let mut world = self.world.take().expect("`hosts` comes first");
-        let (out, show, shown) = (&mut self.out, &mut self.show, &mut self.shown);
+        let (out, show, shown, said) = (&mut self.out, &mut self.show, &mut self.shown, &mut self.said);
         let mut observed = false;
         world.tick(&mut |world, happened| {
             if !observed {
@@ -138,7 +156,16 @@ impl Run {
                     let refusal = answer.err().map(|error| format!("  REFUSED: {error}")).unwrap_or_default();
                     writeln!(out, "{}{refusal}", show.command(world, command))
                 }
-                Happened::Status(status) => writeln!(out, "{}", show.status(status)),
+                Happened::Status(status) => {
+                    let line = show.status(status);
+                    // Counts change all the time, and are not shown.
+                    if said.get(&status.app) == Some(&line) {
+                        Ok(())
+                    } else {
+                        said.insert(status.app.clone(), line.clone());
+                        writeln!(out, "{line}")
+                    }
+                }
                 Happened::Forgotten(app) => writeln!(out, "forgotten {app}"),
             };
         });
@@ -171,11 +198,12 @@ fn hosts(
     }
 }
 
-/// What is compared of an entry: all but times.
+/// What is compared of an entry: all but times and counts.
 fn timeless(entry: &AppInventory) -> AppInventory {
     let mut entry = entry.clone();
     for unit in entry.components.iter_mut().flat_map(|component| &mut component.units) {
         unit.since = lath_control_api::Timestamp(0);
+        unit.calls = CallCounts::default();
     }
     entry
 }
@@ -189,6 +217,18 @@ impl World {
             }
             ("mended", [image]) => {
                 self.broken.remove(&reference(image));
+            }
+            ("calls", [count]) => {
+                let count = count.parse().unwrap();
+                self.hosts.values_mut().for_each(|host| host.traffic = count);
+            }
+            ("failing", [image, percent]) => {
+                let failing = percent.trim_end_matches('%').parse().unwrap();
+                self.ills.entry(reference(image)).or_default().failing = failing;
+            }
+            ("slow", [image, millis]) => {
+                let millis: u64 = millis.trim_end_matches("ms").parse().unwrap();
+                self.ills.entry(reference(image)).or_default().micros = millis * 1_000;
             }
             ("hold", [host]) => self.host(host).holds = true,
             ("release", [host]) => self.host(host).holds = false,

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::app::AppStatus;
-use lath_control_api::{AppInventory, ComponentBundle, ComponentSpec, Digest, HostId, Role, UnitInventory};
+use lath_control_api::{
+    AppInventory, ComponentBundle, ComponentSpec, Digest, HostId, Role, UnitInventory, Weight,
+};
 use lath_manager_planner::assess::{phase_text, reason_text};
-use lath_manager_planner::record::{Assignment, Stage};
+use lath_manager_planner::record::{Assignment, Promotion, Stage};
 use lath_manager_planner::{Command, DesiredRecord};
 
 use crate::world::World;
@@ -124,6 +126,11 @@ impl Show {
         }
         if let Some(rollout) = &status.rollout {
             line += &format!(", {:?} {}/{}", rollout.phase, rollout.step, rollout.steps);
+            for gate in &rollout.gates {
+                let component = gate.component.as_ref().map(ToString::to_string).unwrap_or_default();
+                let verdict = format!("{:?}", gate.verdict).to_lowercase();
+                line += &format!(", {component} {} {} {verdict}", gate.metric, gate.bound);
+            }
         }
         if !status.message.is_empty() {
             line += &format!(": {}", status.message);
@@ -141,20 +148,30 @@ fn stage(world: &World, record: &DesiredRecord) -> String {
     let Some(rollout) = &record.rollout else { return format!("{:?}", record.wanted).to_lowercase() };
     let name = match &rollout.stage {
         Stage::Preparing => "preparing".to_owned(),
-        Stage::Shifting { shifted, healthy_since } => {
+        Stage::Emptying => "emptying".to_owned(),
+        Stage::Warm { .. } => "warm".to_owned(),
+        Stage::Shifting { shifted, weight, alone, healthy_since, .. } => {
             let hosts: Vec<&str> = shifted.iter().map(|host| world.name_of(host)).collect();
+            let weight =
+                if *weight == Weight::ALL { String::new() } else { format!(" {}%", weight.percent()) };
+            let alone = if *alone { " alone" } else { "" };
             let healthy = if healthy_since.is_some() { " healthy" } else { "" };
-            format!("shifting [{}]{healthy}", hosts.join(" "))
+            format!("shifting [{}]{weight}{alone}{healthy}", hosts.join(" "))
         }
         Stage::Settling => "settling".to_owned(),
         Stage::RollingBack => "rolling back".to_owned(),
         Stage::Stopping => "stopping".to_owned(),
         Stage::Stuck => "stuck".to_owned(),
     };
-    match &rollout.problem {
-        Some(problem) => format!("{name} ({})", problem.reason),
-        None => name,
-    }
+    let problem =
+        rollout.problem.as_ref().map(|problem| format!(" ({})", problem.reason)).unwrap_or_default();
+    let paused = if rollout.paused.is_some() { " paused" } else { "" };
+    let promotion = match rollout.promotion {
+        Promotion::None => "",
+        Promotion::Step => " promoted",
+        Promotion::Full => " promoted in full",
+    };
+    format!("{name}{problem}{paused}{promotion}")
 }
 
 fn places(world: &World, assignment: &Assignment) -> String {

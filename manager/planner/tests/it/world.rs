@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::app::{AppStatus, Cause};
+use lath_control_api::app::{AppStatus, Cause, RolloutAction};
 use lath_control_api::{ApiError, AppName, ComponentName, Epoch, HostId, Reason, Revision, Timestamp};
 use lath_manager_planner::change::{self, Change};
 use lath_manager_planner::example::{self, App};
 use lath_manager_planner::observed::News;
 use lath_manager_planner::{
     AppSpec, Command, DesiredRecord, ObservedState, PlanInput, PlanLimits, PlanOutput, RevisionRecord, plan,
+    steer,
 };
 
-use crate::host::Host;
+use crate::host::{Host, Ill};
 
 /// How long a step of the world is.
 pub(crate) const STEP: Duration = Duration::from_secs(1);
@@ -62,6 +63,8 @@ pub(crate) struct World {
     pub(crate) epoch: Epoch,
     /// Images that cannot be prepared.
     pub(crate) broken: BTreeMap<String, Reason>,
+    /// Images whose calls do not all go well.
+    pub(crate) ills: BTreeMap<String, Ill>,
     /// Whether there is a manager.
     pub(crate) managed: bool,
     beats: BTreeMap<HostId, Timestamp>,
@@ -79,6 +82,7 @@ impl World {
             observed: ObservedState::new(now),
             epoch: Epoch(1),
             broken: BTreeMap::new(),
+            ills: BTreeMap::new(),
             managed: true,
             beats: BTreeMap::new(),
             news: true,
@@ -148,6 +152,30 @@ impl World {
         Ok(change)
     }
 
+    /// Says how the rollout goes on, as the API does.
+    pub(crate) fn steer(
+        &mut self,
+        app: &str,
+        action: RolloutAction,
+    ) -> Result<Option<DesiredRecord>, ApiError> {
+        let name: AppName = app.parse().unwrap();
+        let record = self.apps[&name].record.clone().unwrap();
+        if let (RolloutAction::Retry, Some(failed)) = (action, steer::retries(&record)) {
+            let stored = &self.apps[&name];
+            let current = record.revision.and_then(|revision| stored.revisions.get(&revision));
+            let failed = &stored.revisions[&failed];
+            let change = change::retry(&record, current, failed, Cause::default(), self.now);
+            self.commit(&name, &change);
+            return Ok(change.record);
+        }
+        let next = steer::steer(&record, action, &Cause::default(), self.now)?;
+        if let Some(next) = &next {
+            self.apps.get_mut(&name).unwrap().record = Some(next.clone());
+            self.news = true;
+        }
+        Ok(next)
+    }
+
     pub(crate) fn stop(&mut self, app: &str, forget: bool) -> Change {
         let name: AppName = app.parse().unwrap();
         let record = self.apps.get(&name).and_then(|stored| stored.record.as_ref());
@@ -174,7 +202,7 @@ impl World {
     pub(crate) fn tick(&mut self, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
         self.now = self.now.plus(STEP);
         for host in self.hosts.values_mut() {
-            host.act(&self.broken, self.now);
+            host.act(&self.broken, &self.ills, self.now);
         }
         self.report();
         if self.managed {

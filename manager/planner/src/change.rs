@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::app::{Cause, ChangeKind, ChangeReply};
-use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Timestamp};
+use lath_control_api::{ApiError, AppName, ComponentName, Digest, ErrorCode, Revision, Step, Timestamp};
 
 use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
 use crate::rollout;
+
+/// Most tags of an app.
+const MAX_TAGS: usize = 100;
 
 /// An accepted change.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +50,7 @@ pub fn deploy(
     now: Timestamp,
 ) -> Result<Change, ApiError> {
     check_expected(record, &ask.app, ask.if_revision)?;
-    let content = RevisionRecord::content_of(&ask.manifest, &ask.images);
+    let content = RevisionRecord::content_of(&ask.manifest, &ask.images, &BTreeMap::new());
     if let Some(record) = record.filter(|record| runs(record, current, &content)) {
         return Ok(unchanged(record));
     }
@@ -127,6 +130,76 @@ pub fn rollback(
         return Ok(unchanged(record));
     }
     Ok(repeat(record, target, ChangeKind::Rollback, cause, now))
+}
+
+/// Sets the number of instances of a component, on top of what `current`, the revision that is wanted, says.
+///
+/// # Errors
+/// When nothing is deployed, or another revision than the caller expects.
+pub fn scale(
+    record: &DesiredRecord,
+    current: Option<&RevisionRecord>,
+    component: &ComponentName,
+    instances: u32,
+    cause: Cause,
+    if_revision: Option<Revision>,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    let app = &record.app;
+    check_expected(Some(record), app, if_revision)?;
+    let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
+        return Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
+            .with_help(format!("deploy it first: lath deploy {app}@REVISION")));
+    };
+    let mut scaled = current.clone();
+    scaled.scale.insert(component.clone(), instances);
+    scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.scale);
+    if runs(record, Some(current), &scaled.content) {
+        return Ok(unchanged(record));
+    }
+    let mut change = repeat(record, &scaled, ChangeKind::Scale, cause, now);
+    if let Some(revision) = &mut change.revision {
+        revision.repeats = None;
+    }
+    Ok(change)
+}
+
+/// Gives a revision a name, or takes the name away.
+///
+/// # Errors
+/// When the tag is no name, or the app has no such revision that was ever deployed.
+pub fn tag(
+    record: &DesiredRecord,
+    tag: &str,
+    revision: Option<Revision>,
+) -> Result<Option<DesiredRecord>, ApiError> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+    let is_name = (1..=64).contains(&tag.len())
+        && tag.chars().all(allowed)
+        && !tag.chars().all(|char| char.is_ascii_digit());
+    if !is_name {
+        let message = format!("`{}` is no tag", tag.escape_debug());
+        return Err(ApiError::new(ErrorCode::BadRequest, message)
+            .with_help("1 to 64 letters, digits, `-`, `_` and `.`, and not only digits"));
+    }
+    let app = &record.app;
+    if let Some(unknown) = revision.filter(|revision| *revision > record.last_revision || revision.0 == 0) {
+        return Err(ApiError::new(ErrorCode::NotFound, format!("`{app}` has no revision {unknown}"))
+            .with_help(format!("lath history {app}")));
+    }
+    if revision.is_some() && record.tags.len() >= MAX_TAGS && !record.tags.contains_key(tag) {
+        return Err(ApiError::new(ErrorCode::TooLarge, format!("`{app}` has {MAX_TAGS} tags already"))
+            .with_help(format!("take one away: lath revision untag {app} TAG")));
+    }
+    if record.tags.get(tag).copied() == revision {
+        return Ok(None);
+    }
+    let mut next = record.clone();
+    match revision {
+        Some(revision) => next.tags.insert(tag.to_owned(), revision),
+        None => next.tags.remove(tag),
+    };
+    Ok(Some(next))
 }
 
 /// Tries a revision once more that has failed, as a new one with the same content.

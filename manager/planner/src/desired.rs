@@ -180,7 +180,19 @@ fn plan_component(
         }),
         annotations: BTreeMap::new(),
     };
-    Ok(ComponentPlan { id: component.id.clone(), capability, scaling: component.scaling.clone(), spec })
+    let scaling = scaled(&component.scaling, record.scale.get(&component.name).copied());
+    Ok(ComponentPlan { id: component.id.clone(), capability, scaling, spec })
+}
+
+/// The manifest's scaling with the number that was set by hand.
+fn scaled(scaling: &Scaling, by_hand: Option<u32>) -> Scaling {
+    let mut scaling = scaling.clone();
+    if let (Some(count), Scaling::Spread { instances, .. } | Scaling::Daemon { instances, .. }) =
+        (by_hand, &mut scaling)
+    {
+        *instances = count;
+    }
+    scaling
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -205,7 +205,7 @@ impl App {
     #[must_use]
     pub fn revision(&self, number: u64) -> RevisionRecord {
         let DeployAsk { app, manifest, images, cause, .. } = self.ask();
-        let content = RevisionRecord::content_of(&manifest, &images);
+        let content = RevisionRecord::content_of(&manifest, &images, &BTreeMap::new());
         let (revision, created) = (Revision(number), Timestamp(0));
         RevisionRecord {
             scale: BTreeMap::new(),

@@ -58,7 +58,7 @@ impl Ladder {
         // and whoever goes back is in a hurry.
         let quick = record.serving.is_none()
             || trivial
-            || kind == Some(ChangeKind::Rollback)
+            || matches!(kind, Some(ChangeKind::Rollback | ChangeKind::Scale))
             || promotion == Promotion::Full;
         if quick {
             let rungs = vec![Rung { weight: Weight::ALL, bake: Some(Duration::ZERO) }];

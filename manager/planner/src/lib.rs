@@ -18,6 +18,7 @@ pub mod bundles;
 pub mod change;
 pub mod check;
 pub mod desired;
+pub mod diff;
 #[cfg(any(test, feature = "example"))]
 pub mod example;
 pub mod gate;
@@ -25,6 +26,7 @@ pub mod ladder;
 pub mod observed;
 pub mod placement;
 mod plan;
+pub mod preview;
 pub mod record;
 pub mod rollout;
 pub mod status;
@@ -32,5 +34,5 @@ pub mod steer;
 
 pub use desired::AppSpec;
 pub use observed::ObservedState;
-pub use plan::{Command, PlanInput, PlanLimits, PlanOutput, plan};
+pub use plan::{Command, PlanInput, PlanLimits, PlanOutput, WebhookAsk, plan};
 pub use record::{DesiredRecord, RevisionRecord};

@@ -399,11 +399,18 @@ pub enum Resolved {
 }
 
 impl RevisionRecord {
-    /// The digest that makes two revisions the same: of the manifest's bytes and what its images resolved to.
+    /// The digest that makes two revisions the same: of the manifest's bytes, what its images resolved to,
+    /// and the instances that were set by hand.
     #[must_use]
-    pub fn content_of(manifest: &str, images: &BTreeMap<String, Resolved>) -> Digest {
+    pub fn content_of(
+        manifest: &str,
+        images: &BTreeMap<String, Resolved>,
+        scale: &BTreeMap<ComponentName, u32>,
+    ) -> Digest {
         // Texts and maps with text keys: serialising cannot fail; were it to, the digest covers the manifest.
         let images = serde_json::to_string(images).unwrap_or_default();
-        Digest::of(format!("{}\n{manifest}\n{images}", manifest.len()).as_bytes())
+        let scale =
+            if scale.is_empty() { String::new() } else { serde_json::to_string(scale).unwrap_or_default() };
+        Digest::of(format!("{}\n{manifest}\n{images}{scale}", manifest.len()).as_bytes())
     }
 }

@@ -1,0 +1,236 @@
+//! What two revisions differ in, in the words of their manifests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lath_control_api::plan::Difference;
+use lath_control_api::{ComponentName, ComponentSpec, HttpRoute, LinkSpec};
+use lath_manifests::manifest::{RolloutPolicy, Scaling, Spread};
+
+use crate::desired::{AppSpec, ComponentPlan};
+
+/// Each difference, components in order of their names, and the components in which nothing differs.
+#[must_use]
+pub fn differences(old: Option<&AppSpec>, new: &AppSpec) -> (Vec<Difference>, Vec<ComponentName>) {
+    let none = BTreeMap::new();
+    let before = old.map_or(&none, |old| &old.components);
+    let names: BTreeSet<&ComponentName> = before.keys().chain(new.components.keys()).collect();
+    let (mut found, mut same) = (Vec::new(), Vec::new());
+    for name in names {
+        let mut of_this = Of { component: Some(name), found: Vec::new() };
+        match (before.get(name), new.components.get(name)) {
+            (Some(old), Some(new)) => of_this.plans(old, new),
+            (None, Some(new)) => of_this.note("component", None, Some(describe(new))),
+            (Some(old), None) => of_this.note("component", Some(describe(old)), None),
+            (None, None) => {}
+        }
+        if of_this.found.is_empty() {
+            same.push(name.clone());
+        }
+        found.append(&mut of_this.found);
+    }
+    let mut of_app = Of { component: None, found: Vec::new() };
+    let policies = |spec: &AppSpec| spec.rollouts.iter().map(policy).collect::<Vec<_>>().join("; ");
+    of_app.compare("rollout policy", old.map(policies), Some(policies(new)));
+    of_app.compare("description", old.and_then(|old| old.description.clone()), new.description.clone());
+    found.append(&mut of_app.found);
+    (found, same)
+}
+
+struct Of<'a> {
+    component: Option<&'a ComponentName>,
+    found: Vec<Difference>,
+}
+
+impl Of<'_> {
+    fn note(&mut self, what: &str, before: Option<String>, after: Option<String>) {
+        let component = self.component.cloned();
+        self.found.push(Difference { component, what: what.to_owned(), before, after });
+    }
+
+    fn compare(&mut self, what: &str, before: Option<String>, after: Option<String>) {
+        let empty = |text: &Option<String>| text.as_deref().is_none_or(str::is_empty);
+        if before != after && !(empty(&before) && empty(&after)) {
+            self.note(what, before.filter(|text| !text.is_empty()), after.filter(|text| !text.is_empty()));
+        }
+    }
+
+    fn plans(&mut self, old: &ComponentPlan, new: &ComponentPlan) {
+        self.compare("id", Some(old.id.to_string()), Some(new.id.to_string()));
+        self.compare("image", Some(image(&old.spec)), Some(image(&new.spec)));
+        self.compare("instances", Some(scaling(&old.scaling)), Some(scaling(&new.scaling)));
+        self.pairs("config", &old.spec.config, &new.spec.config);
+        self.pairs("environment", &old.spec.grants.env, &new.spec.grants.env);
+        let limits = |spec: &ComponentSpec| {
+            format!("{} MiB, {} ms", spec.limits.memory_bytes >> 20, spec.limits.invocation_deadline_ms)
+        };
+        self.compare("limits", Some(limits(&old.spec)), Some(limits(&new.spec)));
+        let probe = |spec: &ComponentSpec| {
+            spec.probe.as_ref().map(|probe| {
+                format!("GET {} within {} ms, {} tries", probe.path, probe.timeout_ms, probe.attempts)
+            })
+        };
+        self.compare("probe", probe(&old.spec), probe(&new.spec));
+        self.links(&old.spec.links, &new.spec.links);
+        self.routes(&old.spec.routes, &new.spec.routes);
+        if self.found.is_empty() && !old.asks_the_same(new) {
+            self.note("spec", Some("another".to_owned()), Some("another".to_owned()));
+        }
+    }
+
+    fn pairs(&mut self, what: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for key in keys {
+            let (before, after) = (old.get(key), new.get(key));
+            if before != after {
+                self.note(&format!("{what} {key}"), before.cloned(), after.cloned());
+            }
+        }
+    }
+
+    fn links(&mut self, old: &[LinkSpec], new: &[LinkSpec]) {
+        let by_key = |links: &[LinkSpec]| {
+            links.iter().map(|link| (link_name(link), link.clone())).collect::<BTreeMap<_, _>>()
+        };
+        let (old, new) = (by_key(old), by_key(new));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            match (old.get(name), new.get(name)) {
+                (Some(old), Some(new)) => {
+                    let what = format!("link {name}");
+                    self.compare(&what, Some(interfaces(old)), Some(interfaces(new)));
+                    self.pairs(&format!("{what} config"), &old.source_config, &new.source_config);
+                    self.pairs(&format!("{what} target config"), &old.target_config, &new.target_config);
+                }
+                (before, after) => {
+                    self.note(&format!("link {name}"), before.map(interfaces), after.map(interfaces));
+                }
+            }
+        }
+    }
+
+    fn routes(&mut self, old: &[HttpRoute], new: &[HttpRoute]) {
+        let text = |route: &HttpRoute| {
+            let timeout = route.timeout_ms.map(|time| format!(" within {time} ms")).unwrap_or_default();
+            format!("{} -> {}{timeout}", route.describe(), route.target)
+        };
+        let texts = |routes: &[HttpRoute]| routes.iter().map(text).collect::<BTreeSet<_>>();
+        let (old, new) = (texts(old), texts(new));
+        for gone in old.difference(&new) {
+            self.note("route", Some(gone.clone()), None);
+        }
+        for come in new.difference(&old) {
+            self.note("route", None, Some(come.clone()));
+        }
+    }
+}
+
+fn describe(plan: &ComponentPlan) -> String {
+    format!("{}, {}", image(&plan.spec), scaling(&plan.scaling))
+}
+
+fn image(spec: &ComponentSpec) -> String {
+    let reference = spec.workload.reference();
+    match spec.workload.image() {
+        Some(image) => format!("{reference} ({})", image.digest.short()),
+        None => reference.to_owned(),
+    }
+}
+
+fn link_name(link: &LinkSpec) -> String {
+    let name = if link.name.0 == "default" { String::new() } else { format!(" ({})", link.name.0) };
+    format!("{}:{} -> {}{name}", link.namespace, link.package, link.target_name)
+}
+
+fn interfaces(link: &LinkSpec) -> String {
+    link.interfaces.join(", ")
+}
+
+fn scaling(scaling: &Scaling) -> String {
+    let places = |spreads: &[Spread]| {
+        let text = |spread: &Spread| {
+            let wants = spread.requirements.0.iter().map(|(key, value)| format!("{key}={value}"));
+            let wants: Vec<String> = wants.collect();
+            if wants.is_empty() {
+                spread.name.clone()
+            } else {
+                format!("{} {}", spread.weight, wants.join(","))
+            }
+        };
+        let texts: Vec<String> =
+            spreads.iter().filter(|spread| spread.name != Spread::DEFAULT_NAME).map(text).collect();
+        if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
+    };
+    match scaling {
+        Scaling::None => "0".to_owned(),
+        Scaling::Spread { instances, spreads } => format!("{instances}{}", places(spreads)),
+        Scaling::Daemon { instances, spreads } => format!("{instances} on every host{}", places(spreads)),
+    }
+}
+
+/// Those properties that differ from the usual policy.
+fn policy(policy: &RolloutPolicy) -> String {
+    let usual = RolloutPolicy::default();
+    let mut words = vec![policy.strategy.as_str().to_owned()];
+    let mut add = |differs: bool, text: String| {
+        if differs {
+            words.push(text);
+        }
+    };
+    let steps: Vec<String> = policy.steps.iter().map(|step| format!("{}%", step.weight)).collect();
+    add(policy.steps != usual.steps, format!("steps {}", steps.join(" ")));
+    add(policy.gates != usual.gates, format!("{} gates", policy.gates.limits.len()));
+    add(policy.webhook != usual.webhook, "webhook".to_owned());
+    add(policy.max_parallel != usual.max_parallel, format!("max_parallel {:?}", policy.max_parallel));
+    add(
+        policy.max_unavailable != usual.max_unavailable,
+        format!("max_unavailable {:?}", policy.max_unavailable),
+    );
+    add(
+        policy.min_healthy_time != usual.min_healthy_time,
+        format!("min_healthy_time {:?}", policy.min_healthy_time),
+    );
+    add(
+        policy.progress_deadline != usual.progress_deadline,
+        format!("progress_deadline {:?}", policy.progress_deadline),
+    );
+    add(
+        policy.healthy_deadline != usual.healthy_deadline,
+        format!("healthy_deadline {:?}", policy.healthy_deadline),
+    );
+    add(policy.auto_rollback != usual.auto_rollback, format!("auto_rollback {}", policy.auto_rollback));
+    add(policy.auto_promote != usual.auto_promote, format!("auto_promote {}", policy.promotes_itself()));
+    add(policy.keep_warm != usual.keep_warm, format!("keep_warm {:?}", policy.keep_warm()));
+    add(policy.drain_deadline != usual.drain_deadline, format!("drain_deadline {:?}", policy.drain_deadline));
+    add(policy.rollback != usual.rollback, format!("rollback {}", policy.rollback.as_str()));
+    add(policy.waves != usual.waves, "waves".to_owned());
+    let only: Vec<&str> = policy.components.iter().map(ComponentName::as_str).collect();
+    add(!only.is_empty(), format!("for {}", only.join(", ")));
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::App;
+
+    #[test]
+    fn every_kind_of_change_has_its_word() {
+        let spec = |line: &str, number| App::new("shop", line).spec(number);
+        let old = spec("front=v1 back=v1", 1);
+        let (found, same) = differences(Some(&old), &spec("front=v1 back=v1", 2));
+        assert_eq!((found.len(), same.len()), (0, 2));
+        let (found, same) = differences(Some(&old), &spec("front=v2x3 cache=v1 policy.strategy=canary", 2));
+        let words: Vec<String> = found
+            .iter()
+            .map(|one| format!("{} {}", one.component.as_ref().map_or("", ComponentName::as_str), one.what))
+            .collect();
+        assert_eq!(
+            words,
+            ["back component", "cache component", "front image", " rollout policy"],
+            "{found:#?}"
+        );
+        assert!(same.is_empty());
+        let (found, _) = differences(None, &old);
+        assert!(found.iter().all(|one| one.before.is_none()), "{found:#?}");
+    }
+}

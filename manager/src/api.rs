@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use lath_control_api::app::{AppRequest, DeployRequest, ListRequest, RollbackRequest};
+use lath_control_api::app::{
+    AppRequest, DeployRequest, DiffRequest, ListRequest, RevisionRequest, RollbackRequest, RolloutRequest,
+    ScaleRequest, TagRequest,
+};
 use lath_control_api::{ApiError, AppVerb, ErrorCode, Reply, Subjects};
 use lath_control_api_client::async_nats::{Message, Subscriber};
 use serde::Serialize;
@@ -21,6 +24,7 @@ use crate::context::Context;
 pub(crate) mod change;
 mod images;
 pub(crate) mod read;
+mod revisions;
 
 /// Requests that are worked on at once; further ones wait in the connection.
 const AT_ONCE: usize = 32;
@@ -105,9 +109,12 @@ async fn dispatch(context: &Context, request: &Message) -> Bytes {
         AppVerb::History => encode(with(body, |ask: AppRequest| read::history(context, ask.app)).await),
         AppVerb::List => encode(with(body, |_: ListRequest| async { Ok(read::list(context).await) }).await),
         AppVerb::Hosts => encode(with(body, |_: ListRequest| async { Ok(read::hosts(context)) }).await),
-        AppVerb::Plan | AppVerb::Rollout | AppVerb::Scale | AppVerb::Show | AppVerb::Diff | AppVerb::Tag => {
-            encode::<()>(Err(ApiError::new(ErrorCode::UnknownOperation, "this manager cannot do that yet")))
-        }
+        AppVerb::Plan => encode(with(body, |ask: DeployRequest| change::plan(context, ask)).await),
+        AppVerb::Rollout => encode(with(body, |ask: RolloutRequest| change::rollout(context, ask)).await),
+        AppVerb::Scale => encode(with(body, |ask: ScaleRequest| change::scale(context, ask)).await),
+        AppVerb::Tag => encode(with(body, |ask: TagRequest| change::tag(context, ask)).await),
+        AppVerb::Show => encode(with(body, |ask: RevisionRequest| revisions::show(context, ask)).await),
+        AppVerb::Diff => encode(with(body, |ask: DiffRequest| revisions::diff(context, ask)).await),
         AppVerb::Ping => encode(with(body, |_: ListRequest| async { Ok(read::manager(context)) }).await),
     }
 }

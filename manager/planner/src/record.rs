@@ -279,6 +279,12 @@ const fn all() -> Weight {
 }
 
 impl Rollout {
+    /// Whether the new revision has had no traffic yet.
+    #[must_use]
+    pub const fn is_untouched(&self) -> bool {
+        matches!(self.stage, Stage::Preparing)
+    }
+
     /// Whether it leads back, or away from every revision.
     #[must_use]
     pub const fn goes_back(&self) -> bool {

@@ -6,14 +6,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::app::{AppRequest, Cause, ChangeReply, DeployRequest, RollbackRequest};
-use lath_control_api::{ApiError, AppName, ErrorCode, Revision};
+use lath_control_api::app::{
+    AppRequest, Cause, ChangeReply, DeployRequest, RollbackRequest, RolloutAction, RolloutRequest,
+    ScaleRequest, TagRequest, Tags,
+};
+use lath_control_api::plan::Plan;
+use lath_control_api::{ApiError, AppName, ComponentName, ErrorCode, Generation, Revision};
 use lath_control_api_client::{Stored, WriteError};
 use lath_manager_planner::change::{self, Change, DeployAsk};
-use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit};
+use lath_manager_planner::preview::{Preview, plan_id, preview};
+use lath_manager_planner::record::Rollout;
+use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit, steer};
+use lath_manifests::limits::MAX_INSTANCES;
+use lath_manifests::manifest::{RollbackRule, Scaling};
+use lath_manifests::rollout::override_policy;
 use lath_manifests::{Diagnostic, Loaded};
 
-use super::images;
+use super::images::{self, Presence};
 use super::read::{no_app, unreadable};
 use crate::context::Context;
 use crate::records::Slot;
@@ -37,21 +46,103 @@ enum Tried {
 
 /// A change that is asked for, ready to be judged by any record.
 enum Ask {
-    Deploy(DeployAsk),
+    Deploy { ask: DeployAsk, plan: Option<String> },
     Rollback { app: AppName, to: Option<Revision>, cause: Cause, if_revision: Option<Revision> },
+    Steer { app: AppName, action: RolloutAction, cause: Cause, if_generation: Option<Generation> },
+    Scale(ScaleRequest),
+    Tag(TagRequest),
     Stop { app: AppName, cause: Cause },
     Forget { app: AppName, cause: Cause },
 }
 
 /// Makes a revision of a manifest and asks for its rollout.
 pub(crate) async fn deploy(context: &Context, ask: DeployRequest) -> Result<ChangeReply, ApiError> {
-    let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
-    let images = images::resolve(context, &manifest, &ask.pushed).await?;
-    let (manifest_text, cause, if_revision) = (ask.manifest, ask.cause, ask.if_revision);
-    let deploy = DeployAsk { app: manifest.name, manifest: manifest_text, images, cause, if_revision };
-    let mut reply = carry_out(context, &Ask::Deploy(deploy), ask.dry_run).await?;
+    let (plan, dry_run) = (ask.plan.clone(), ask.dry_run);
+    let (ask, warnings) = read(context, ask, Presence::Required).await?;
+    let mut reply = carry_out(context, &Ask::Deploy { ask, plan }, dry_run).await?;
     reply.notes.extend(warnings.iter().map(ToString::to_string));
     Ok(reply)
+}
+
+/// What a deploy would do. Code that the caller has and the lattice has not is no obstacle yet.
+pub(crate) async fn plan(context: &Context, ask: DeployRequest) -> Result<Plan, ApiError> {
+    let (ask, warnings) = read(context, ask, Presence::Optional).await?;
+    let app = ask.app.clone();
+    let record = context.records.read(&app).await.map_err(|error| unreadable(&error))?;
+    let deploy = Ask::Deploy { ask: ask.clone(), plan: None };
+    let change = deploy.judge(context, value(&record)).await?;
+    let current = wanted_revision(context, value(&record)).await?;
+    // An unchanged deploy makes no revision: the one that is there is what it would lead to.
+    let revision = match (&change.revision, &current) {
+        (Some(revision), _) => revision.clone(),
+        (None, Some(current)) => current.record.clone(),
+        (None, None) => return Err(no_app(context, &app)),
+    };
+    if change.revision.is_some() {
+        check(context, value(&record), &revision).await?;
+    }
+    let mut needed = value(&record).map(DesiredRecord::needed_revisions).unwrap_or_default();
+    needed.extend(value(&record).and_then(|record| record.revision));
+    let known = context.records.revisions.some(&app, &needed).await;
+    let revisions = known
+        .into_iter()
+        .filter_map(|(number, known)| Some((number, Arc::clone(known.spec.as_ref().ok()?))))
+        .collect();
+    let snapshot = context.observed.snapshot();
+    let mut plan = preview(&Preview {
+        now: snapshot.now(&context.clock).unwrap_or_else(|| context.clock.now()),
+        observed: &snapshot.state,
+        limits: &context.limits,
+        record: value(&record),
+        change: &change,
+        revision: &revision,
+        spec: &expanded(&revision)?,
+        revisions: &revisions,
+    });
+    plan.notes.extend(warnings.iter().map(ToString::to_string));
+    Ok(plan)
+}
+
+/// Says how a rollout goes on.
+pub(crate) async fn rollout(context: &Context, ask: RolloutRequest) -> Result<ChangeReply, ApiError> {
+    let RolloutRequest { app, action, cause, if_generation, dry_run } = ask;
+    carry_out(context, &Ask::Steer { app, action, cause, if_generation }, dry_run).await
+}
+
+/// Sets the number of instances of a component.
+pub(crate) async fn scale(context: &Context, ask: ScaleRequest) -> Result<ChangeReply, ApiError> {
+    let dry_run = ask.dry_run;
+    carry_out(context, &Ask::Scale(ask), dry_run).await
+}
+
+/// Gives a revision a name, or takes it away.
+pub(crate) async fn tag(context: &Context, ask: TagRequest) -> Result<Tags, ApiError> {
+    let (app, dry_run) = (ask.app.clone(), ask.dry_run);
+    carry_out(context, &Ask::Tag(ask), dry_run).await?;
+    let record = context.records.read(&app).await.map_err(|error| unreadable(&error))?;
+    let tags = value(&record).map(|record| record.tags.clone()).unwrap_or_default();
+    Ok(Tags { app, tags })
+}
+
+/// The deploy that a request asks for.
+async fn read(
+    context: &Context,
+    ask: DeployRequest,
+    presence: Presence,
+) -> Result<(DeployAsk, Vec<Diagnostic>), ApiError> {
+    let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
+    for policy in manifest.rollouts.iter().chain(manifest.rollouts.is_empty().then_some(&Default::default()))
+    {
+        if let Err(problems) = override_policy(policy, &ask.rollout) {
+            let message = format!("this rollout cannot go like that: {}", problems.join("; "));
+            return Err(ApiError::new(ErrorCode::InvalidManifest, message)
+                .with_help("the properties of a rollout are those of the policy in docs/manifest.md"));
+        }
+    }
+    let images = images::resolve(context, &manifest, &ask.pushed, presence).await?;
+    let DeployRequest { manifest: text, cause, if_revision, rollout: overrides, .. } = ask;
+    let deploy = DeployAsk { app: manifest.name, manifest: text, images, cause, if_revision, overrides };
+    Ok((deploy, warnings))
 }
 
 /// Goes back to an earlier revision.
@@ -75,8 +166,13 @@ pub(crate) async fn delete(context: &Context, ask: AppRequest) -> Result<ChangeR
 impl Ask {
     const fn app(&self) -> &AppName {
         match self {
-            Self::Deploy(ask) => &ask.app,
-            Self::Rollback { app, .. } | Self::Stop { app, .. } | Self::Forget { app, .. } => app,
+            Self::Deploy { ask, .. } => &ask.app,
+            Self::Scale(ask) => &ask.app,
+            Self::Tag(ask) => &ask.app,
+            Self::Rollback { app, .. }
+            | Self::Steer { app, .. }
+            | Self::Stop { app, .. }
+            | Self::Forget { app, .. } => app,
         }
     }
 
@@ -85,13 +181,33 @@ impl Ask {
         let now = context.clock.now();
         let there = || record.ok_or_else(|| no_app(context, self.app()));
         match self {
-            Self::Deploy(ask) => {
+            Self::Deploy { ask, plan } => {
                 let current = wanted_revision(context, record).await?;
                 let current = current.as_ref().map(|known| &known.record);
-                change::deploy(record, current, ask.clone(), now)
+                let change = change::deploy(record, current, ask.clone(), now)?;
+                hold_to(plan.as_deref(), record, current, &change)?;
+                Ok(change)
+            }
+            Self::Steer { app, action, cause, if_generation } => {
+                self.steer(context, there()?, (app, *action, cause), *if_generation).await
+            }
+            Self::Scale(ask) => {
+                let current = wanted_revision(context, record).await?;
+                let current = current.as_ref();
+                has_component(current.map(AsRef::as_ref), ask)?;
+                let current = current.map(|known| &known.record);
+                let (cause, instances) = (ask.cause.clone(), ask.instances);
+                change::scale(there()?, current, &ask.component, instances, cause, ask.if_revision, now)
+            }
+            Self::Tag(ask) => {
+                let record = there()?;
+                let next = change::tag(record, &ask.tag, ask.revision)?;
+                let reply = steer::replied(record, next.as_ref());
+                Ok(Change { record: next, revision: None, reply })
             }
             Self::Rollback { app, to, cause, if_revision } => {
                 let record = there()?;
+                may_be_left(context, record).await?;
                 let wanted = record.good.iter().copied().chain(record.needed_revisions()).collect();
                 let known = context.records.revisions.some(app, &wanted).await;
                 let content =
@@ -106,6 +222,92 @@ impl Ask {
             Self::Forget { app, cause } => Ok(change::delete(app, Some(there()?), cause.clone(), now)),
         }
     }
+}
+
+impl Ask {
+    async fn steer(
+        &self,
+        context: &Context,
+        record: &DesiredRecord,
+        (app, action, cause): (&AppName, RolloutAction, &Cause),
+        if_generation: Option<Generation>,
+    ) -> Result<Change, ApiError> {
+        if let Some(expected) = if_generation.filter(|expected| *expected != record.generation) {
+            let message = format!("`{app}` is at generation {}, not {expected}", record.generation);
+            return Err(ApiError::new(ErrorCode::Conflict, message)
+                .with_help(format!("look at what changed: lath status {app}")));
+        }
+        if action == RolloutAction::Abort {
+            may_be_left(context, record).await?;
+        }
+        if let (RolloutAction::Retry, Some(failed)) = (action, steer::retries(record)) {
+            let failed = context.records.revisions.get(app, failed).await.map_err(no_revision)?;
+            let current = wanted_revision(context, Some(record)).await?;
+            let current = current.as_ref().map(|known| &known.record);
+            return Ok(change::retry(record, current, &failed.record, cause.clone(), context.clock.now()));
+        }
+        let next = steer::steer(record, action, cause, context.clock.now())?;
+        let reply = steer::replied(record, next.as_ref());
+        Ok(Change { record: next, revision: None, reply })
+    }
+}
+
+/// Refuses to leave a revision that its policy forbids to leave, once it has had traffic.
+async fn may_be_left(context: &Context, record: &DesiredRecord) -> Result<(), ApiError> {
+    let untouched = record.rollout.as_ref().is_some_and(Rollout::is_untouched);
+    let Some(revision) = record.revision.filter(|_| !untouched) else { return Ok(()) };
+    let Ok(known) = context.records.revisions.get(&record.app, revision).await else { return Ok(()) };
+    let Ok(spec) = &known.spec else { return Ok(()) };
+    if spec.rollouts.iter().all(|policy| policy.rollback != RollbackRule::Forbidden) {
+        return Ok(());
+    }
+    let app = &record.app;
+    let message = format!(
+        "revision {revision} of `{app}` says `rollback: forbidden`: it may not be left for an earlier one"
+    );
+    Err(ApiError::new(ErrorCode::UnfitRevision, message)
+        .with_help("deploy a revision that repairs it, or one whose policy allows to go back"))
+}
+
+/// Refuses a deploy that is not what was planned any more.
+fn hold_to(
+    plan: Option<&str>,
+    record: Option<&DesiredRecord>,
+    current: Option<&RevisionRecord>,
+    change: &Change,
+) -> Result<(), ApiError> {
+    let (Some(expected), Some(revision)) = (plan, change.revision.as_ref().or(current)) else {
+        return Ok(());
+    };
+    let found = plan_id(record, revision, change);
+    if expected == found {
+        return Ok(());
+    }
+    let app = &revision.app;
+    let message =
+        format!("the plan {expected} of `{app}` does not hold any more: something has changed since");
+    Err(ApiError::new(ErrorCode::Conflict, message).with_help("plan again: lath plan FILE"))
+}
+
+fn has_component(current: Option<&Known>, ask: &ScaleRequest) -> Result<(), ApiError> {
+    let Some(spec) = current.and_then(|known| known.spec.as_ref().ok()) else { return Ok(()) };
+    let (app, component) = (&ask.app, &ask.component);
+    let Some(plan) = spec.components.get(component) else {
+        let names: Vec<&str> = spec.components.keys().map(ComponentName::as_str).collect();
+        return Err(ApiError::new(ErrorCode::NotFound, format!("`{app}` has no component `{component}`"))
+            .with_help(format!("it has {}", names.join(", "))));
+    };
+    if matches!(plan.scaling, Scaling::None) {
+        let message = format!("`{component}` of `{app}` has no scaler: nothing says where it should run");
+        return Err(ApiError::new(ErrorCode::BadRequest, message)
+            .with_help("give it a `spreadscaler` or `daemonscaler` in the manifest"));
+    }
+    if !(1..=MAX_INSTANCES).contains(&ask.instances) {
+        let message = format!("{} instances of `{component}`", ask.instances);
+        return Err(ApiError::new(ErrorCode::BadRequest, message)
+            .with_help(format!("1 to {MAX_INSTANCES} are allowed; to stop the app: lath undeploy {app}")));
+    }
+    Ok(())
 }
 
 /// Judges a change by the record that is there, and writes it unless somebody else is faster.

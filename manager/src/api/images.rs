@@ -10,6 +10,15 @@ use lath_manifests::manifest::{ImageRef, Source};
 
 use crate::context::Context;
 
+/// Whether code must be in the lattice's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// Hosts are about to fetch it.
+    Required,
+    /// It is only talked about.
+    Optional,
+}
+
 /// Resolves every image of `manifest`. `pushed` says what the caller has put into the lattice's store.
 ///
 /// # Errors
@@ -18,6 +27,7 @@ pub(super) async fn resolve(
     context: &Context,
     manifest: &Manifest,
     pushed: &BTreeMap<String, Digest>,
+    presence: Presence,
 ) -> Result<BTreeMap<String, Resolved>, ApiError> {
     let aliases = aliases(context);
     let mut images = BTreeMap::new();
@@ -35,7 +45,9 @@ pub(super) async fn resolve(
         match image {
             ImageRef::File(_) => {
                 let digest = pushed.get(&reference).ok_or_else(|| not_pushed(&component.name, &reference))?;
-                in_store(context, &component.name, &reference, digest).await?;
+                if presence == Presence::Required {
+                    in_store(context, &component.name, &reference, digest).await?;
+                }
                 images.insert(reference, Resolved::Code { digest: digest.clone() });
             }
             // Whoever expands the manifest knows what builtins there are and says so.

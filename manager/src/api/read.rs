@@ -1,7 +1,5 @@
 //! Questions: answered from what this manager knows, whether it acts or not.
 
-use std::collections::BTreeMap;
-
 use lath_control_api::app::{AppList, AppStatus, History, HostList, KnownHost, ManagerInfo};
 use lath_control_api::{ApiError, AppName, ErrorCode, Subjects};
 use lath_control_api_client::ReadError;
@@ -33,7 +31,7 @@ pub(crate) async fn status(context: &Context, app: AppName) -> Result<AppStatus,
 /// The changes of an app.
 pub(crate) async fn history(context: &Context, app: AppName) -> Result<History, ApiError> {
     match context.records.read(&app).await {
-        Ok(Some(stored)) => Ok(History { app, entries: stored.value.history, tags: BTreeMap::new() }),
+        Ok(Some(stored)) => Ok(History { app, entries: stored.value.history, tags: stored.value.tags }),
         Ok(None) => Err(no_app(context, &app)),
         Err(error) => Err(unreadable(&error)),
     }

@@ -8,6 +8,8 @@
 mod build;
 mod scalar;
 
+use std::ops::Range;
+
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::limits::MAX_BYTES;
@@ -60,6 +62,8 @@ struct Node {
     size: usize,
     /// Levels of lists and mappings below and including this one.
     height: usize,
+    /// Bytes from `span.start` to the text of this node, where the file has it on one line and byte by byte.
+    verbatim: Option<u8>,
 }
 
 /// A document that was read.
@@ -82,6 +86,22 @@ impl Tree {
 
     pub(crate) fn span(&self, id: NodeId) -> Span {
         self.nodes.get(id.0).map_or_else(Span::default, |node| node.span)
+    }
+
+    /// The place of some bytes of a text. `None` when they are not in the file as they are in the text, as with
+    /// escapes, or line breaks.
+    pub(crate) fn part(&self, id: NodeId, part: &Range<usize>) -> Option<Span> {
+        let node = self.nodes.get(id.0)?;
+        let (Value::Text(text), Some(skipped)) = (&node.value, node.verbatim) else { return None };
+        let before = text.get(..part.start).filter(|_| text.get(part.clone()).is_some())?;
+        let first = node.span.start + usize::from(skipped);
+        let columns = u32::from(skipped).saturating_add(to_u32(before.chars().count()));
+        Some(Span {
+            start: first + part.start,
+            end: first + part.end,
+            line: node.span.line,
+            column: node.span.column.saturating_add(columns),
+        })
     }
 
     /// The JSON pointer to a node. That of an alias is that of its anchor.

@@ -15,6 +15,7 @@ use crate::document::{NodeId, Value};
 use crate::manifest::{Kind, Limits, OtherTrait, Probe, RolloutPolicy};
 use crate::read::{Object, Pair};
 use crate::report::{At, Report, Spanned, shown};
+use crate::rollout::Part;
 use crate::suggest::closest;
 
 #[cfg(test)]
@@ -114,7 +115,7 @@ pub(crate) struct DraftLink<'t> {
     pub(crate) target_secrets: Vec<DraftSecret<'t>>,
 }
 
-/// A policy; that of rollouts is read at once.
+/// A policy; those of rollouts are read at once.
 #[derive(Debug)]
 pub(crate) struct DraftPolicy<'t> {
     /// Where to point for the policy as a whole.
@@ -123,6 +124,9 @@ pub(crate) struct DraftPolicy<'t> {
     pub(crate) kind: Option<Spanned<&'t str>>,
     pub(crate) properties: Vec<Pair<'t>>,
     pub(crate) rollout: Option<RolloutPolicy>,
+    /// The components that a rollout policy names, as written; `None` when it is for all of them. The place is that of
+    /// the whole list: to find that of a name costs a walk through the text, and few are wrong.
+    pub(crate) components: Option<Vec<Spanned<Part<'t>>>>,
 }
 
 /// Reads the whole document; `None` when it is no manifest at all, which the report then says.

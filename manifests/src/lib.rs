@@ -9,12 +9,15 @@
 pub mod code;
 pub mod limits;
 pub mod manifest;
+pub mod rollout;
 pub mod schema;
 
 mod diagnostic;
 mod document;
 mod draft;
+mod label;
 mod position;
+mod problem;
 mod read;
 mod report;
 mod suggest;

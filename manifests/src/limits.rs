@@ -51,5 +51,21 @@ pub const MAX_NAME: usize = 128;
 /// Longest manifest version, in bytes.
 pub const MAX_VERSION: usize = 64;
 
+/// Longest text of a property of a rollout policy, in bytes: room for [`MAX_COMPONENTS`] names. Aliases may repeat it
+/// in every policy.
+pub const MAX_ROLLOUT_TEXT: usize = 64 * 1024;
+
+/// Most steps of a canary, that of 100 % counted. More than people follow.
+pub const MAX_ROLLOUT_STEPS: usize = 20;
+
+/// Most calls that the gates of a rollout may ask for in one window.
+pub const MAX_SAMPLES: u32 = 1_000_000;
+
+/// Most values of a label in `waves`: zones, regions or sites. Hosts with other values form the last wave.
+pub const MAX_WAVE_VALUES: usize = 50;
+
+/// Longest address of a webhook, in bytes; what every HTTP server takes.
+pub const MAX_WEBHOOK: usize = 2_048;
+
 /// Most diagnostics that are returned; one more says how many were left out.
 pub const MAX_DIAGNOSTICS: usize = 100;

@@ -37,7 +37,7 @@ pub struct Manifest {
     /// Components and capabilities in the order of the file. Names are unique, and so are the ids of those that are
     /// not shared ones of other apps.
     pub components: Vec<Component>,
-    /// Policies of every type, in the order of the file, with unique names. The rollout policy is among them.
+    /// Policies of every type, in the order of the file, with unique names. Those of rollouts are among them.
     pub policies: Vec<Policy>,
     /// How one revision of the app replaces another: at most one policy for all components, and any number that are
     /// for some of them, each component in one at most. See [`RolloutPolicy::choose`].

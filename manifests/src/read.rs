@@ -222,14 +222,9 @@ impl<'t> Report<'t> {
         &mut self,
         text: Spanned<&str>,
         what: &str,
-        range: RangeInclusive<Duration>,
+        range: &RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let Some(duration) = units::duration(text.value) else {
-            self.bad_unit(text, what, units::DURATION_RULE);
-            return None;
-        };
-        let bounds = [*range.start(), *range.end()].map(units::show_duration);
-        self.bounded(text, what, range.contains(&duration).then_some(duration), &bounds)
+        units::duration_within(text.value, what, range).map_err(|found| self.problem(text.at, found)).ok()
     }
 
     /// A size in bytes within bounds.
@@ -237,38 +232,9 @@ impl<'t> Report<'t> {
         &mut self,
         text: Spanned<&str>,
         what: &str,
-        range: RangeInclusive<u64>,
+        range: &RangeInclusive<u64>,
     ) -> Option<u64> {
-        let Some(size) = units::size(text.value) else {
-            let rule = units::size_meant(text.value)
-                .map_or_else(|| units::SIZE_RULE.to_owned(), |meant| format!("did you mean `{meant}`?"));
-            self.bad_unit(text, what, &rule);
-            return None;
-        };
-        let bounds = [*range.start(), *range.end()].map(units::show_size);
-        self.bounded(text, what, range.contains(&size).then_some(size), &bounds)
-    }
-
-    /// Says that a value is not a number with a unit.
-    pub(crate) fn bad_unit(&mut self, text: Spanned<&str>, what: &str, rule: &str) {
-        let message = format!("{what} cannot be `{}`", shown(text.value));
-        self.add(text.at, "", Diagnostic::error(code::UNIT, message).help(rule));
-    }
-
-    fn bounded<T>(
-        &mut self,
-        text: Spanned<&str>,
-        what: &str,
-        value: Option<T>,
-        bounds: &[String; 2],
-    ) -> Option<T> {
-        if value.is_none() {
-            let [low, high] = bounds;
-            let message = format!("{what} is {}, and must be from {low} to {high}", shown(text.value));
-            let diagnostic = Diagnostic::error(code::OUT_OF_RANGE, message);
-            self.add(text.at, "", diagnostic.help(format!("choose a value from {low} to {high}")));
-        }
-        value
+        units::size_within(text.value, what, range).map_err(|found| self.problem(text.at, found)).ok()
     }
 
     /// Says that a value is of another kind than the field takes.

@@ -2,11 +2,14 @@
 //!
 //! No rule lives here. Reading never stops at a problem: it is put down with its place, and the next value is looked at.
 
+use std::ops::Range;
+
 use crate::code;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::document::{NodeId, Tree};
 use crate::limits::MAX_DIAGNOSTICS;
 use crate::position::Span;
+use crate::problem::{Place, Problem};
 use crate::suggest;
 
 /// A value of the document, or its key, as something to point at.
@@ -59,6 +62,24 @@ impl<'t> Report<'t> {
         diagnostic.labels.extend(others);
         diagnostic.pointer = self.tree.pointer(at.node);
         self.found.push(diagnostic);
+    }
+
+    /// Puts down what is wrong with the value at `at`, or with a part of it.
+    pub(crate) fn problem(&mut self, at: At, problem: Problem) {
+        let at = match &problem.place {
+            Place::Name | Place::Value => at,
+            Place::Part(part) => self.part(at, part),
+        };
+        self.add(at, "", Diagnostic::error(problem.code, problem.message).help(problem.help));
+    }
+
+    /// The place of some bytes of the text at `at`; all of it where the file does not have the text as it is read.
+    pub(crate) fn part(&self, at: At, part: &Range<usize>) -> At {
+        // Columns are counted from the beginning of the text, which is not done for what nobody will see.
+        if self.full() {
+            return at;
+        }
+        self.tree.part(at.node, part).map_or(at, |span| At { span, ..at })
     }
 
     /// True when nothing more is kept, so that words and places need not be made.

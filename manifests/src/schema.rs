@@ -5,6 +5,8 @@
 //! under `schema/` against what is generated.
 #![expect(dead_code, reason = "the types describe a document and are never filled")]
 
+mod rollout;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -12,6 +14,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::limits;
+use crate::manifest::Policy as PolicyTypes;
+use rollout::RolloutProperties;
 
 /// Which edition of JSON Schema is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,18 +87,32 @@ struct Specification {
     policies: Option<Vec<Policy>>,
 }
 
-/// Settings for the app or for its secrets.
-#[derive(JsonSchema)]
-struct Policy {
-    /// Name that secrets refer to.
-    name: String,
-    /// `policy.secret.wasmcloud.dev/v1alpha1` (properties: `backend`), or `policy.rollout.lath.dev/v1` (properties:
-    /// `strategy`, `max_parallel`, `max_surge`, `max_unavailable`, `min_healthy`, `progress_deadline`,
-    /// `auto_rollback`, `drain_deadline`).
-    #[serde(rename = "type")]
-    kind: String,
-    /// Values are text: put numbers in quotes.
-    properties: Pairs,
+/// A policy: the type decides what its properties are.
+struct Policy;
+
+impl JsonSchema for Policy {
+    fn schema_name() -> Cow<'static, str> {
+        "Policy".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let rollout = generator.subschema_for::<RolloutProperties>();
+        let properties = generator.subschema_for::<Pairs>();
+        json_schema!({
+            "description": "Where secrets are kept, or how a revision takes over. Other types are kept and have no effect.",
+            "type": "object",
+            "properties": {
+                "name": { "description": "Name that secrets refer to.", "type": "string" },
+                "type": {
+                    "description": "`policy.secret.wasmcloud.dev/v1alpha1` (properties: `backend`), or `policy.rollout.lath/v1`.",
+                    "anyOf": [{ "enum": [PolicyTypes::SECRET, PolicyTypes::ROLLOUT] }, { "type": "string" }]
+                },
+                "properties": properties
+            },
+            "required": ["name", "type", "properties"],
+            "allOf": [rule(PolicyTypes::ROLLOUT, &rollout)]
+        })
+    }
 }
 
 /// Code that is invoked, or a capability that hosts provide.

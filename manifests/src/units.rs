@@ -2,16 +2,17 @@
 //!
 //! A number without a unit is refused: nobody agrees on what it means. Bounds are the business of the field.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::manifest::Share;
+use crate::problem::Problem;
 
 /// How a duration is written, for messages.
 pub(crate) const DURATION_RULE: &str =
     "a duration is whole numbers with units `h`, `m`, `s` or `ms`, such as `30s` or `2m30s`";
 /// How a size is written, for messages.
-pub(crate) const SIZE_RULE: &str =
-    "a size is a whole number with the unit `Ki`, `Mi` or `Gi`, such as `64Mi`";
+const SIZE_RULE: &str = "a size is a whole number with the unit `Ki`, `Mi` or `Gi`, such as `64Mi`";
 /// How a share is written, for messages.
 pub(crate) const SHARE_RULE: &str =
     "a share is a whole number such as `2`, or a percentage from `0%` to `100%`";
@@ -36,15 +37,41 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     (!text.is_empty()).then(|| Duration::from_millis(total))
 }
 
+/// The duration of `what`, within the bounds of it.
+pub(crate) fn duration_within(
+    text: &str,
+    what: &str,
+    range: &RangeInclusive<Duration>,
+) -> Result<Duration, Problem> {
+    let duration = duration(text).ok_or_else(|| Problem::unit(what, text, DURATION_RULE))?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    let [low, high] = [*range.start(), *range.end()].map(show_duration);
+    Err(Problem::range(what, text, &low, &high))
+}
+
+/// The size of `what` in bytes, within the bounds of it.
+pub(crate) fn size_within(text: &str, what: &str, range: &RangeInclusive<u64>) -> Result<u64, Problem> {
+    let rule =
+        || size_meant(text).map_or_else(|| SIZE_RULE.to_owned(), |meant| format!("did you mean `{meant}`?"));
+    let size = size(text).ok_or_else(|| Problem::unit(what, text, rule()))?;
+    if range.contains(&size) {
+        return Ok(size);
+    }
+    let [low, high] = [*range.start(), *range.end()].map(show_size);
+    Err(Problem::range(what, text, &low, &high))
+}
+
 /// A size in bytes such as `64Mi`.
-pub(crate) fn size(text: &str) -> Option<u64> {
+fn size(text: &str) -> Option<u64> {
     let (number, unit) = leading_number(text)?;
     let (_, bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     number.checked_mul(*bytes)
 }
 
 /// The size that was probably meant by one with another unit, such as `64MB`.
-pub(crate) fn size_meant(text: &str) -> Option<String> {
+fn size_meant(text: &str) -> Option<String> {
     let (number, unit) = leading_number(text)?;
     let unit = unit.trim().to_ascii_lowercase();
     let (name, _) = SIZE_UNITS.iter().find(|(name, _)| {
@@ -62,6 +89,20 @@ pub(crate) fn share(text: &str) -> Option<Share> {
         "%" => u8::try_from(number).ok().filter(|percent| *percent <= 100).map(Share::Percent),
         _ => None,
     }
+}
+
+/// A number such as `1.5`, in units of its `places`th digit after the point, of which it has no more: 1,500 for 3.
+pub(crate) fn decimal(text: &str, places: usize) -> Option<u64> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((_, "")) => return None,
+        Some((whole, fraction)) => (whole, fraction),
+        None => (text, ""),
+    };
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
+        return None;
+    }
+    format!("{whole}{fraction:0<places$}").parse().ok()
 }
 
 fn leading_number(text: &str) -> Option<(u64, &str)> {
@@ -84,7 +125,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 }
 
 /// A size as one would write it in a manifest, in the largest unit that divides it.
-pub(crate) fn show_size(bytes: u64) -> String {
+fn show_size(bytes: u64) -> String {
     let fitting = SIZE_UNITS.iter().rev().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
     fitting.map_or_else(|| format!("{bytes} bytes"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
@@ -125,6 +166,18 @@ mod tests {
         assert_eq!(size_meant("1EB"), None);
         assert_eq!(show_size(1 << 30), "1Gi");
         assert_eq!(show_size(1), "1 bytes");
+    }
+
+    #[test]
+    fn decimals_have_a_bounded_number_of_digits() {
+        for (text, thousandths) in [("1.5", 1_500), ("0.001", 1), ("12", 12_000), ("0", 0), ("007.25", 7_250)]
+        {
+            assert_eq!(decimal(text, 3), Some(thousandths), "{text}");
+        }
+        for bad in ["", ".", "1.", ".5", "1.2345", "1.2.3", "-1", "+1", "1e3", "1,5", "99999999999999999999"]
+        {
+            assert_eq!(decimal(bad, 3), None, "{bad}");
+        }
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub(crate) fn validate<'t>(report: &mut Report<'t>, draft: &Draft<'t>) -> Option
     config::nothing_looks_like_a_secret(report, draft);
     config::secrets_lead_to_a_backend(report, draft);
     policies::names_are_unique(report, draft);
-    policies::one_rollout_policy(report, draft);
+    policies::one_rollout_policy_for_all(report, draft);
+    policies::rollout_policies_are_apart(report, draft);
+    policies::components_of_rollouts_exist(report, draft);
     http::server_config_can_be_followed(report, draft);
     http::routes_are_unique(report, draft);
     if report.refused() { None } else { build::manifest(draft) }

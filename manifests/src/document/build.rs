@@ -162,10 +162,24 @@ impl<'t> Builder<'t> {
             *key = Some(None);
             return self.key(value, span);
         }
-        let id = self.add(Node { value, span, parent: None, size: 1, height: 0 })?;
+        let verbatim = self.verbatim(&value, span);
+        let id = self.add(Node { value, span, parent: None, size: 1, height: 0, verbatim })?;
         self.anchor(anchor, id);
         self.attach(id);
         Ok(())
+    }
+
+    /// How far into `span` the text begins, when its bytes stand there as they are and on one line: bare, or between
+    /// quotes without an escape.
+    fn verbatim(&self, value: &Value, span: Span) -> Option<u8> {
+        let Value::Text(text) = value else { return None };
+        let (start, end) = (span.start.checked_sub(self.skipped)?, span.end.checked_sub(self.skipped)?);
+        let written = self.text.get(start..end).filter(|written| !written.contains(['\n', '\r']))?;
+        if *written == **text {
+            return Some(0);
+        }
+        let inner = written.get(1..written.len().checked_sub(1)?)?;
+        (*inner == **text).then_some(1)
     }
 
     /// Takes the scalar that was just read as the key of the innermost mapping.
@@ -228,7 +242,7 @@ impl<'t> Builder<'t> {
         };
         let size = children.iter().fold(1, |size, child| size + self.size(*child));
         let height = 1 + children.iter().map(|child| self.height(*child)).max().unwrap_or_default();
-        let id = self.add(Node { value, span, parent: None, size, height })?;
+        let id = self.add(Node { value, span, parent: None, size, height, verbatim: None })?;
         for child in children {
             // An alias brings a node that has its parent already.
             if let Some(node) = self.nodes.get_mut(child.0).filter(|node| node.parent.is_none()) {

@@ -133,3 +133,30 @@ fn places_count_bytes_for_tools_and_characters_for_people() {
     assert_eq!((span.line, span.column), (1, 4));
     assert_eq!(&text[span.start..span.end], "\"ü\"");
 }
+
+#[test]
+fn a_part_of_a_text_has_its_place_where_the_file_has_it_byte_by_byte() {
+    let part = |document: &str, pointer: &str, part: Range<usize>| {
+        let tree = parse(document.as_bytes()).unwrap();
+        let span = tree.part(tree.resolve(pointer).unwrap(), &part)?;
+        Some((document[span.start..span.end].to_owned(), span.line, span.column))
+    };
+    let found = |text: &str, line, column| Some((text.to_owned(), line, column));
+    assert_eq!(part("a: b\nk: éx, yé z # no\n", "/k", 5..8), found("yé", 2, 8));
+    assert_eq!(part("k: 'éx, yé'", "/k", 5..8), found("yé", 1, 9));
+    assert_eq!(part("\u{feff}k: \"x, y\"", "/k", 3..4), found("y", 1, 8));
+    assert_eq!(part("{\"k\": [\"x, y\"]}", "/k/0", 3..4), found("y", 1, 12));
+    assert_eq!(part("a: &a x, y\nk: *a\n", "/k", 3..4), found("y", 1, 10));
+    assert_eq!(part("k: x\n", "/k", 1..1), found("", 1, 5));
+    assert_eq!(part("k: !!str 12345", "/k", 3..4), found("4", 1, 13));
+    // Written in another way than it is read, or not there at all.
+    for document in
+        ["k: \"x\\t y\"", "k: 'x'', y'", "k: x,\n  y z\n", "k: |\n  x, y\n", "{k: \"x,\ny z\"}", "k: 12345"]
+    {
+        assert_eq!(part(document, "/k", 3..4), None, "{document}");
+    }
+    for range in [4..5, 0..9] {
+        assert_eq!(part("k: éx", "/k", range.clone()), None, "{range:?}");
+    }
+    assert_eq!(part("k: éx", "/k", 1..2), None);
+}

@@ -106,7 +106,7 @@ fn read_probe(report: &mut Report<'_>, id: NodeId) -> Option<Probe> {
     let timeout = match object.get(report, "timeout") {
         Some(id) => {
             let text = report.quantity(id)?;
-            report.duration(text, "`timeout`", PROBE_TIMEOUT.0..=PROBE_TIMEOUT.1)
+            report.duration(text, "`timeout`", &(PROBE_TIMEOUT.0..=PROBE_TIMEOUT.1))
         }
         None => Some(Probe::DEFAULT_TIMEOUT),
     };
@@ -137,12 +137,12 @@ fn read_limits(report: &mut Report<'_>, id: NodeId) -> Option<Limits> {
     let mut limits = Limits::default();
     if let Some(id) = object.get(report, "memory") {
         let text = report.quantity(id)?;
-        limits.memory_bytes = report.size(text, "`memory`", MEMORY.0..=MEMORY.1)?;
+        limits.memory_bytes = report.size(text, "`memory`", &(MEMORY.0..=MEMORY.1))?;
     }
     if let Some(id) = object.get(report, "invocation_deadline") {
         let text = report.quantity(id)?;
         limits.invocation_deadline =
-            report.duration(text, "`invocation_deadline`", DEADLINE.0..=DEADLINE.1)?;
+            report.duration(text, "`invocation_deadline`", &(DEADLINE.0..=DEADLINE.1))?;
     }
     Some(limits)
 }

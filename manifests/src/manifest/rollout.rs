@@ -174,6 +174,16 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// Every metric, in the order of documents.
+    pub const ALL: [Self; 6] = [
+        Self::Errors,
+        Self::Traps,
+        Self::Latency { percentile: 50 },
+        Self::Latency { percentile: 90 },
+        Self::Latency { percentile: 95 },
+        Self::Latency { percentile: 99 },
+    ];
+
     /// Its word in a manifest: `errors`, `traps`, `p95`.
     #[must_use]
     pub fn name(self) -> String {
@@ -207,6 +217,20 @@ pub enum Inconclusive {
     Wait,
 }
 
+impl Inconclusive {
+    /// Both, in the order of documents.
+    pub const ALL: [Self; 2] = [Self::Pause, Self::Wait];
+
+    /// The word in a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Wait => "wait",
+        }
+    }
+}
+
 /// Somebody who must agree, asked by HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -214,6 +238,13 @@ pub struct Webhook {
     pub url: String,
     /// Longest wait for its answer, 100 ms to 1 min.
     pub timeout: Duration,
+}
+
+impl Webhook {
+    /// How long its answer is waited for when the policy does not say.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// What its address begins with.
+    pub(crate) const SCHEMES: [&'static str; 2] = ["https://", "http://"];
 }
 
 /// Groups of hosts by the value of a label, in the order of their turns.

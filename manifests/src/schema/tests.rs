@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::draft::SHAPES;
+use crate::manifest::{Inconclusive, RollbackRule, Strategy};
 use crate::read::Unknown;
 
 #[test]
@@ -23,6 +24,24 @@ fn the_schema_has_the_fields_that_the_reader_knows() {
         assert_eq!(described, read, "{}", shape.schema);
         let closed = definition["additionalProperties"] == serde_json::json!(false);
         assert_eq!(closed, shape.unknown == Unknown::Refuse, "{}", shape.schema);
+    }
+}
+
+#[test]
+fn the_schema_has_the_properties_and_words_of_rollouts() {
+    let schema = schema(Edition::Draft07);
+    let definition = &schema["definitions"]["RolloutProperties"];
+    let described: BTreeSet<&str> =
+        definition["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(described, BTreeSet::from(crate::rollout::PROPERTIES));
+    assert_eq!(definition["additionalProperties"], serde_json::json!(false));
+    for (name, words) in [
+        ("RolloutStrategy", Strategy::ALL.map(Strategy::as_str).as_slice()),
+        ("RolloutInconclusive", &Inconclusive::ALL.map(Inconclusive::as_str)),
+        ("RolloutRollback", &RollbackRule::ALL.map(RollbackRule::as_str)),
+        ("RolloutTruth", &["true", "false"]),
+    ] {
+        assert_eq!(schema["definitions"][name]["enum"], serde_json::json!(words), "{name}");
     }
 }
 

@@ -7,6 +7,7 @@ use lath_control_api::AppName;
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::draft::Draft;
+use crate::label::{KEY_RULE, is_key};
 use crate::limits::{MAX_METADATA, MAX_METADATA_VALUE, MAX_VERSION};
 use crate::read::Pair;
 use crate::report::{Report, shown};
@@ -100,40 +101,13 @@ fn check_pair(report: &mut Report<'_>, pair: &Pair<'_>, what: &str) {
             "",
             Diagnostic::error(code::METADATA, message).help("use a prefix of your own"),
         );
-    } else if !is_metadata_key(key) {
+    } else if !is_key(key) {
         let message = format!("`{}` cannot be the key of {what}s", shown(key));
-        let help = "a key is a name of up to 63 letters, digits, `-`, `_` and `.`, with an optional DNS name and `/` before it";
-        report.add(pair.key.at, "", Diagnostic::error(code::METADATA, message).help(help));
+        report.add(pair.key.at, "", Diagnostic::error(code::METADATA, message).help(KEY_RULE));
     }
     if pair.value.value.len() > MAX_METADATA_VALUE {
         let message = format!("the value of a {what} has at most {MAX_METADATA_VALUE} bytes");
         let diagnostic = Diagnostic::error(code::METADATA, message);
         report.add(pair.value.at, "", diagnostic.help("keep long texts in a file or a document"));
     }
-}
-
-/// `[prefix/]name`, as OAM has it.
-fn is_metadata_key(key: &str) -> bool {
-    match key.split_once('/') {
-        Some((prefix, name)) => is_dns_prefix(prefix) && is_key_name(name),
-        None => is_key_name(key),
-    }
-}
-
-fn is_key_name(name: &str) -> bool {
-    let edges = |c: char| c.is_ascii_alphanumeric();
-    name.len() <= 63
-        && name.starts_with(edges)
-        && name.ends_with(edges)
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-fn is_dns_prefix(prefix: &str) -> bool {
-    let label = |label: &str| {
-        label.len() <= 63
-            && label.starts_with(|c: char| c.is_ascii_alphabetic())
-            && label.ends_with(|c: char| c.is_ascii_alphanumeric())
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
-    prefix.len() <= 253 && prefix.split('.').all(label)
 }

@@ -135,3 +135,23 @@ fn xm09_xm10_structures_that_grow_are_refused_in_time() {
     }
     assert_eq!(refused(doubling.as_bytes()), ["E0307"]);
 }
+
+#[test]
+fn names_of_many_policies_are_looked_up_in_time() {
+    // One list of names that no component has, far into its text, in every policy that there may be.
+    let names: Vec<String> = (0..999).map(|n| format!("n{n}")).collect();
+    for spaces in [50 << 10, 400 << 10] {
+        let list = format!("{}{}", " ".repeat(spaces), names.join(","));
+        let policy = |index: usize| {
+            let names = if index == 0 { format!("&names \"{list}\"") } else { "*names".to_owned() };
+            format!(
+                "    - {{ name: p{index}, type: policy.rollout.lath/v1, properties: {{ components: {names} }} }}\n"
+            )
+        };
+        let policies: String = (0..100).map(policy).collect();
+        let text = components(1).replace("spec:\n", &format!("spec:\n  policies:\n{policies}"));
+        let codes = refused(text.as_bytes());
+        let expected = ["E0322", "E0337", "E0399"];
+        assert!(codes.iter().all(|code| expected.contains(&code.as_str())), "{codes:?}");
+    }
+}

@@ -1,10 +1,12 @@
 //! Whatever the bytes are: an answer, in time, of the promised shape.
 #![expect(clippy::disallowed_methods, reason = "tests measure how long an answer takes")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lath_manifests::limits::MAX_DIAGNOSTICS;
 use lath_manifests::manifest::{Scaling, Source};
+use lath_manifests::rollout::PROPERTIES;
 use lath_manifests::{Severity, load};
 use proptest::prelude::*;
 
@@ -104,7 +106,11 @@ fn check(bytes: &[u8]) {
             assert!(found.iter().any(|diagnostic| diagnostic.severity == Severity::Error));
             assert!(found.iter().all(|diagnostic| diagnostic.code != "E0300"), "{found:?}");
             assert!(found.len() <= MAX_DIAGNOSTICS + 1);
+            let text = str::from_utf8(bytes);
             for label in found.iter().flat_map(|diagnostic| &diagnostic.labels) {
+                if let (Ok(text), true) = (text, label.span.end <= bytes.len()) {
+                    assert!(text.get(label.span.start..label.span.end).is_some(), "{label:?}");
+                }
                 assert!(label.span.line >= 1 && label.span.column >= 1, "{label:?}");
                 assert!(label.span.start <= label.span.end && label.span.start <= bytes.len(), "{label:?}");
             }
@@ -134,6 +140,74 @@ fn check_manifest(manifest: &lath_manifests::Manifest) {
             assert!(manifest.policies.iter().any(|policy| policy.name == secret.policy));
         }
     }
+    check_rollouts(manifest);
+}
+
+/// Each component has one policy at most, and all have the rest.
+fn check_rollouts(manifest: &lath_manifests::Manifest) {
+    assert!(manifest.rollouts.iter().filter(|policy| policy.components.is_empty()).count() <= 1);
+    let limited: Vec<_> = manifest.rollouts.iter().flat_map(|policy| &policy.components).collect();
+    let unique: std::collections::BTreeSet<_> = limited.iter().collect();
+    assert_eq!(limited.len(), unique.len());
+    assert!(limited.iter().all(|name| manifest.component(name).is_some()));
+    for policy in &manifest.rollouts {
+        assert!(policy.min_healthy_time < policy.progress_deadline);
+        assert_eq!(policy.steps.last().map(|step| step.weight), Some(100));
+    }
+}
+
+/// A manifest with one rollout policy.
+fn with_policy(properties: &BTreeMap<String, String>) -> String {
+    let policy = serde_json::json!({
+        "name": "careful", "type": "policy.rollout.lath/v1", "properties": properties,
+    });
+    let component = serde_json::json!({
+        "name": "api", "type": "component", "properties": { "image": "registry.example/api:1.0.0" },
+    });
+    let manifest = serde_json::json!({
+        "apiVersion": "core.oam.dev/v1beta1", "kind": "Application", "metadata": { "name": "shop" },
+        "spec": { "policies": [policy], "components": [component] },
+    });
+    manifest.to_string()
+}
+
+/// Texts of rollout policies that are nearly right.
+fn property() -> impl Strategy<Value = (String, String)> {
+    let words = [
+        "5%",
+        "25%/1m",
+        "100%",
+        "errors",
+        "p95",
+        "samples",
+        "<=",
+        ">=",
+        "+1%",
+        "1.5x",
+        "20",
+        ",",
+        " ",
+        "/",
+        "label zone",
+        ":",
+        "a",
+        "api",
+        "canary",
+        "rolling",
+        "true",
+        "http://",
+        "host",
+        "@",
+        "0s",
+        "1h",
+        "é",
+        "\u{1f600}",
+        "\"",
+        "\\",
+    ];
+    let text = proptest::collection::vec(prop::sample::select(words.to_vec()), 0..8)
+        .prop_map(|words| words.concat());
+    (prop::sample::select(PROPERTIES.to_vec()).prop_map(str::to_owned), text)
 }
 
 proptest! {
@@ -148,6 +222,12 @@ proptest! {
     fn random_words_get_an_answer(words in proptest::collection::vec(0..WORDS.len(), 0..300)) {
         let text: String = words.into_iter().map(|word| WORDS[word]).collect();
         check(text.as_bytes());
+    }
+
+    #[test]
+    fn rollout_policies_get_an_answer(properties in proptest::collection::vec(property(), 0..6)) {
+        let properties: BTreeMap<String, String> = properties.into_iter().collect();
+        check(with_policy(&properties).as_bytes());
     }
 
     #[test]

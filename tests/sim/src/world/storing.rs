@@ -72,7 +72,13 @@ fn describe(record: &DesiredRecord) -> String {
     };
     let stage = match &rollout.stage {
         Stage::Shifting { shifted, .. } => format!("shifting {}", shifted.len()),
-        Stage::Preparing | Stage::Settling | Stage::RollingBack | Stage::Stopping | Stage::Stuck => {
+        Stage::Warm { .. } => "warm".to_owned(),
+        Stage::Preparing
+        | Stage::Emptying
+        | Stage::Settling
+        | Stage::RollingBack
+        | Stage::Stopping
+        | Stage::Stuck => {
             format!("{:?}", rollout.stage).to_lowercase()
         }
     };

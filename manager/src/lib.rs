@@ -34,6 +34,7 @@ mod records;
 mod revisions;
 mod troubles;
 mod wake;
+mod webhook;
 
 pub use config::ManagerArgs;
 pub use failpoint::Failpoint;

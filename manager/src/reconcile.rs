@@ -24,6 +24,7 @@ use crate::observe::Snapshot;
 use crate::records::Slot;
 use crate::troubles::problem;
 use crate::wake::Dirty;
+use crate::webhook::Webhooks;
 
 /// Apps that are visited at once.
 const VISITS: usize = 16;
@@ -78,6 +79,7 @@ pub(crate) fn unplanned_status(app: &AppName, record: Option<&DesiredRecord>, pr
 pub(crate) struct Reconciler {
     context: Arc<Context>,
     executor: Executor,
+    webhooks: Webhooks,
     /// The term that this acts in.
     acting: Option<Epoch>,
     agenda: BTreeMap<AppName, Agenda>,
@@ -122,9 +124,11 @@ enum Outcome {
 impl Reconciler {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         let executor = Executor::new(context.client.clone(), context.standing.clone());
+        let webhooks = Webhooks::new(Arc::clone(&context));
         Self {
             context,
             executor,
+            webhooks,
             acting: None,
             agenda: BTreeMap::new(),
             visits: JoinSet::new(),
@@ -148,6 +152,7 @@ impl Reconciler {
                 dirty = wake.take() => self.note(dirty),
                 Some(ended) = self.visits.join_next_with_id() => self.visit_ended(ended).await,
                 answer = self.executor.next() => self.answered(&answer),
+                app = self.webhooks.next() => self.due(app, Instant::now()),
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -161,6 +166,7 @@ impl Reconciler {
         }
         self.acting = now;
         self.executor.clear();
+        self.webhooks.clear();
         self.refused.clear();
         self.published.clear();
         self.context.troubles.clear();
@@ -259,6 +265,9 @@ impl Reconciler {
         self.refused.retain(|(owner, host), _| owner != app || pending(host));
         let of_app = self.refused.iter().filter(|((owner, _), _)| owner == app);
         self.context.troubles.set(app, of_app.map(|(_, problem)| problem.clone()).collect());
+        if let Some(ask) = plan.webhook {
+            self.webhooks.ask(app, ask);
+        }
         let again = self.executor.offer(app, plan.commands, &snapshot.state);
         let woken = plan.wake_at.map(|time| self.context.clock.at(time).max(Instant::now() + SPIN_GUARD));
         if let Some(agenda) = self.agenda.get_mut(app) {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use lath_control_api::app::{AppStatus, Problem};
+use lath_control_api::app::{AppStatus, ChangeKind, Problem};
 use lath_control_api::{
     AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, Generation, HostId, Revision, Step,
     Timestamp,
@@ -122,6 +122,7 @@ impl Planner<'_> {
         let unplaced = self.place(&mut record);
         let (policy, difference) = (self.policy(&record), self.difference(&record));
         let ladder = Ladder::new(&record, &policy, self.input.observed, difference.is_trivial());
+        note_strategy(&mut record, &policy);
         let hosts = self.assess_all(&record);
         if hosts.values().any(|host| host.contradicts) {
             record.generation = record.generation.next();
@@ -403,6 +404,18 @@ impl Planner<'_> {
         let waits = self.must_wait_for_news(record);
         let listened = observed.listening_since().plus(limits.lost_after + Duration::from_millis(1));
         advance.wake_at.into_iter().chain(silent).chain(waits.then_some(listened)).min()
+    }
+}
+
+/// The history says by which strategy traffic was moved.
+fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
+    let moves = record
+        .rollout
+        .as_ref()
+        .is_some_and(|rollout| rollout.kind == ChangeKind::Deploy && rollout.is_untouched());
+    let open = record.history.first_mut().filter(|entry| moves && entry.outcome.is_none());
+    if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
+        policy.strategy.as_str().clone_into(&mut entry.strategy);
     }
 }
 

@@ -97,7 +97,15 @@ impl Lattice {
 
 pub(crate) fn deploy_request(manifest: &str, pushed: BTreeMap<String, Digest>) -> DeployRequest {
     let (manifest, cause) = (manifest.to_owned(), Cause::default());
-    DeployRequest { manifest, pushed, cause, if_revision: None, dry_run: false, rollout: BTreeMap::new(), plan: None }
+    DeployRequest {
+        manifest,
+        pushed,
+        cause,
+        if_revision: None,
+        dry_run: false,
+        rollout: BTreeMap::new(),
+        plan: None,
+    }
 }
 
 pub(crate) fn app_request(app: &str) -> AppRequest {
@@ -106,6 +114,11 @@ pub(crate) fn app_request(app: &str) -> AppRequest {
 
 /// A manifest of one component on every host, behind the HTTP server below `/{app}`.
 pub(crate) fn manifest(app: &str, config: &[(&str, &str)]) -> String {
+    manifest_with(app, config, "min_healthy_time: 1s")
+}
+
+/// The same with these properties of the rollout policy.
+pub(crate) fn manifest_with(app: &str, config: &[(&str, &str)], policy: &str) -> String {
     let config: String =
         config.iter().map(|(key, value)| format!("              {key}: \"{value}\"\n")).collect();
     format!(
@@ -117,7 +130,7 @@ spec:
   policies:
     - name: rollout
       type: policy.rollout.lath/v1
-      properties: {{ min_healthy_time: 1s }}
+      properties: {{ {policy} }}
   components:
     - name: hello
       type: component

@@ -8,6 +8,7 @@ mod leadership;
 #[path = "../../../control-api/client/tests/it/nats.rs"]
 #[expect(dead_code, reason = "the module is shared, and no test here needs all of it")]
 mod nats;
+mod rollouts;
 mod store;
 
 use clap::Parser;
@@ -24,6 +25,7 @@ struct Arguments {
 #[ignore = "started by other tests as a process"]
 fn manager_process() {
     let Ok(settings) = std::env::var("LATH_TEST_MANAGER") else { return };
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (url, folder) = settings.split_once(' ').unwrap();
     let (data, ready) = (format!("{folder}/data"), format!("{folder}/ready.json"));
     let arguments = Arguments::parse_from([

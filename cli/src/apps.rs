@@ -3,12 +3,13 @@
 //! Nothing is changed and nothing is judged here: states and outcomes are the manager's words.
 
 use clap::Args;
-use lath_control_api::app::{AppList, AppRequest, AppStatus, Cause, History, HistoryEntry, ListRequest};
+use lath_control_api::app::{AppList, AppStatus, History, HistoryEntry, ListRequest};
 use lath_control_api::{AppName, AppVerb, ErrorCode};
 
 use crate::call::Call;
 use crate::failure::{Exit, Failure};
 use crate::follow::{News, Piece};
+use crate::near;
 use crate::output::{Document, Format, Glyphs, NOTHING, Output, table};
 use crate::progress::took;
 use crate::wait::{phase_word, problem_line};
@@ -57,8 +58,7 @@ pub(crate) async fn status(args: StatusArgs, call: &Call) -> Result<Exit, Failur
         let news = News::of(&session, &args.app).await;
         return watch(&args, news, &call.out).await;
     }
-    let ask = AppRequest { app: args.app, cause: Cause::default(), dry_run: false };
-    let status: AppStatus = session.ask(AppVerb::Status, &ask).await?;
+    let status = crate::rollout::status(&session, &args.app).await?;
     show(&status, &call.out)?;
     Ok(if args.exit_code { words::state_exit(status.state) } else { Exit::Done })
 }
@@ -66,13 +66,14 @@ pub(crate) async fn status(args: StatusArgs, call: &Call) -> Result<Exit, Failur
 /// Shows the changes of an app.
 pub(crate) async fn history(args: HistoryArgs, call: &Call) -> Result<Exit, Failure> {
     let session = call.session().await?;
-    let ask = AppRequest { app: args.app, cause: Cause::default(), dry_run: false };
-    let history: History = session.ask(AppVerb::History, &ask).await?;
+    let history = match near::history(&session, &args.app).await {
+        Ok(history) => history,
+        Err(failure) => return Err(near::app(&session, &args.app, failure).await),
+    };
     let names =
         history.entries.iter().filter_map(|entry| entry.revision).map(|revision| revision.to_string());
     let document = Document::new("History", &history).listing("HistoryEntry", &history.entries).names(names);
-    call.out
-        .print(&document, |wide| history_table(&history.entries, &jiff::Zoned::now(), &call.out, wide))?;
+    call.out.print(&document, |wide| history_table(&history, &jiff::Zoned::now(), &call.out, wide))?;
     Ok(Exit::Done)
 }
 
@@ -213,10 +214,11 @@ fn took_of(entry: &HistoryEntry) -> Option<String> {
     entry.ended.map(|ended| took(ended.since(entry.started)))
 }
 
-/// Why it failed, else what its author said.
+/// Why it failed, and what its author said.
 fn change_of(entry: &HistoryEntry) -> String {
     match (&entry.problem, &entry.cause.message) {
-        (Some(problem), _) => problem_line(problem),
+        (Some(problem), None) => problem_line(problem),
+        (Some(problem), Some(message)) => format!("{}; {message}", problem_line(problem)),
         (None, Some(message)) => message.clone(),
         (None, None) => NOTHING.into(),
     }
@@ -257,12 +259,12 @@ fn places_table(status: &AppStatus, out: &Output, wide: bool) -> String {
     table(out.headers, &titles, rows)
 }
 
-fn history_table(entries: &[HistoryEntry], now: &jiff::Zoned, out: &Output, wide: bool) -> String {
-    let mut titles = vec!["REV", "KIND", "STATE", "STARTED", "TOOK", "BY", "CHANGE"];
+fn history_table(history: &History, now: &jiff::Zoned, out: &Output, wide: bool) -> String {
+    let mut titles = vec!["REV", "KIND", "STATE", "STRATEGY", "STARTED", "TOOK", "BY", "TAGS", "CHANGE"];
     if wide {
         titles.extend(["FROM", "GENERATION"]);
     }
-    let rows = entries.iter().map(|entry| {
+    let rows = history.entries.iter().map(|entry| {
         let number = |revision: Option<lath_control_api::Revision>| {
             revision.map_or_else(|| NOTHING.to_owned(), |revision| revision.to_string())
         };
@@ -270,9 +272,11 @@ fn history_table(entries: &[HistoryEntry], now: &jiff::Zoned, out: &Output, wide
             number(entry.revision),
             words::kind(entry.kind).to_owned(),
             words::outcome(entry.outcome).to_owned(),
+            or_nothing(entry.strategy.clone()),
             words::day_and_time(entry.started, now),
             took_of(entry).unwrap_or_else(|| NOTHING.into()),
             or_nothing(entry.cause.by.clone()),
+            or_nothing(tags_of(entry, history)),
             change_of(entry),
         ];
         if wide {
@@ -281,6 +285,12 @@ fn history_table(entries: &[HistoryEntry], now: &jiff::Zoned, out: &Output, wide
         row
     });
     table(out.headers, &titles, rows.collect())
+}
+
+/// The tags of the revision that an entry made. A stop made none.
+fn tags_of(entry: &HistoryEntry, history: &History) -> String {
+    let has = |(_, revision): &(&String, &lath_control_api::Revision)| Some(**revision) == entry.revision;
+    history.tags.iter().filter(has).map(|(tag, _)| tag.as_str()).collect::<Vec<_>>().join(",")
 }
 
 fn or_nothing(text: String) -> String {

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use lath_control_api::app::ChangeReply;
 use lath_control_api::{AppVerb, ErrorCode, LatticeId};
 use lath_control_api_client::{
     ConnectError, ConnectOptions, Connection, ControlClient, Patience, RequestError, connect,
@@ -146,9 +145,10 @@ impl Session {
     }
 
     /// Asks the managers for a change: a few writes to the store, each of which may be tried again.
-    pub(crate) async fn change<Q>(&self, verb: AppVerb, ask: &Q) -> Result<ChangeReply, Failure>
+    pub(crate) async fn change<Q, A>(&self, verb: AppVerb, ask: &Q) -> Result<A, Failure>
     where
         Q: Serialize + Sync,
+        A: DeserializeOwned,
     {
         self.within(verb, ask, self.patience * 3).await
     }

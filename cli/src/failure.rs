@@ -32,6 +32,8 @@ pub(crate) enum Exit {
     RolledBack,
     /// It failed and was not fully restored.
     Degraded,
+    /// There are changes, where the exit code was asked to tell.
+    Changes,
     /// Ctrl-C.
     Interrupted,
 }
@@ -50,6 +52,7 @@ impl Exit {
             Self::TimedOut => 8,
             Self::RolledBack => 9,
             Self::Degraded => 10,
+            Self::Changes => 20,
             Self::Interrupted => 130,
         }
     }

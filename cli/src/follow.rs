@@ -15,6 +15,7 @@ use crate::connect::Session;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Reporter;
+use crate::rollout::{Rates, Screen, Seen};
 use crate::wait::{End, Follower};
 
 /// How often the status is asked for when no event comes: an app that is gone sends none.
@@ -100,6 +101,8 @@ pub(crate) enum Stop {
     TimedOut,
     /// The user pressed Ctrl-C.
     Interrupted,
+    /// The user pressed the key that leaves.
+    Detached,
 }
 
 /// What following has shown.
@@ -109,64 +112,116 @@ pub(crate) struct Followed {
     pub(crate) stop: Stop,
     /// The last status, where there was one.
     pub(crate) status: Option<AppStatus>,
+    /// Calls that ended meanwhile.
+    pub(crate) calls: Seen,
 }
 
-/// Follows until the end, at most until `deadline`.
-pub(crate) async fn follow(
-    follower: &mut Follower,
-    news: &mut News,
-    deadline: Instant,
-    reporter: &mut Reporter,
-    out: &Output,
-) -> Result<Followed, Failure> {
-    let mut paint = interval(PAINT_EVERY);
-    paint.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut status: Option<AppStatus> = None;
-    let mut silent: Option<String> = None;
-    let mut left = std::pin::pin!(tokio::signal::ctrl_c());
-    loop {
-        let piece = tokio::select! {
-            biased;
-            _ = &mut left => return Ok(Followed { stop: Stop::Interrupted, status }),
-            piece = news.next() => piece,
-            () = sleep_until(deadline) => return Ok(Followed { stop: Stop::TimedOut, status }),
-            _ = paint.tick() => {
-                repaint(follower, silent.as_deref(), reporter);
-                continue;
+/// Follows a change on the screen, in lines, or as a stream of documents.
+pub(crate) struct Following<'a> {
+    pub(crate) news: &'a mut News,
+    pub(crate) reporter: &'a mut Reporter,
+    pub(crate) out: &'a Output,
+    /// The picture, where there is a terminal for it.
+    pub(crate) screen: Option<Screen>,
+    /// When waiting is over; never, where there is none.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What has been heard.
+#[derive(Debug, Default)]
+struct Heard {
+    status: Option<AppStatus>,
+    rates: Rates,
+    /// Why the manager could not be asked the last time.
+    silent: Option<String>,
+}
+
+impl Following<'_> {
+    /// Follows until the end.
+    pub(crate) async fn follow(mut self, follower: &mut Follower) -> Result<Followed, Failure> {
+        let mut paint = interval(PAINT_EVERY);
+        paint.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut heard = Heard::default();
+        let mut left = std::pin::pin!(tokio::signal::ctrl_c());
+        let stop = loop {
+            tokio::select! {
+                biased;
+                _ = &mut left => break Stop::Interrupted,
+                leave = steered(&mut self.screen, heard.status.as_ref()) => {
+                    if leave {
+                        break Stop::Detached;
+                    }
+                    self.repaint(follower, &heard);
+                }
+                piece = self.news.next() => {
+                    if let Some(end) = self.take(piece, follower, &mut heard)? {
+                        break Stop::Ended(end);
+                    }
+                }
+                () = until(self.deadline) => break Stop::TimedOut,
+                _ = paint.tick() => self.repaint(follower, &heard),
             }
         };
-        let end = match piece {
-            Piece::Status(now) => {
-                silent = None;
-                let step = follower.see(&now, reporter.elapsed());
-                if status.as_ref() != Some(&*now) {
-                    out.stream("AppStatus", &*now)?;
-                }
-                for line in &step.lines {
-                    reporter.line(line);
-                }
-                status = Some(*now);
-                step.end
-            }
-            Piece::Gone => Some(follower.gone()),
+        Ok(Followed { stop, status: heard.status, calls: heard.rates.seen() })
+    }
+
+    fn take(
+        &mut self,
+        piece: Piece,
+        follower: &mut Follower,
+        heard: &mut Heard,
+    ) -> Result<Option<End>, Failure> {
+        let now = match piece {
+            Piece::Status(now) => *now,
+            Piece::Gone => return Ok(Some(follower.gone())),
             Piece::Silent(failure) => {
-                silent = Some(failure.message);
-                None
+                heard.silent = Some(failure.message);
+                return Ok(None);
             }
         };
-        if let Some(end) = end {
-            return Ok(Followed { stop: Stop::Ended(end), status });
+        heard.silent = None;
+        let at = self.reporter.elapsed();
+        heard.rates.see(&now, at);
+        let step = follower.see(&now, at);
+        if heard.status.as_ref() != Some(&now) {
+            self.out.stream("AppStatus", &now)?;
+        }
+        // The picture shows how far things are; what happens to them is told beside it.
+        let drawn = self.screen.is_some();
+        for line in step.lines.iter().filter(|line| line.event || !drawn) {
+            self.reporter.line(&line.text);
+        }
+        heard.status = Some(now);
+        Ok(step.end)
+    }
+
+    fn repaint(&mut self, follower: &mut Follower, heard: &Heard) {
+        let silent = heard.silent.as_deref();
+        match (&mut self.screen, &heard.status) {
+            (Some(screen), Some(status)) => screen.paint(status, &heard.rates, silent, self.reporter),
+            (Some(_) | None, _) if self.reporter.is_live() => {
+                let standing = silent.map_or_else(|| follower.standing(), str::to_owned);
+                self.reporter.paint(if standing.is_empty() { "waiting" } else { &standing });
+            }
+            (Some(_) | None, _) => {
+                if let Some(line) = follower.still(self.reporter.elapsed()) {
+                    self.reporter.line(silent.unwrap_or(&line));
+                }
+            }
         }
     }
 }
 
-fn repaint(follower: &mut Follower, silent: Option<&str>, reporter: &mut Reporter) {
-    if reporter.is_live() {
-        let standing = silent.map_or_else(|| follower.standing(), str::to_owned);
-        reporter.paint(if standing.is_empty() { "waiting" } else { &standing });
-        return;
+async fn steered(screen: &mut Option<Screen>, status: Option<&AppStatus>) -> bool {
+    match screen {
+        Some(screen) => screen.steered(status).await,
+        None => std::future::pending().await,
     }
-    if let Some(line) = follower.still(reporter.elapsed()) {
-        reporter.line(silent.unwrap_or(&line));
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -10,6 +10,8 @@ mod change;
 mod connect;
 mod daemon;
 mod deploy;
+mod diff;
+mod differences;
 mod doctor;
 mod down;
 mod failure;
@@ -19,15 +21,23 @@ mod hosts;
 mod inventory;
 mod links;
 mod manifest_file;
+mod near;
 mod output;
+mod plan;
 mod progress;
+mod reference;
 mod render;
 mod result;
+mod revision;
+mod rollout;
+mod scale;
+mod show;
 mod up;
 mod validate;
 mod version;
 mod wait;
 mod words;
+mod work;
 
 use std::process::ExitCode;
 
@@ -51,7 +61,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Begin with `lath up -d`, then `lath deploy FILE`.
 Exit codes: 0 done or already so, 1 failed, 2 usage, 3 not found, 4 invalid, 5 conflict,
-6 unreachable, 8 time-out, 9 rolled back, 10 degraded, 130 interrupted.";
+6 unreachable, 8 time-out, 9 rolled back, 10 degraded, 20 there are changes, 130 interrupted.";
 
 /// The commands, in the order in which they are needed.
 #[derive(Debug, Subcommand)]
@@ -64,14 +74,28 @@ enum Command {
     Doctor,
     /// Check manifests, offline
     Validate(validate::ValidateArgs),
+    /// Show what deploying a manifest would change
+    Plan(Box<plan::PlanArgs>),
     /// Make a revision of a manifest and roll it out
-    Deploy(deploy::DeployArgs),
+    Deploy(Box<deploy::DeployArgs>),
     /// List apps
     Apps,
     /// Show how an app stands
     Status(apps::StatusArgs),
     /// Show the changes of an app
     History(apps::HistoryArgs),
+    /// Print the manifest of a revision
+    Show(show::ShowArgs),
+    /// Compare two revisions
+    Diff(diff::DiffArgs),
+    /// Give names to revisions
+    #[command(subcommand)]
+    Revision(revision::RevisionCommand),
+    /// Look on at a rollout and steer it
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// Set the number of instances of a component
+    Scale(scale::ScaleArgs),
     /// Go back to an earlier revision
     Rollback(change::RollbackArgs),
     /// Stop an app and keep its revisions
@@ -130,10 +154,16 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Down(args) => down::down(args, call).await,
         Command::Doctor => doctor::doctor(call).await,
         Command::Validate(args) => validate::validate(&args, &call.out),
-        Command::Deploy(args) => Box::pin(deploy::deploy(args, call)).await,
+        Command::Deploy(args) => Box::pin(deploy::deploy(*args, call)).await,
+        Command::Plan(args) => Box::pin(plan::plan(*args, call)).await,
         Command::Apps => apps::apps(call).await,
         Command::Status(args) => apps::status(args, call).await,
         Command::History(args) => apps::history(args, call).await,
+        Command::Show(args) => show::show(args, call).await,
+        Command::Diff(args) => diff::diff(args, call).await,
+        Command::Revision(command) => revision::revision(command, call).await,
+        Command::Rollout(command) => Box::pin(rollout::rollout(command, call)).await,
+        Command::Scale(args) => Box::pin(scale::scale(args, call)).await,
         Command::Rollback(args) => Box::pin(change::rollback(args, call)).await,
         Command::Undeploy(args) => Box::pin(change::undeploy(args, call)).await,
         Command::Delete(args) => Box::pin(change::delete(args, call)).await,

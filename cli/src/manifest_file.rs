@@ -42,6 +42,11 @@ impl ManifestFile {
         Ok(Self { name, folder, bytes })
     }
 
+    /// A manifest that somebody else has kept; `name` is what people call it.
+    pub(crate) fn of_text(name: String, text: String) -> Self {
+        Self { name, folder: PathBuf::new(), bytes: text.into_bytes() }
+    }
+
     /// The rules' verdict.
     pub(crate) fn load(&self) -> Result<Loaded, Vec<Diagnostic>> {
         lath_manifests::load(&self.bytes)

@@ -156,13 +156,19 @@ impl Output {
     /// Text as it is, to standard output.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")))
-            }
-            // `lath apps | head -1` has what it wanted.
-            Ok(()) | Err(_) => Ok(()),
-        }
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    }
+
+    /// Text to standard output without a change of any byte. Only a terminal is spared control characters.
+    pub(crate) fn write_exactly(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let harmless = |line: &str| clean(line.trim_end_matches('\n')) + "\n";
+        let text = if out.is_terminal() {
+            text.split_inclusive('\n').map(harmless).collect()
+        } else {
+            text.to_owned()
+        };
+        written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// A hint, warning or progress line for people, to standard error.
@@ -187,6 +193,16 @@ impl Output {
         } else {
             tell(&failure.to_string());
         }
+    }
+}
+
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")))
+        }
+        // `lath apps | head -1` has what it wanted.
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Progress on standard error: lines that stay, and on a terminal one line that is painted anew.
+//! Progress on standard error: lines that stay, and on a terminal some below them that are painted anew.
 //!
 //! What is told is decided elsewhere. Plain lines carry the time of day, live ones the time since the start.
 
@@ -23,7 +23,8 @@ pub(crate) struct Reporter {
     started: Instant,
     /// Stands after the time in plain lines, such as `shop@7`.
     about: String,
-    painted: bool,
+    /// Lines that are painted anew.
+    painted: usize,
 }
 
 impl Reporter {
@@ -40,7 +41,7 @@ impl Reporter {
                 if std::io::stderr().is_terminal() && !machine { Mode::Live } else { Mode::Plain }
             }
         };
-        Self { mode, started: Instant::now(), about: String::new(), painted: false }
+        Self { mode, started: Instant::now(), about: String::new(), painted: 0 }
     }
 
     /// The same reporter whose plain lines name what they are about.
@@ -53,7 +54,7 @@ impl Reporter {
         self.started.elapsed()
     }
 
-    /// Whether the last line is painted anew.
+    /// Whether lines are painted anew.
     pub(crate) const fn is_live(&self) -> bool {
         matches!(self.mode, Mode::Live)
     }
@@ -76,21 +77,45 @@ impl Reporter {
 
     /// The line that is painted anew, on terminals only.
     pub(crate) fn paint(&mut self, text: &str) {
+        let (width, _) = Self::room();
+        let line = format!("  {}  {}", clock(self.elapsed()), clean(text));
+        self.paint_lines(&[line.chars().take(width).collect()]);
+    }
+
+    /// Lines that take the place of those that were painted before, on terminals only. They must fit in the room.
+    pub(crate) fn paint_lines(&mut self, lines: &[String]) {
         if self.mode != Mode::Live {
             return;
         }
-        let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-        let line = format!("  {}  {}", clock(self.elapsed()), clean(text));
-        let shown: String = line.chars().take(width.saturating_sub(1)).collect();
-        write_err(&format!("\r\u{1b}[2K{shown}"));
-        self.painted = true;
+        let mut text = self.back();
+        for line in lines {
+            text.push_str(line);
+            text.push_str("\u{1b}[K\n");
+        }
+        // What was longer before ends here.
+        text.push_str("\u{1b}[J");
+        write_err(&text);
+        self.painted = lines.len();
     }
 
-    /// Takes the painted line away.
+    /// Characters in a line and lines that can be painted.
+    pub(crate) fn room() -> (usize, usize) {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        let (width, height) = size.map_or((80, 24), |(width, height)| (width.0, height.0));
+        (usize::from(width).saturating_sub(1), usize::from(height).saturating_sub(1))
+    }
+
+    /// Takes the painted lines away.
     pub(crate) fn wipe(&mut self) {
-        if std::mem::take(&mut self.painted) {
-            write_err("\r\u{1b}[2K");
+        if self.painted > 0 {
+            write_err(&format!("{}\u{1b}[J", self.back()));
+            self.painted = 0;
         }
+    }
+
+    /// To the beginning of what is painted.
+    fn back(&self) -> String {
+        if self.painted == 0 { String::new() } else { format!("\u{1b}[{}A\r", self.painted) }
     }
 
     fn put(&mut self, line: &str) {
@@ -112,9 +137,10 @@ impl Drop for Reporter {
     }
 }
 
-/// When nobody reads standard error there is nothing left to do about it.
+/// When nobody reads standard error there is nothing left to do about it. What moves the cursor is no colour, so this
+/// is the stream as it is.
 fn write_err(text: &str) {
-    let mut err = anstream::stderr().lock();
+    let mut err = std::io::stderr().lock();
     _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 

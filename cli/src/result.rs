@@ -6,13 +6,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, Problem};
-use lath_control_api::{AppName, Generation, LatticeId, Revision};
+use lath_control_api::{AppName, Generation, LatticeId, Revision, Timestamp};
 use serde::Serialize;
 
 use crate::failure::Exit;
 use crate::output::{Glyphs, clean};
 use crate::progress::took;
+use crate::rollout::Seen;
 use crate::wait::{Change, End, Goal, problem_line};
+use crate::words;
 
 /// The document that every changing command ends with.
 #[derive(Debug, Serialize)]
@@ -22,7 +24,7 @@ pub(crate) struct RolloutResult {
     pub(crate) lattice: LatticeId,
     /// The app.
     pub(crate) app: AppName,
-    /// `deploy`, `rollback`, `undeploy` or `delete`.
+    /// The command's word, such as `deploy` or `promote`.
     pub(crate) change: &'static str,
     /// Where it went.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,13 +35,25 @@ pub(crate) struct RolloutResult {
     /// The generation that was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<Generation>,
-    /// `Completed`, `RolledBack`, `Failed`, `Degraded`, `Superseded`, `Stopped`, `Deleted`; `Accepted` with
+    /// `Completed`, `Paused`, `RolledBack`, `Failed`, `Degraded`, `Superseded`, `Stopped`, `Deleted`; `Accepted` with
     /// `--detach`, `DryRun`, and `Progressing` when the wait ended first.
     pub(crate) outcome: &'static str,
     /// Nothing had to change.
     pub(crate) unchanged: bool,
     /// The process's exit code.
     pub(crate) exit: u8,
+    /// The strategy's word in a manifest, where one moved traffic.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) strategy: String,
+    /// `step 2/4`: how far it had come when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed_at: Option<String>,
+    /// Why it stands still until a person says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) paused: Option<String>,
+    /// Until when the revision before is kept ready beside the new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) warm_until: Option<Timestamp>,
     /// Stable word for why it did not go well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
@@ -60,6 +74,9 @@ pub(crate) struct RolloutResult {
     /// Time from the request until every component served on some host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) first_ready_ms: Option<u128>,
+    /// Calls of all its components that ended while the command looked on, as far as hosts have told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) invocations: Option<Seen>,
     /// Where it answers HTTP requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<String>,
@@ -84,6 +101,10 @@ impl RolloutResult {
             outcome: "Accepted",
             unchanged: goal.unchanged,
             exit: Exit::Done.code(),
+            strategy: String::new(),
+            failed_at: None,
+            paused: None,
+            warm_until: None,
             reason: None,
             problem: None,
             waiting_for: Vec::new(),
@@ -92,6 +113,7 @@ impl RolloutResult {
             desired: 0,
             duration_ms: 0,
             first_ready_ms: None,
+            invocations: None,
             routes: Vec::new(),
             notes,
             next: None,
@@ -106,6 +128,9 @@ impl RolloutResult {
         self.ready = status.components.iter().map(|component| component.ready).sum();
         self.desired = status.components.iter().map(|component| component.desired).sum();
         self.routes.clone_from(&status.routes);
+        let rollout = status.rollout.as_ref().map(|rollout| &rollout.strategy);
+        let strategy = rollout.or_else(|| status.last.as_ref().map(|last| &last.strategy));
+        self.strategy = strategy.cloned().unwrap_or_default();
         self
     }
 
@@ -115,43 +140,92 @@ impl RolloutResult {
         self.exit = end.exit().code();
         self.reason = end.problem().map(|problem| problem.reason.clone());
         self.problem = end.problem().cloned();
+        if let End::Paused(why) = end {
+            self.paused = Some(why.clone());
+        }
+        if let End::Warm(until) = end {
+            self.warm_until = *until;
+        }
         self.next = match end {
             End::Completed | End::Unchanged | End::Stopped | End::Deleted => None,
-            End::RolledBack(_) | End::Superseded => Some(format!("lath history {}", self.app)),
+            End::Warm(_) => Some(self.command("abort")),
+            End::Paused(why) if self.change == Change::Pause.word() || why.contains("rollout resume") => {
+                Some(self.command("resume"))
+            }
+            End::Paused(_) => Some(self.command("promote")),
+            End::RolledBack(_) | End::Aborted | End::Superseded => Some(format!("lath history {}", self.app)),
             End::Failed(_) | End::Degraded(_) => Some(format!("lath status {}", self.app)),
         };
         self
     }
 
-    /// What people read at the end.
-    pub(crate) fn text(&self, end: &End, glyphs: Glyphs) -> String {
-        let first = self.first_line(end, glyphs);
-        let dot = glyphs.pick("·", "-");
-        let problem = end.problem().map(|problem| format!("  why   {}\n", problem_line(problem)));
-        let routes = match end {
+    fn command(&self, verb: &str) -> String {
+        format!("lath rollout {verb} {}", self.app)
+    }
+
+    /// What people read at the end. `now` gives their time zone.
+    pub(crate) fn text(&self, end: &End, glyphs: Glyphs, now: &jiff::Zoned) -> String {
+        let mut text = format!("{}\n", self.first_line(end, glyphs));
+        let mut fact = |name: &str, value: &str| text.push_str(&format!("  {name:<8} {value}\n"));
+        if let Some(problem) = end.problem() {
+            let at = self.failed_at.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
+            fact("why", &format!("{}{at}", problem_line(problem)));
+        }
+        match end {
             End::Completed | End::Unchanged => {
-                self.routes.iter().map(|route| format!("  {dot} {}\n", clean(route))).collect()
+                self.routes.iter().for_each(|route| fact("answers", &clean(route)))
             }
-            End::Stopped
-            | End::Deleted
-            | End::RolledBack(_)
-            | End::Failed(_)
-            | End::Degraded(_)
-            | End::Superseded => String::new(),
-        };
-        let next = self.next.as_ref().map(|next| format!("  see   {next}\n"));
-        format!("{first}\n{}{routes}{}", problem.unwrap_or_default(), next.unwrap_or_default())
+            End::Warm(until) => {
+                self.routes.iter().for_each(|route| fact("answers", &clean(route)));
+                let from = self.before();
+                let until = until.map(|until| format!(" until {}", words::day_and_clock(until, now)));
+                fact("kept", &format!("{from} stays ready{}", until.unwrap_or_default()));
+                fact("back", &format!("{} switches back at once", self.command("abort")));
+            }
+            End::Paused(why) => {
+                fact("why", why);
+                let next = self.next.clone().unwrap_or_default();
+                fact("go on", &next);
+                if next == self.command("promote") {
+                    fact("", &format!("{next} --full skips every step that is left"));
+                }
+                fact("go back", &self.command("abort"));
+            }
+            End::RolledBack(_) | End::Failed(_) | End::Degraded(_) => {
+                fact("see", &self.next.clone().unwrap_or_default());
+                fact("again", &self.command("retry"));
+            }
+            End::Aborted | End::Superseded => fact("see", &self.next.clone().unwrap_or_default()),
+            End::Stopped | End::Deleted => {}
+        }
+        text
+    }
+
+    /// `revision 6`.
+    fn before(&self) -> String {
+        self.from.map_or_else(|| "what was there before".to_owned(), |from| format!("revision {from}"))
     }
 
     fn first_line(&self, end: &End, glyphs: Glyphs) -> String {
         let good = glyphs.pick("✔", "OK");
         let bad = glyphs.pick("✖", "XX");
         let time = took(Duration::from_millis(u64::try_from(self.duration_ms).unwrap_or(u64::MAX)));
-        let from =
-            self.from.map_or_else(|| "what was there before".to_owned(), |from| format!("revision {from}"));
+        let from = self.before();
         match end {
-            End::Completed => {
-                format!("{good} Healthy in {time}{}{}", self.first_ready(glyphs), self.numbers(glyphs))
+            End::Completed | End::Warm(_) => {
+                let calls = self.calls(glyphs);
+                format!("{good} Healthy in {time}{}{}{calls}", self.first_ready(glyphs), self.numbers(glyphs))
+            }
+            End::Paused(_) => {
+                let mark = glyphs.pick("‖", "PP");
+                format!("{mark} Paused after {time}{}{}", self.numbers(glyphs), self.calls(glyphs))
+            }
+            End::Aborted if self.from.is_none() => {
+                format!("{} Aborted in {time}: nothing of it runs", glyphs.pick("↺", "<<"))
+            }
+            End::Aborted => {
+                let mark = glyphs.pick("↺", "<<");
+                format!("{mark} Aborted in {time}: {from} serves{}", self.calls(glyphs))
             }
             End::Unchanged if self.revision.is_none() => format!("{good} Unchanged: {} is stopped", self.app),
             End::Unchanged => format!("{good} Unchanged{}", self.numbers(glyphs)),
@@ -159,7 +233,10 @@ impl RolloutResult {
             End::Deleted => format!("{good} Deleted in {time}"),
             End::RolledBack(_) => {
                 let mark = glyphs.pick("↺", "<<");
-                format!("{mark} Rolled back after {time}: {from} serves and nothing of the new revision does")
+                let calls = self.calls(glyphs);
+                format!(
+                    "{mark} Rolled back after {time}: {from} serves and nothing of the new revision does{calls}"
+                )
             }
             End::Failed(_) => format!("{bad} Failed after {time}, and there was nothing to go back to"),
             End::Degraded(_) => {
@@ -174,6 +251,12 @@ impl RolloutResult {
         let Some(first) = self.first_ready_ms else { return String::new() };
         let first = took(Duration::from_millis(u64::try_from(first).unwrap_or(u64::MAX)));
         format!(" {} first ready after {first}", glyphs.pick("·", "-"))
+    }
+
+    /// ` · 3 of 41209 calls failed`.
+    fn calls(&self, glyphs: Glyphs) -> String {
+        let Some(calls) = self.invocations else { return String::new() };
+        format!(" {} {} of {} calls failed", glyphs.pick("·", "-"), calls.failed, calls.total)
     }
 
     fn numbers(&self, glyphs: Glyphs) -> String {
@@ -197,6 +280,16 @@ pub(crate) fn headline(lattice: &LatticeId, goal: &Goal, glyphs: Glyphs) -> Stri
         },
         (Change::Undeploy, Some(from), _) => format!("revision {from} {arrow} stopped"),
         (Change::Undeploy, None, _) => "stopped".to_owned(),
+        (
+            Change::Pause | Change::Resume | Change::Promote | Change::Abort | Change::Watch,
+            Some(from),
+            Some(to),
+        ) if from != to => {
+            format!("{} revision {from} {arrow} {to}", goal.change.word())
+        }
+        (Change::Pause | Change::Resume | Change::Promote | Change::Abort | Change::Watch, _, Some(to)) => {
+            format!("{} revision {to}", goal.change.word())
+        }
         (_, _, Some(to)) if goal.unchanged => format!("revision {to} (unchanged)"),
         (_, Some(from), Some(to)) if from != to => format!("revision {from} {arrow} {to}"),
         (_, _, Some(to)) => format!("revision {to}"),
@@ -217,7 +310,12 @@ mod tests {
             revision: Some(Revision(7)),
             from: Some(Revision(6)),
             unchanged: false,
+            before: None,
         }
+    }
+
+    fn now() -> jiff::Zoned {
+        "2026-11-21T07:00[UTC]".parse().unwrap()
     }
 
     fn result(end: &End) -> RolloutResult {
@@ -249,14 +347,37 @@ mod tests {
             End::Failed(Some(problem)),
             End::Superseded,
         ];
-        let text: Vec<String> = ends.iter().map(|end| result(end).text(end, Glyphs::Unicode)).collect();
+        let text: Vec<String> =
+            ends.iter().map(|end| result(end).text(end, Glyphs::Unicode, &now())).collect();
         insta::assert_snapshot!(text.join(""));
-        insta::assert_snapshot!(result(&ends[2]).text(&ends[2], Glyphs::Ascii));
+        insta::assert_snapshot!(result(&ends[2]).text(&ends[2], Glyphs::Ascii, &now()));
+    }
+
+    #[test]
+    fn what_a_person_may_do_next_is_told() {
+        let later = Timestamp(1_795_244_400_000 + 300_000);
+        let ends = [
+            End::Warm(Some(later)),
+            End::Paused("waits for promotion at step 2/4: lath rollout promote shop".into()),
+            End::Paused("by ops: lath rollout resume shop".into()),
+            End::Aborted,
+        ];
+        let told = |end: &End| {
+            let invocations = Some(Seen { total: 41_209, failed: 3 });
+            RolloutResult { invocations, ..result(end) }.text(end, Glyphs::Unicode, &now())
+        };
+        insta::assert_snapshot!(ends.iter().map(told).collect::<String>());
+        let first = RolloutResult { from: None, ..result(&End::Aborted) };
+        insta::assert_snapshot!(first.text(&End::Aborted, Glyphs::Ascii, &now()));
     }
 
     #[test]
     fn machines_read_the_same() {
         insta::assert_json_snapshot!(result(&End::RolledBack(None)));
+        let paused = result(&End::Paused("by ops".into()));
+        assert_eq!((paused.outcome, paused.exit, paused.paused.as_deref()), ("Paused", 0, Some("by ops")));
+        let warm = result(&End::Warm(Some(Timestamp(5))));
+        assert_eq!((warm.outcome, warm.warm_until), ("Completed", Some(Timestamp(5))));
     }
 
     #[test]
@@ -272,6 +393,8 @@ mod tests {
             headline(&eu, &goal(Change::Undeploy), Glyphs::Unicode),
             headline(&eu, &goal(Change::Delete), Glyphs::Unicode),
             headline(&eu, &Goal { unchanged: true, ..goal(Change::Delete) }, Glyphs::Unicode),
+            headline(&eu, &goal(Change::Abort), Glyphs::Unicode),
+            headline(&eu, &Goal { from: None, ..goal(Change::Watch) }, Glyphs::Unicode),
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         Lattice eu · app shop · revision 6 → 7
@@ -281,6 +404,8 @@ mod tests {
         Lattice eu · app shop · revision 6 → stopped
         Lattice eu · app shop · delete (revision 6 is deployed)
         Lattice eu · app shop · unchanged
+        Lattice eu · app shop · abort revision 6 → 7
+        Lattice eu · app shop · watch revision 7
         ");
     }
 }

@@ -116,6 +116,14 @@ pub(crate) fn day_and_time(time: Timestamp, now: &jiff::Zoned) -> String {
     }
 }
 
+/// `14:02:05`, with the day when it is another one, in the zone of `now`.
+pub(crate) fn day_and_clock(time: Timestamp, now: &jiff::Zoned) -> String {
+    let Ok(time) = jiff::Timestamp::from_millisecond(time.0) else { return time.to_string() };
+    let time = time.to_zoned(now.time_zone().clone());
+    let form = if time.date() == now.date() { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    time.strftime(form).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What people read of apps, as snapshots.
 
 use lath_control_api::app::{
-    AppState, ChangeKind, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
+    AppState, Cause, ChangeKind, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
 use lath_control_api::{CallCounts, Generation, Phase, Reason, Revision, Timestamp, Weight};
 
@@ -130,5 +130,8 @@ fn history_for_people() {
         entry(7, Some(Outcome::RolledBack), Some(problem())),
         entry(6, Some(Outcome::Completed), None),
     ];
-    insta::assert_snapshot!(history_table(&entries, &now(), &OUT, true));
+    let tags =
+        [("stable", 6), ("before-sale", 6)].map(|(tag, revision)| (tag.to_owned(), Revision(revision)));
+    let history = History { app: "shop".parse().unwrap(), entries: entries.into(), tags: tags.into() };
+    insta::assert_snapshot!(history_table(&history, &now(), &OUT, true));
 }

@@ -1,0 +1,164 @@
+//! The files that a manifest names as images: read, known by their digest, and put into the lattice's store.
+//!
+//! Nothing is sent while reading: a plan needs digests only.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use lath_control_api::{Bucket, Digest, ErrorCode};
+use lath_control_api_client::{ComponentStore, Put, StoreError};
+use lath_manifests::manifest::{ImageRef, Source};
+use lath_manifests::{Diagnostic, Label, Manifest, Severity};
+
+use crate::connect::Session;
+use crate::failure::Failure;
+use crate::manifest_file::ManifestFile;
+use crate::output::clean;
+use crate::work::Work;
+
+/// Largest file that is pushed. Components are a few megabytes; this is where a mistaken path is likelier.
+const MAX_FILE: u64 = 256 << 20;
+
+/// A file that a manifest names as an image.
+pub(crate) struct Local {
+    reference: String,
+    path: PathBuf,
+    digest: Digest,
+    bytes: Bytes,
+}
+
+impl Local {
+    /// The manifest's reference, and what it stands for.
+    pub(super) fn resolved(&self) -> (String, Digest) {
+        (self.reference.clone(), self.digest.clone())
+    }
+}
+
+/// Reads every file that the manifest names as an image, each once; all that cannot be read are told together.
+pub(super) fn read_images(file: &ManifestFile, manifest: &Manifest) -> Result<Vec<Local>, Vec<Diagnostic>> {
+    let mut read: BTreeMap<String, Local> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (index, component) in manifest.components.iter().enumerate() {
+        let Source::Image(image @ ImageRef::File(path)) = &component.source else { continue };
+        let reference = image.to_string();
+        if read.contains_key(&reference) {
+            continue;
+        }
+        let path = file.folder.join(path);
+        match read_file(&path) {
+            Ok(bytes) => {
+                let local = Local { digest: Digest::of(&bytes), reference: reference.clone(), path, bytes };
+                read.insert(reference, local);
+            }
+            Err(cause) => found.push(unavailable(file, index, &path, &cause)),
+        }
+    }
+    if found.is_empty() { Ok(read.into_values().collect()) } else { Err(found) }
+}
+
+fn read_file(path: &Path) -> Result<Bytes, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !size.is_file() {
+        return Err("it is not a file".into());
+    }
+    if size.len() > MAX_FILE {
+        return Err(format!("it has {} bytes, and at most {MAX_FILE} are pushed", size.len()));
+    }
+    std::fs::read(path).map(Bytes::from).map_err(|error| error.to_string())
+}
+
+fn unavailable(file: &ManifestFile, index: usize, path: &Path, cause: &str) -> Diagnostic {
+    let pointer = format!("/spec/components/{index}/properties/image");
+    let span = file.locate(&pointer);
+    let label = |span| Label { file: None, span, text: cause.to_owned() };
+    Diagnostic {
+        code: ErrorCode::ImageUnavailable.as_str().into(),
+        severity: Severity::Error,
+        message: format!("image file {} cannot be read: {cause}", path.display()),
+        labels: span.map(label).into_iter().collect(),
+        pointer,
+        help: Some(
+            "relative paths start at the manifest's folder; build the component first if it is not there"
+                .into(),
+        ),
+        notes: Vec::new(),
+    }
+}
+
+/// Puts the files into the lattice's store. A file that is there already is not sent again.
+pub(super) async fn push(session: &Session, locals: &[Local], work: &mut Work<'_>) -> Result<(), Failure> {
+    if locals.is_empty() {
+        return Ok(());
+    }
+    let name = session.control.subjects().bucket(Bucket::Components);
+    let failed = |error: StoreError| {
+        Failure::coded(ErrorCode::StoreUnavailable, error.to_string())
+            .help("the NATS server needs JetStream (`nats-server -js`); see `lath doctor`")
+    };
+    let store = ComponentStore::open(session.control.connection(), &name).await.map_err(failed)?;
+    for local in locals {
+        let size = size(local.bytes.len());
+        let shown = clean(&local.path.display().to_string());
+        work.paint(&format!("pushing {shown} ({size})"));
+        let put = store.put(&local.digest, local.bytes.clone()).await.map_err(failed)?;
+        let word = match put {
+            Put::Stored => "pushed",
+            Put::AlreadyThere => "already there:",
+        };
+        work.early(format!("{word} {shown} ({size}, sha256:{})", local.digest.short()));
+    }
+    Ok(())
+}
+
+/// `312 KiB`.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes / 1024),
+        _ => format!("{}.{} MiB", bytes / 1_048_576, bytes % 1_048_576 * 10 / 1_048_576),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(
+            [0, 1023, 1024, 320_000, 1_572_864].map(size),
+            ["0 B", "1023 B", "1 KiB", "312 KiB", "1.5 MiB"]
+        );
+    }
+
+    #[test]
+    fn every_missing_image_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.yaml");
+        let component = |name: &str| {
+            format!(
+                "    - name: {name}\n      type: component\n      properties:\n        image: file://{name}.wasm\n      traits:\n        - type: spreadscaler\n          properties: {{instances: 1}}\n"
+            )
+        };
+        let head = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {name: shop, annotations: {}}\nspec:\n  components:\n";
+        std::fs::write(&path, format!("{head}{}{}{}", component("a"), component("b"), component("c")))
+            .unwrap();
+        std::fs::write(folder.path().join("b.wasm"), b"code").unwrap();
+        let file = ManifestFile::read(&path).unwrap();
+        let manifest = file.load().unwrap().manifest;
+        let found = read_images(&file, &manifest).err().unwrap();
+        let failure = file.refused(&found, "-");
+        assert_eq!((failure.exit, failure.code.as_deref()), (Exit::Invalid, Some("E0501")));
+        assert_eq!(failure.at.unwrap().line, 9);
+        assert_eq!(found.len(), 2);
+
+        for name in ["a", "c"] {
+            std::fs::write(folder.path().join(format!("{name}.wasm")), b"code").unwrap();
+        }
+        let locals = read_images(&file, &manifest).ok().unwrap();
+        assert_eq!(locals.len(), 3);
+        assert!(locals.iter().all(|local| local.digest == Digest::of(b"code")));
+    }
+}

@@ -232,7 +232,7 @@ fn by_app(units: &[Unit], out: &Output) -> String {
             texts.join(" ")
         };
         let started: u64 = units.iter().map(|unit| unit.calls.started).sum();
-        let bad: u64 = units.iter().map(|unit| not_well(&unit.calls)).sum();
+        let bad: u64 = units.iter().map(|unit| unit.calls.failures()).sum();
         vec![
             app.to_string(),
             revision.to_string(),
@@ -276,7 +276,7 @@ fn by_component(units: &[Unit], now: Timestamp, out: &Output, wide: bool) -> Str
             standing(unit),
             words::since(unit.since, now),
             unit.calls.started.to_string(),
-            not_well(&unit.calls).to_string(),
+            unit.calls.failures().to_string(),
             unit.calls.in_flight.to_string(),
             unit.digest.as_ref().map_or_else(|| NOTHING.to_owned(), |digest| digest.short().to_owned()),
             reason.join(": "),
@@ -293,10 +293,6 @@ fn by_component(units: &[Unit], now: Timestamp, out: &Output, wide: bool) -> Str
         row
     });
     table(out.headers, &titles, rows.collect())
-}
-
-const fn not_well(calls: &CallCounts) -> u64 {
-    calls.trapped + calls.timed_out + calls.overloaded + calls.failed
 }
 
 fn or_nothing(text: String) -> String {

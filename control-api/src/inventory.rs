@@ -237,6 +237,10 @@ pub enum Reason {
 }
 
 /// Calls of one spec on one host. Counts only grow while the spec is there.
+///
+/// Every call that was begun is in exactly one of the other counts: `started` is [`CallCounts::ended`] plus
+/// `in_flight`, give or take the calls of the moment in which the counts were read one after another. An answer that
+/// has ended badly is counted at once, so it may be in flight as well while its caller still reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CallCounts {
@@ -250,11 +254,92 @@ pub struct CallCounts {
     pub timed_out: u64,
     /// Calls refused for want of a free instance in time.
     pub overloaded: u64,
-    /// Other failures: of the platform, of a target, of the caller's connection.
+    /// Other failures: of the platform, of a target, of an answer that was not completed.
     pub failed: u64,
+    /// HTTP requests that the component answered with a status of 500 to 599.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub answered_5xx: u64,
+    /// Calls whose caller went away by itself before they had ended. No fault of the component.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub abandoned: u64,
     /// Calls begun and not ended.
     pub in_flight: u64,
     /// Latency of ended calls: upper bound of a bucket in microseconds to number of calls. The last bucket has no bound.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latency_us: BTreeMap<u64, u64>,
+}
+
+impl CallCounts {
+    /// Calls that have ended, however they did.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.failures().saturating_add(self.succeeded).saturating_add(self.abandoned)
+    }
+
+    /// Calls that ended badly and not by their caller: what a revision is judged by.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        let kinds = [self.trapped, self.timed_out, self.overloaded, self.failed, self.answered_5xx];
+        kinds.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Whether these counts may have been read after `earlier` of the same spec: nothing that only grows has shrunk.
+    #[must_use]
+    pub fn follows(&self, earlier: &Self) -> bool {
+        let growing = |counts: &Self| {
+            let Self {
+                started,
+                succeeded,
+                trapped,
+                timed_out,
+                overloaded,
+                failed,
+                answered_5xx,
+                abandoned,
+                ..
+            } = *counts;
+            [started, succeeded, trapped, timed_out, overloaded, failed, answered_5xx, abandoned]
+        };
+        growing(self).iter().zip(growing(earlier)).all(|(later, earlier)| *later >= earlier)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_end_is_counted_once() {
+        let counts = CallCounts {
+            started: 255,
+            succeeded: 1,
+            trapped: 2,
+            timed_out: 4,
+            overloaded: 8,
+            failed: 16,
+            answered_5xx: 32,
+            abandoned: 64,
+            in_flight: 128,
+            latency_us: BTreeMap::new(),
+        };
+        assert_eq!(counts.ended() + counts.in_flight, counts.started);
+        assert_eq!(counts.failures(), 2 + 4 + 8 + 16 + 32);
+        let endless = CallCounts { trapped: u64::MAX, failed: u64::MAX, ..counts };
+        assert_eq!(endless.ended(), u64::MAX);
+    }
+
+    #[test]
+    fn later_counts_are_nowhere_less() {
+        let early = CallCounts { started: 5, succeeded: 3, in_flight: 2, ..CallCounts::default() };
+        let late = CallCounts { started: 6, succeeded: 6, in_flight: 0, ..CallCounts::default() };
+        assert!(late.follows(&early) && late.follows(&late));
+        assert!(!early.follows(&late));
+        let other = CallCounts { started: 9, abandoned: 9, ..CallCounts::default() };
+        assert!(!other.follows(&late));
+    }
 }

@@ -159,6 +159,8 @@ fn inventory() -> HostInventory {
             timed_out: 1,
             overloaded: 1,
             failed: 1,
+            answered_5xx: 0,
+            abandoned: 0,
             in_flight: 0,
             latency_us: BTreeMap::from([(1_000, 4), (2_000, 1)]),
         },

@@ -15,7 +15,7 @@ use lath_wrpc::{
     Client, Export, Failure, FailureCode, HeaderMap, ServeOptions, Service, Serving, codec, http,
 };
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -266,14 +266,10 @@ impl Answer {
             Ok(in_flight) => in_flight,
             Err(failure) => return responder.fail(failure).await,
         };
-        let (ctx, patience) = (context(call), call.deadline());
+        let ctx = context(call);
         let request =
             request.map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync());
-        let head = in_flight.http(request, ctx);
-        let answered = match patience {
-            Some(deadline) => timeout_at(deadline, head).await.unwrap_or(Err(CallError::DeadlineExceeded)),
-            None => head.await,
-        };
+        let answered = in_flight.http(request, ctx).await;
         match answered {
             Ok(response) => responder.respond(response).await,
             Err(error) => responder.fail(failure(&error)).await,
@@ -297,9 +293,12 @@ fn caller(headers: &HeaderMap) -> Option<(AppName, Revision)> {
 
 fn context(call: &Call) -> CallContext {
     let headers = call.headers();
+    let until = call.deadline().map(Instant::into_std);
+    // An HTTP answer may last longer than its caller waits for the head; the component's own limit ends it.
+    let (deadline, answer_by) = if call.export().streams.is_empty() { (until, None) } else { (None, until) };
     CallContext {
-        // An HTTP answer may last longer than its caller waits for the head; the component's own limit ends it.
-        deadline: call.deadline().map(Instant::into_std).filter(|_| call.export().streams.is_empty()),
+        deadline,
+        answer_by,
         trace: trace::of_call(headers),
         hops: headers.get(HOPS).and_then(|hops| hops.as_str().parse().ok()).unwrap_or(0),
     }
@@ -311,7 +310,7 @@ fn failure(error: &CallError) -> Failure {
         CallError::Trap(_) => FailureCode::Trapped,
         CallError::DeadlineExceeded => FailureCode::Timeout,
         CallError::Overloaded(_) => FailureCode::Overloaded,
-        CallError::Stopped => FailureCode::Aborted,
+        CallError::Stopped | CallError::Abandoned => FailureCode::Aborted,
         CallError::NoSuchFunction(_) => FailureCode::BadParams,
         CallError::Target(_) | CallError::Failed(_) => FailureCode::Internal,
     };

@@ -3,6 +3,8 @@
 //! Values are dynamic here. A typed path for callees that are compiled together would begin at
 //! [`Prepared::invoke`]: it is the one place that lowers and lifts.
 
+use std::time::Instant;
+
 use lath_control_api::ComponentId;
 use wasmtime::component::Val;
 
@@ -36,12 +38,14 @@ impl InFlight {
         function: ExportedFunctionId,
         params: &[Val],
         results: &mut [Val],
-        ctx: CallContext,
+        mut ctx: CallContext,
     ) -> Result<(), CallError> {
         let prepared = &*self.prepared;
-        let recorder = Recorder::start(Some(&prepared.counters));
+        let due = prepared.deadline(&ctx);
+        ctx.deadline = Some(due);
+        let recorder = Recorder::start(&prepared.counters, due);
         let ended = match prepared.exports().get(function) {
-            Some(function) => prepared.invoke(function, params, results, ctx).await,
+            Some(function) => prepared.invoke(function, params, results, ctx, due).await,
             None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
         };
         recorder.end(ended.as_ref().map_or_else(CallError::outcome, |()| Outcome::Succeeded));
@@ -55,12 +59,12 @@ impl Prepared {
         function: &ExportedFunction,
         params: &[Val],
         results: &mut [Val],
-        mut ctx: CallContext,
+        ctx: CallContext,
+        due: Instant,
     ) -> Result<(), CallError> {
         check_hops(&ctx, &self.unit.identity.id)?;
-        let watch = self.watch(self.deadline(&ctx));
+        let watch = self.watch(due);
         let _instance = self.admit(&ctx, &watch).await?;
-        ctx.deadline = Some(watch.deadline());
         let mut store = self.unit.store(self.pre.engine(), ctx);
         let ended = watch
             .over(async {

@@ -1,5 +1,6 @@
 //! Counts of calls and how long they took. Atomics only: the call path takes no lock here.
 //!
+//! Every call that is counted as begun is counted as ended exactly once, also when its future is dropped or panics.
 //! Latency falls into buckets that double, so that one addition is all that a call costs and any two hosts'
 //! histograms can be added up.
 
@@ -24,6 +25,8 @@ pub(crate) struct Counters {
     timed_out: AtomicU64,
     overloaded: AtomicU64,
     failed: AtomicU64,
+    answered_5xx: AtomicU64,
+    abandoned: AtomicU64,
     latency: [AtomicU64; BUCKETS],
 }
 
@@ -31,13 +34,15 @@ impl Counters {
     /// The counts as they go into the inventory. Taken one after another: they may differ by calls of this moment.
     pub(crate) fn snapshot(&self, in_flight: u64) -> CallCounts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        CallCounts {
-            started: of(&self.started),
+        let counts = CallCounts {
+            started: 0,
             succeeded: of(&self.succeeded),
             trapped: of(&self.trapped),
             timed_out: of(&self.timed_out),
             overloaded: of(&self.overloaded),
             failed: of(&self.failed),
+            answered_5xx: of(&self.answered_5xx),
+            abandoned: of(&self.abandoned),
             in_flight,
             latency_us: self
                 .latency
@@ -46,17 +51,26 @@ impl Counters {
                 .map(|(bucket, count)| (bound(bucket), of(count)))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
-        }
+        };
+        // Last, so that no more calls have ended than have begun.
+        CallCounts { started: of(&self.started), ..counts }
+    }
+
+    /// Notes the begin of a call.
+    pub(crate) fn begun(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes the end of a call that took `time`.
-    fn ended(&self, outcome: Outcome, time: Duration) {
+    pub(crate) fn ended(&self, outcome: Outcome, time: Duration) {
         let counter = match outcome {
             Outcome::Succeeded => &self.succeeded,
             Outcome::Trapped => &self.trapped,
             Outcome::TimedOut => &self.timed_out,
             Outcome::Overloaded => &self.overloaded,
             Outcome::Failed => &self.failed,
+            Outcome::Answered5xx => &self.answered_5xx,
+            Outcome::Abandoned => &self.abandoned,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Some(bucket) = self.latency.get(bucket(time)) {
@@ -77,43 +91,53 @@ fn bucket(time: Duration) -> usize {
     (bits.saturating_sub(FIRST_BITS) as usize).min(BUCKETS - 1)
 }
 
-/// One call from its begin to its end. Dropped without an outcome, it counts as failed: its caller went away.
+/// The head of an HTTP answer: what its status counts as, if all else goes well, and how long it took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered {
+    pub(crate) outcome: Outcome,
+    pub(crate) after: Duration,
+}
+
+/// One call of a function from its begin to its end.
 #[derive(Debug)]
 pub(crate) struct Recorder<'a> {
-    counters: Option<&'a Counters>,
+    counters: &'a Counters,
     begun: Instant,
-    took: Option<Duration>,
+    due: Instant,
+    ended: bool,
 }
 
 impl<'a> Recorder<'a> {
-    /// Counts a call as begun. `None` counts nothing, for calls that no user made.
-    pub(crate) fn start(counters: Option<&'a Counters>) -> Self {
-        if let Some(counters) = counters {
-            counters.started.fetch_add(1, Ordering::Relaxed);
-        }
-        Self { counters, begun: Instant::now(), took: None }
-    }
-
-    /// Takes the latency now instead of at the end, as for an answer whose body follows.
-    pub(crate) fn answered_after(&mut self, took: Duration) {
-        self.took = Some(took);
+    /// Counts a call as begun that must have ended by `due`.
+    pub(crate) fn start(counters: &'a Counters, due: Instant) -> Self {
+        counters.begun();
+        Self { counters, begun: Instant::now(), due, ended: false }
     }
 
     /// Counts the call as ended.
     pub(crate) fn end(mut self, outcome: Outcome) {
-        self.note(outcome);
-    }
-
-    fn note(&mut self, outcome: Outcome) {
-        if let Some(counters) = self.counters.take() {
-            counters.ended(outcome, self.took.unwrap_or_else(|| self.begun.elapsed()));
-        }
+        self.ended = true;
+        self.counters.ended(outcome, self.begun.elapsed());
     }
 }
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
-        self.note(Outcome::Failed);
+        if !self.ended {
+            self.counters.ended(unfinished(self.due), self.begun.elapsed());
+        }
+    }
+}
+
+/// What a call counts as that was dropped before it had ended. Mostly its caller is gone; but a caller may also have
+/// been cut off at the deadline that both share, a moment before the call itself.
+pub(crate) fn unfinished(due: Instant) -> Outcome {
+    if std::thread::panicking() {
+        Outcome::Failed
+    } else if Instant::now() >= due {
+        Outcome::TimedOut
+    } else {
+        Outcome::Abandoned
     }
 }
 
@@ -140,12 +164,31 @@ mod tests {
     #[test]
     fn every_begun_call_ends_in_exactly_one_count() {
         let counters = Counters::default();
-        Recorder::start(Some(&counters)).end(Outcome::Succeeded);
-        Recorder::start(Some(&counters)).end(Outcome::Trapped);
-        drop(Recorder::start(Some(&counters)));
-        drop(Recorder::start(None));
+        let (later, now) = (Instant::now() + Duration::from_secs(60), Instant::now());
+        let all = [
+            Outcome::Succeeded,
+            Outcome::Trapped,
+            Outcome::TimedOut,
+            Outcome::Overloaded,
+            Outcome::Failed,
+            Outcome::Answered5xx,
+            Outcome::Abandoned,
+        ];
+        for outcome in all {
+            Recorder::start(&counters, later).end(outcome);
+        }
+        drop(Recorder::start(&counters, later));
+        drop(Recorder::start(&counters, now));
+        let panics = std::panic::AssertUnwindSafe(|| {
+            let _recorder = Recorder::start(&counters, later);
+            panic!("in the call");
+        });
+        assert!(std::panic::catch_unwind(panics).is_err());
         let counts = counters.snapshot(0);
-        assert_eq!((counts.started, counts.succeeded, counts.trapped, counts.failed), (3, 1, 1, 1));
-        assert_eq!(counts.latency_us.values().sum::<u64>(), 3);
+        let twice = [counts.abandoned, counts.timed_out, counts.failed];
+        let once = [counts.succeeded, counts.trapped, counts.overloaded, counts.answered_5xx];
+        assert_eq!((twice, once), ([2; 3], [1; 4]), "{counts:?}");
+        assert_eq!((counts.started, counts.ended()), (10, 10));
+        assert_eq!(counts.latency_us.values().sum::<u64>(), 10);
     }
 }

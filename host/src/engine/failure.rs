@@ -44,7 +44,10 @@ pub enum CallError {
     /// A linked call that the component made has failed; the text says which and why.
     #[error("{0}")]
     Target(String),
-    /// Something else of the platform or of the caller failed.
+    /// The caller went away before the answer had ended.
+    #[error("the caller went away before the answer had ended")]
+    Abandoned,
+    /// Something else of the platform failed.
     #[error("{0}")]
     Failed(String),
 }
@@ -60,6 +63,10 @@ pub enum Outcome {
     TimedOut,
     /// No instance was free in time.
     Overloaded,
+    /// The component answered an HTTP request with a status of 500 to 599.
+    Answered5xx,
+    /// The caller went away by itself.
+    Abandoned,
     /// Anything else.
     Failed,
 }
@@ -72,6 +79,7 @@ impl CallError {
             Self::Trap(_) => Outcome::Trapped,
             Self::DeadlineExceeded => Outcome::TimedOut,
             Self::Overloaded(_) => Outcome::Overloaded,
+            Self::Abandoned => Outcome::Abandoned,
             Self::Stopped | Self::NoSuchFunction(_) | Self::Target(_) | Self::Failed(_) => Outcome::Failed,
         }
     }

@@ -3,18 +3,19 @@
 //! Until the head of its answer the guest runs within the request: dropped, it is gone. What is left of it then
 //! goes on in a task of its own, as it must be stopped in time even if nobody reads the body; most guests have
 //! ended by then and need no task. A body that is dropped early gives the guest a moment to end. The call is in
-//! flight until the guest has ended and the body was read or dropped.
+//! flight until the guest has ended and the body was read or dropped. A failure is counted when it happens, a good
+//! end when all of that is over.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
@@ -24,7 +25,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::engine::body::{Body, BodyError};
 use crate::engine::call::{check_hops, log_trap};
-use crate::engine::counts::Recorder;
+use crate::engine::counts::{Answered, unfinished};
 use crate::engine::failure::bounded;
 use crate::engine::prepared::Admitted;
 use crate::engine::watch::Watch;
@@ -35,14 +36,26 @@ const NO_AUTHORITY: http::HeaderValue = http::HeaderValue::from_static("localhos
 
 type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
-/// What the task of the guest and the reader of the answer share.
+/// What the task of the guest and the reader of the answer share. The call is over when both have let go of it.
 struct Exchange {
-    call: InFlight,
-    counters: bool,
+    begun: Instant,
+    /// When the call must have ended.
+    due: Instant,
+    /// Whether its end is still to be counted.
+    counts: AtomicBool,
+    /// The head of the answer, once it was given.
+    head: OnceLock<Answered>,
     /// How the guest ended. Set before its store is dropped, hence before the body can end because of it.
     ended: OnceLock<Result<(), CallError>>,
-    /// Nobody reads the body any more.
+    /// The body of the request broke off on its way here.
+    cut: AtomicBool,
+    /// The body of the answer broke off though the guest ended well: it left it unfinished.
+    broken: AtomicBool,
+    /// Nobody reads the body of the answer any more.
     unread: AtomicBool,
+    /// And that was before its end: the caller has left.
+    left: AtomicBool,
+    call: InFlight,
 }
 
 impl InFlight {
@@ -52,7 +65,8 @@ impl InFlight {
     /// # Errors
     /// As [`CallError`] tells, when there is no head of an answer.
     pub async fn http(self, request: Request<Body>, ctx: CallContext) -> Result<Response<Body>, CallError> {
-        Exchange::new(self, true).answer(request, ctx).await
+        self.prepared.counters.begun();
+        Exchange::new(self, &ctx, true).answer(request, ctx).await
     }
 
     /// As [`InFlight::http`] for requests that no user made: they do not show in the counts.
@@ -61,13 +75,24 @@ impl InFlight {
         request: Request<Body>,
         ctx: CallContext,
     ) -> Result<Response<Body>, CallError> {
-        Exchange::new(self, false).answer(request, ctx).await
+        Exchange::new(self, &ctx, false).answer(request, ctx).await
     }
 }
 
 impl Exchange {
-    fn new(call: InFlight, counters: bool) -> Arc<Self> {
-        Arc::new(Self { call, counters, ended: OnceLock::new(), unread: AtomicBool::new(false) })
+    fn new(call: InFlight, ctx: &CallContext, counts: bool) -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            due: call.prepared.deadline(ctx),
+            counts: AtomicBool::new(counts),
+            head: OnceLock::new(),
+            ended: OnceLock::new(),
+            cut: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
+            left: AtomicBool::new(false),
+            call,
+        })
     }
 
     async fn answer(
@@ -76,6 +101,7 @@ impl Exchange {
         ctx: CallContext,
     ) -> Result<Response<Body>, CallError> {
         let (sender, mut head) = oneshot::channel();
+        let head_only = request.method() == Method::HEAD;
         // On the heap, because it may move into a task. A panic of the host is that request's alone (I2).
         let mut guest =
             Box::pin(AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind());
@@ -97,7 +123,9 @@ impl Exchange {
         };
         match answered {
             Ok(Ok(response)) => {
-                Ok(response.map(|inner| Answer { inner, exchange: self, ended: false }.boxed_unsync()))
+                let missing = if head_only { Some(0) } else { announced(&response) };
+                Ok(response
+                    .map(|inner| Answer { inner, exchange: self, ended: false, missing }.boxed_unsync()))
             }
             Ok(Err(code)) => {
                 Err(CallError::Failed(bounded(&format!("the component answered with the error {code:?}"))))
@@ -111,42 +139,64 @@ impl Exchange {
 
     /// Runs the guest to its end.
     async fn run(self: Arc<Self>, request: Request<Body>, ctx: CallContext, head: oneshot::Sender<Head>) {
-        let prepared = &*self.call.prepared;
-        let mut recorder = Recorder::start(self.counters.then_some(&prepared.counters));
-        let begun = Instant::now();
-        let answered = Arc::new(OnceLock::new());
-        let noted = Arc::clone(&answered);
-        let on_head = move |result: Head| {
-            let outcome = match &result {
-                Ok(response) if !response.status().is_server_error() => Outcome::Succeeded,
-                // A component that answers 500 has answered, but not well: gates must see it.
-                Ok(_) | Err(_) => Outcome::Failed,
-            };
-            let _only = noted.set((outcome, begun.elapsed()));
-            // Whoever asked may have gone away; the guest learns of it when it writes.
-            let _unread = head.send(result);
+        let ended = self.handle(request, ctx, head).await;
+        match (ended, self.head.get()) {
+            // Its answer may still be read, and break off.
+            (Ok(()), Some(_)) => {}
+            (Ok(()), None) => self.count(self.blame(Outcome::Trapped)),
+            (Err(error), _) => self.count(self.blame(error.outcome())),
+        }
+    }
+
+    /// Notes the head of the answer and passes it on.
+    fn answered(&self, head: Head, asker: oneshot::Sender<Head>) {
+        let outcome = match &head {
+            Ok(response) if response.status().is_server_error() => self.blame(Outcome::Answered5xx),
+            // Such a head announces another one, which does not come.
+            Ok(response) if response.status().is_informational() => Outcome::Failed,
+            Ok(_) => Outcome::Succeeded,
+            Err(_) => self.blame(Outcome::Failed),
         };
-        let ended = self.handle(request, ctx, on_head).await;
-        let outcome = match (ended, answered.get()) {
-            (Ok(()), Some((outcome, took))) => {
-                recorder.answered_after(*took);
-                *outcome
-            }
-            (Ok(()), None) => Outcome::Trapped,
-            (Err(error), _) => error.outcome(),
-        };
-        recorder.end(outcome);
+        let _only = self.head.set(Answered { outcome, after: self.begun.elapsed() });
+        // Whoever asked may have gone away; the guest learns of it when it writes.
+        let _unread = asker.send(head);
+    }
+
+    /// What a bad end counts as: a guest that lost its caller on the way may well fail over it.
+    fn blame(&self, outcome: Outcome) -> Outcome {
+        let lost = self.cut.load(Ordering::Relaxed) || self.left.load(Ordering::Relaxed);
+        match (outcome, self.head.get()) {
+            (Outcome::Overloaded, _) => outcome,
+            // It was seen to be bad before.
+            (_, Some(head)) if lost && head.outcome != Outcome::Succeeded => head.outcome,
+            _ if lost => Outcome::Abandoned,
+            _ => outcome,
+        }
+    }
+
+    /// Counts the end of the call, if nothing else was counted.
+    fn count(&self, outcome: Outcome) {
+        self.count_after(outcome, self.begun.elapsed());
+    }
+
+    fn count_after(&self, outcome: Outcome, time: Duration) {
+        if self.counts.swap(false, Ordering::Relaxed) {
+            self.call.prepared.counters.ended(outcome, time);
+        }
     }
 
     /// Makes an instance and calls its handler.
     async fn handle(
-        &self,
-        mut request: Request<Body>,
+        self: &Arc<Self>,
+        request: Request<Body>,
         mut ctx: CallContext,
-        on_head: impl FnOnce(Head) + Send + Sync + 'static,
+        asker: oneshot::Sender<Head>,
     ) -> Result<(), CallError> {
         let prepared = &*self.call.prepared;
-        let watch = prepared.watch(prepared.deadline(&ctx)).unless_unread(&self.unread);
+        let watch = prepared
+            .watch(self.due)
+            .unless_unread(&self.unread)
+            .answered_by(ctx.answer_by.take(), &self.head);
         let _instance = match self.admit(&ctx, &watch).await {
             Ok(instance) => instance,
             Err(error) => return self.end(Err(error)),
@@ -155,8 +205,10 @@ impl Exchange {
             let missing = "the component exports no wasi:http/incoming-handler";
             return self.end(Err(CallError::NoSuchFunction(missing.into())));
         };
-        ctx.deadline = Some(watch.deadline());
-        name_authority(&mut request);
+        ctx.deadline = Some(self.due);
+        let request = self.incoming(request);
+        let exchange = Arc::clone(self);
+        let on_head = move |head: Head| exchange.answered(head, asker);
         let mut store = prepared.unit.store(prepared.pre.engine(), ctx);
         // Declared after the store, hence dropped before it: a panic of the host does not pass for a good end.
         let _cut = Cut(self);
@@ -185,10 +237,46 @@ impl Exchange {
         prepared.admit(ctx, watch).await
     }
 
+    /// The request as the guest gets it.
+    fn incoming(self: &Arc<Self>, mut request: Request<Body>) -> Request<Body> {
+        name_authority(&mut request);
+        if http_body::Body::is_end_stream(request.body()) {
+            return request;
+        }
+        let exchange = Arc::clone(self);
+        request.map(|body| {
+            body.map_err(move |error| {
+                if matches!(error, BodyError::Connection(_)) {
+                    exchange.cut.store(true, Ordering::Relaxed);
+                }
+                error
+            })
+            .boxed_unsync()
+        })
+    }
+
     /// Notes how the guest ended, for whoever reads the body.
     fn end(&self, ended: Result<(), CallError>) -> Result<(), CallError> {
         let _first = self.ended.set(ended.clone());
         ended
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match (self.ended.get(), self.head.get()) {
+            (Some(Ok(())), Some(head)) => {
+                let outcome = match head.outcome {
+                    Outcome::Succeeded if set(&self.broken) => self.blame(Outcome::Failed),
+                    Outcome::Succeeded if set(&self.left) => Outcome::Abandoned,
+                    outcome => outcome,
+                };
+                self.count_after(outcome, head.after);
+            }
+            // Nobody waited for the guest any more.
+            (Some(_) | None, _) => self.count(unfinished(self.due)),
+        }
     }
 }
 
@@ -197,8 +285,19 @@ struct Cut<'a>(&'a Exchange);
 
 impl Drop for Cut<'_> {
     fn drop(&mut self) {
-        let _only_if_unset = self.0.ended.set(Err(CallError::Failed("the host failed in the call".into())));
+        let failed = CallError::Failed("the host failed in the call".into());
+        if self.0.ended.set(Err(failed)).is_ok() && std::thread::panicking() {
+            self.0.count(Outcome::Failed);
+        }
     }
+}
+
+/// Bytes of the body that a head announces.
+fn announced(head: &Response<HyperOutgoingBody>) -> Option<u64> {
+    if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status()) {
+        return Some(0);
+    }
+    head.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Gives a request an authority when it has none: guests may rely on one.
@@ -213,6 +312,8 @@ struct Answer {
     inner: HyperOutgoingBody,
     exchange: Arc<Exchange>,
     ended: bool,
+    /// Bytes that are still to come, if the head says how many there are: who has them all need not ask for the end.
+    missing: Option<u64>,
 }
 
 impl http_body::Body for Answer {
@@ -232,7 +333,11 @@ impl http_body::Body for Answer {
         };
         self.ended = !matches!(frame, Some(Ok(_)));
         Poll::Ready(match frame {
-            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.missing = self.missing.map(|missing| missing.saturating_sub(bytes));
+                Some(Ok(frame))
+            }
             // The engine ends the body in the same way when the guest has finished it and when its store went
             // away. A guest that fails right after it has finished is not told apart: the call failed anyway.
             None => match self.exchange.ended.get() {
@@ -242,6 +347,7 @@ impl http_body::Body for Answer {
             Some(Err(error)) => Some(Err(match self.exchange.ended.get() {
                 Some(Err(error)) => BodyError::Call(error.clone()),
                 Some(Ok(())) | None => {
+                    self.exchange.broken.store(true, Ordering::Relaxed);
                     BodyError::Call(CallError::Failed(format!("the body broke off: {error}")))
                 }
             })),
@@ -260,6 +366,7 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if !self.ended {
+            self.exchange.left.store(self.missing != Some(0), Ordering::Relaxed);
             self.exchange.unread.store(true, Ordering::Relaxed);
         }
     }

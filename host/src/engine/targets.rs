@@ -30,6 +30,8 @@ pub struct Caller {
 pub struct CallContext {
     /// When the call must have ended. The callee's own limit applies as well; the earlier one wins.
     pub deadline: Option<Instant>,
+    /// When the head of an HTTP answer must be there, if its caller does not wait as long as the call may take.
+    pub answer_by: Option<Instant>,
     /// The caller's trace.
     pub trace: Option<TraceContext>,
     /// Components that the call has passed through before; refused at [`MAX_HOPS`].

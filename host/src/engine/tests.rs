@@ -5,6 +5,7 @@
 
 mod calls;
 mod code;
+mod counts;
 mod grants;
 mod http;
 mod imports;

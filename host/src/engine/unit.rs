@@ -53,7 +53,7 @@ impl Unit {
             config: spec.config.clone(),
             env: spec.grants.env.clone().into_iter().collect(),
             log: Arc::new(GuestLog::new(&identity)),
-            caller: caller,
+            caller,
             identity,
         }
     }

@@ -13,7 +13,6 @@ use lath_control_api::LatticeId;
 use lath_host_core::Via;
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{Client, InvokeError};
-use tokio::time::timeout_at;
 
 use crate::engine::{Body, BodyError, CallContext, CallError, body};
 use crate::ingress::request::{Refusal, admit, asked_revision, drop_connection_headers};
@@ -75,7 +74,8 @@ impl Front {
         let host = admit(&mut head).map_err(Failed::Refused)?;
         let revision = asked_revision(&head.headers).map_err(Failed::Refused)?;
         let found = self.router.find(address, host.as_deref(), head.uri.path(), revision);
-        let via = found.ok_or(if revision.is_some() { Failed::NoSuchRevision } else { Failed::NoRoute })?;
+        let via =
+            found.ok_or_else(|| if revision.is_some() { Failed::NoSuchRevision } else { Failed::NoRoute })?;
         let trace = Some(trace::of_request(&mut head.headers));
         let body = body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync();
         let request = Request::from_parts(head, body);
@@ -96,14 +96,8 @@ impl Front {
         let Some(call) = self.router.begin(&via.route.target, Some((&via.app, via.revision))) else {
             return self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
         };
-        let head = call.http(request, ctx);
-        let answered = match patience {
-            Some(patience) => {
-                let deadline = Instant::now() + patience;
-                timeout_at(deadline.into(), head).await.unwrap_or(Err(CallError::DeadlineExceeded))
-            }
-            None => head.await,
-        };
+        let answer_by = patience.map(|patience| Instant::now() + patience);
+        let answered = call.http(request, CallContext { answer_by, ..ctx }).await;
         answered.map_err(Failed::Call)
     }
 
@@ -154,6 +148,7 @@ impl Failed {
                 CallError::Trap(_)
                 | CallError::NoSuchFunction(_)
                 | CallError::Target(_)
+                | CallError::Abandoned
                 | CallError::Failed(_),
             ) => (StatusCode::BAD_GATEWAY, "the component gave no answer"),
         };

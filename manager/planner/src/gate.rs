@@ -36,14 +36,26 @@ fn add(sum: &mut CallCounts, calls: &CallCounts) {
 }
 
 fn combine(into: &mut CallCounts, other: &CallCounts, op: fn(u64, u64) -> u64) {
-    let CallCounts { started, succeeded, trapped, timed_out, overloaded, failed, in_flight: _, latency_us } =
-        other;
+    let CallCounts {
+        started,
+        succeeded,
+        trapped,
+        timed_out,
+        overloaded,
+        failed,
+        answered_5xx,
+        abandoned,
+        in_flight: _,
+        latency_us,
+    } = other;
     into.started = op(into.started, *started);
     into.succeeded = op(into.succeeded, *succeeded);
     into.trapped = op(into.trapped, *trapped);
     into.timed_out = op(into.timed_out, *timed_out);
     into.overloaded = op(into.overloaded, *overloaded);
     into.failed = op(into.failed, *failed);
+    into.answered_5xx = op(into.answered_5xx, *answered_5xx);
+    into.abandoned = op(into.abandoned, *abandoned);
     for (bound, count) in latency_us {
         let held = into.latency_us.entry(*bound).or_default();
         *held = op(*held, *count);
@@ -174,6 +186,7 @@ fn judge_one(
 /// Calls of one component in one window.
 #[derive(Debug)]
 struct Sample {
+    /// Well or badly, by the component.
     ended: u64,
     succeeded: u64,
     trapped: u64,
@@ -182,11 +195,9 @@ struct Sample {
 
 impl Sample {
     fn of(calls: &CallCounts) -> Self {
-        let ended = [calls.succeeded, calls.trapped, calls.timed_out, calls.overloaded, calls.failed]
-            .into_iter()
-            .fold(0_u64, u64::saturating_add);
         Self {
-            ended,
+            // What its caller has left says nothing of who answers.
+            ended: calls.succeeded.saturating_add(calls.failures()),
             succeeded: calls.succeeded,
             trapped: calls.trapped,
             latency_us: calls.latency_us.clone(),
@@ -256,5 +267,28 @@ fn time(micros: u64) -> String {
         format!("{}.{} ms", time.as_millis(), micros % 1_000 / 100)
     } else {
         format!("{} s", time.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_500_are_errors_and_abandoned_calls_say_nothing() {
+        let calls = CallCounts {
+            started: 100,
+            succeeded: 30,
+            answered_5xx: 10,
+            abandoned: 59,
+            in_flight: 1,
+            ..CallCounts::default()
+        };
+        let sample = Sample::of(&calls);
+        assert_eq!((sample.ended, sample.value(Metric::Errors)), (40, 250_000));
+        let mut delta = calls.clone();
+        combine(&mut delta, &calls, u64::saturating_sub);
+        assert_eq!(Sample::of(&delta).ended, 0);
+        assert_eq!(delta.abandoned, 0);
     }
 }

@@ -188,6 +188,19 @@ async fn k2_the_callers_deadline_ends_the_callee() {
     let ended = tokio::time::timeout(Duration::from_secs(20), call).await.unwrap();
     assert_eq!(ended.unwrap_err(), CallError::DeadlineExceeded);
     assert_eq!((caller.in_flight(), endless.in_flight()), (0, 0));
+    assert_eq!((caller.counts().timed_out, endless.counts().timed_out), (1, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_is_abandoned_and_its_linked_call_too() {
+    let engine = engine();
+    let (caller, endless, turn) = caller_and_endless(&engine).await;
+    let call = caller.begin().unwrap().call(turn, vec![Val::U32(0)], CallContext::default());
+    tokio::time::timeout(Duration::from_millis(200), call).await.unwrap_err();
+    for prepared in [&caller, &endless] {
+        let counts = prepared.counts();
+        assert_eq!((counts.started, counts.abandoned, counts.in_flight), (1, 1, 0), "{counts:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

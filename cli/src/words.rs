@@ -57,10 +57,11 @@ pub(crate) const fn kind(kind: ChangeKind) -> &'static str {
     }
 }
 
-/// `Ready` or `Stopping`.
+/// `Ready`, `Draining` or `Stopping`.
 pub(crate) const fn host_state(state: HostState) -> &'static str {
     match state {
         HostState::Ready => "Ready",
+        HostState::Draining => "Draining",
         HostState::Stopping => "Stopping",
     }
 }

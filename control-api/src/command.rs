@@ -3,12 +3,15 @@
 //! Every command states what should be, never a change to it. An answer says "accepted", not "done": what
 //! came of it stands in the inventory.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::ComponentBundle;
 use crate::error::ApiError;
 use crate::fence::Fence;
 use crate::id::{AppName, HostId};
+use crate::inventory::HostSummary;
 use crate::time::Timestamp;
 
 /// Every answer on a subject of ours: the value asked for, or why not.
@@ -72,6 +75,30 @@ pub struct InventoryRequest {
     /// Apps after this one, in order of their names; from the first when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<AppName>,
+}
+
+/// Has a host drained, or not any more: `drain` and `undrain` are two verbs with this one form. The host keeps to it
+/// over restarts, until it is told otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRequest {}
+
+/// What some labels of a host should be; those that are not named stay. The host keeps to it over restarts: what is
+/// set here wins over its command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelRequest {
+    /// Key to the value that it should have, or to nothing when the host should not have the label.
+    pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// What a host is after a change of itself. It is on its disk and in its inventory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostChangeReply {
+    /// Its state and labels among others.
+    pub summary: HostSummary,
+    /// Whether it was so before: nothing was done.
+    pub unchanged: bool,
 }
 
 /// Asks who is there. Sent to all hosts of a lattice, or to one.

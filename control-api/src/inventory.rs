@@ -50,6 +50,9 @@ pub struct HostSummary {
 pub enum HostState {
     /// It does.
     Ready,
+    /// It stays and serves what it has until that runs elsewhere, and takes nothing new: so that people can work on
+    /// the machine. Kept over restarts.
+    Draining,
     /// It is going: nothing new, and what is there moves elsewhere.
     Stopping,
 }

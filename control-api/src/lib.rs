@@ -29,7 +29,10 @@ pub use bundle::{
     Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, InstancePolicy,
     Limits, Probe, Weight, Workload,
 };
-pub use command::{ApplyReply, ApplyRequest, InventoryRequest, PingReply, PingRequest, Reply};
+pub use command::{
+    ApplyReply, ApplyRequest, DrainRequest, HostChangeReply, InventoryRequest, LabelRequest, PingReply,
+    PingRequest, Reply,
+};
 pub use error::{ApiError, ErrorCode};
 pub use event::{CloudEvent, EventData, HostGone};
 pub use fence::{Fence, Order};
@@ -40,7 +43,7 @@ pub use inventory::{
     AppInventory, CallCounts, ComponentInventory, HostInventory, HostState, HostSummary, InventoryPage,
     ListenerInventory, Phase, Reason, Role, UnitInventory,
 };
-pub use label::{Labels, Requirements};
+pub use label::{LabelError, Labels, Requirements};
 pub use link::{LinkName, LinkSpec, WitInterface};
 pub use subject::{AppVerb, Bucket, HostEventKind, Subjects};
 pub use time::Timestamp;

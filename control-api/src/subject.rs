@@ -48,6 +48,24 @@ impl Subjects {
         format!("{ROOT}.{}.host.{host}.ping", self.lattice)
     }
 
+    /// Request to one host: `DrainRequest`.
+    #[must_use]
+    pub fn drain(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.drain", self.lattice)
+    }
+
+    /// Request to one host: `DrainRequest`.
+    #[must_use]
+    pub fn undrain(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.undrain", self.lattice)
+    }
+
+    /// Request to one host: `LabelRequest`.
+    #[must_use]
+    pub fn label(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.host.{host}.label", self.lattice)
+    }
+
     /// Everything sent to one host.
     #[must_use]
     pub fn host_requests(&self, host: &HostId) -> String {

@@ -20,11 +20,11 @@ use lath_control_api::app::{
 };
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
-    CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, Epoch, ErrorCode,
-    EventData, Fence, Generation, Grants, HoldPolicy, HostGone, HostId, HostInventory, HostState,
-    HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage, InventoryRequest, Labels, Limits, LinkName,
-    LinkSpec, ListenerInventory, Phase, PingReply, PingRequest, Probe, Reason, Reply, Revision, Role, Step,
-    Timestamp, UnitInventory, Weight, Workload,
+    CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
+    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostChangeReply, HostGone, HostId,
+    HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage, InventoryRequest,
+    LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply, PingRequest,
+    Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -267,6 +267,11 @@ fn messages_between_manager_and_host_are_frozen() {
     let page = InventoryPage { inventory: inventory(), next: Some("shop".parse().unwrap()) };
     frozen("inventory-page", &Reply::Result(page));
     frozen("ping-request", &PingRequest {});
+    frozen("drain-request", &DrainRequest {});
+    let labels = [("zone".to_owned(), Some("b".to_owned())), ("disk".to_owned(), None)];
+    frozen("label-request", &LabelRequest { labels: BTreeMap::from(labels) });
+    let drained = HostSummary { state: HostState::Draining, ..summary() };
+    frozen("host-change-reply", &Reply::Result(HostChangeReply { summary: drained, unchanged: false }));
     let ping = PingReply {
         host: host(),
         name: "amber-fox".into(),

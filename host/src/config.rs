@@ -1,14 +1,13 @@
 //! From what was asked for on the command line to a finished configuration. Past this door nothing is
 //! half-checked: every value has its type, every folder exists.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use lath_control_api::{Builtin, BuiltinAliases, LatticeId};
+use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
 
 /// Runs a host: a place for the components of a lattice.
 #[derive(Debug, Clone, Args)]
@@ -62,7 +61,7 @@ pub struct HostConfig {
     /// Name for people, if one was given.
     pub name: Option<String>,
     /// What spreads choose by.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Where routes without an address listen.
     pub http_default: SocketAddr,
     /// References that stand for builtins.
@@ -75,9 +74,6 @@ pub struct HostConfig {
     pub ready_file: Option<PathBuf>,
 }
 
-/// Most labels of a host; longest key or value in bytes.
-const MAX_LABELS: usize = 100;
-const MAX_LABEL_TEXT: usize = 253;
 /// Longest name for people, in bytes.
 const MAX_NAME: usize = 63;
 
@@ -121,19 +117,14 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
 }
 
-fn labels(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {
-    if pairs.len() > MAX_LABELS {
-        bail!("{} labels; at most {MAX_LABELS} are allowed", pairs.len());
-    }
-    let mut labels = BTreeMap::new();
+fn labels(pairs: Vec<(String, String)>) -> Result<Labels> {
+    let mut labels = Labels::default();
     for (key, value) in pairs {
-        if key.len().max(value.len()) > MAX_LABEL_TEXT {
-            bail!("--label {key}: key and value may have {MAX_LABEL_TEXT} bytes at most");
-        }
-        if labels.insert(key.clone(), value).is_some() {
-            bail!("--label {key} is given twice");
+        if labels.0.insert(key.clone(), value).is_some() {
+            bail!("--label {} is given twice", key.escape_debug());
         }
     }
+    labels.check().context("--label")?;
     Ok(labels)
 }
 
@@ -200,5 +191,7 @@ mod tests {
     fn labels_are_given_once() {
         let twice = vec![("zone".into(), "a".into()), ("zone".into(), "b".into())];
         assert!(labels(twice).unwrap_err().to_string().contains("zone"));
+        let wrong = vec![("zone".into(), "x".repeat(Labels::MAX_TEXT + 1))];
+        assert!(format!("{:#}", labels(wrong).unwrap_err()).contains("--label: label `zone`"));
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_nats::{Message, Subscriber};
 use futures::StreamExt as _;
-use lath_control_api::{ApiError, ErrorCode, InventoryRequest, PingReply, PingRequest, Reply, Subjects};
+use lath_control_api::{
+    ApiError, DrainRequest, ErrorCode, HostChangeReply, InventoryRequest, PingReply, PingRequest, Reply,
+    Subjects,
+};
 use lath_control_api_client::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::settings::Change;
 use crate::status::{Facts, Snapshot, wall_clock};
 use crate::supervisor::SupervisorHandle;
 
@@ -27,7 +31,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Room that is left in a message for the head of an inventory, in bytes.
 const HEAD: usize = 64 << 10;
 /// What this host can be asked.
-const VERBS: &str = "apply, inventory, ping";
+const VERBS: &str = "apply, drain, inventory, label, ping, undrain";
 
 /// Answers requests.
 #[derive(Debug, Clone)]
@@ -86,6 +90,9 @@ impl Control {
         let json = match Subjects::verb(&message.subject) {
             "apply" => encode(self.apply(&message).await),
             "inventory" => encode(self.inventory(&message)),
+            "drain" => encode(self.drain(&message, Change::Drain).await),
+            "undrain" => encode(self.drain(&message, Change::Undrain).await),
+            "label" => encode(self.label(&message).await),
             "ping" => encode(read::<PingRequest>(&message).map(|_| self.ping())),
             other => encode::<()>(Err(ApiError::new(
                 ErrorCode::UnknownOperation,
@@ -103,6 +110,20 @@ impl Control {
 
     async fn apply(&self, message: &Message) -> Result<lath_control_api::ApplyReply, ApiError> {
         self.supervisor.apply(read(message)?).await
+    }
+
+    async fn drain(&self, message: &Message, change: Change) -> Result<HostChangeReply, ApiError> {
+        read::<DrainRequest>(message)?;
+        self.change(change).await
+    }
+
+    async fn label(&self, message: &Message) -> Result<HostChangeReply, ApiError> {
+        self.change(Change::Label(read(message)?)).await
+    }
+
+    async fn change(&self, change: Change) -> Result<HostChangeReply, ApiError> {
+        let unchanged = self.supervisor.change(change).await?;
+        Ok(HostChangeReply { summary: self.snapshots.borrow().summary(&self.facts), unchanged })
     }
 
     fn inventory(&self, message: &Message) -> Result<lath_control_api::InventoryPage, ApiError> {

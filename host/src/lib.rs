@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lath_control_api::{Labels, Subjects};
+use lath_control_api::Subjects;
 use lath_control_api_client::{ConnectOptions, Connection, connect};
 use lath_host_core::{Core, Transition};
 use lath_wrpc::{Client, Limits};
@@ -33,6 +33,7 @@ mod prepare;
 mod random;
 mod ready;
 mod routes;
+mod settings;
 mod slots;
 mod status;
 mod stop;
@@ -51,6 +52,7 @@ use ingress::{Front, Ingress};
 use journal::Journal;
 use prepare::Preparer;
 use routes::Router;
+use settings::Settings;
 use status::{Facts, Reporter, Snapshot, now};
 use stop::Stopper;
 use supervisor::{Order, Supervisor, SupervisorHandle, Tools};
@@ -122,7 +124,10 @@ impl Host {
         let ingress = Ingress::new(front);
         let (server, serving) =
             Server::new(Arc::clone(&router), wrpc.clone(), config.lattice.clone(), config.drain_deadline);
-        let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::empty()));
+        let shown = config.data_dir.display();
+        let settings = Settings::load(&config.data_dir, config.labels.clone())
+            .with_context(|| format!("cannot use the data folder {shown}"))?;
+        let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::empty(&settings)));
         let (handle, orders) = SupervisorHandle::new();
         let base = Base {
             config: &config,
@@ -134,11 +139,10 @@ impl Host {
         };
         let (tools, core, restored) = base.tools(serving)?;
         let orders: (SupervisorHandle, mpsc::Receiver<Order>) = (handle.clone(), orders);
-        let supervisor = Supervisor::new(core, tools, orders, snapshot_sender);
+        let supervisor = Supervisor::new(core, settings, tools, orders, snapshot_sender);
         let facts = Arc::new(Facts {
             host: identity.id.clone(),
             name: identity.name.clone(),
-            labels: Labels(config.labels.clone()),
             boot: ulid::Ulid::generate().to_string(),
             started: now(),
             http_default: config.http_default,

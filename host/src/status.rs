@@ -21,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Prepared;
+use crate::settings::Settings;
 
 /// How often a host says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -36,7 +37,6 @@ const PAGE: usize = 512 << 10;
 pub(crate) struct Facts {
     pub(crate) host: HostId,
     pub(crate) name: String,
-    pub(crate) labels: Labels,
     pub(crate) boot: String,
     pub(crate) started: Timestamp,
     pub(crate) http_default: SocketAddr,
@@ -61,6 +61,7 @@ pub(crate) fn wall_clock() -> Timestamp {
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     pub(crate) state: HostState,
+    pub(crate) labels: Labels,
     pub(crate) epoch: Epoch,
     pub(crate) sequence: u64,
     pub(crate) listeners: Vec<ListenerInventory>,
@@ -72,9 +73,10 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// A host on which nothing is.
-    pub(crate) fn empty() -> Self {
+    pub(crate) fn empty(settings: &Settings) -> Self {
         Self {
-            state: HostState::Ready,
+            state: settings.state(),
+            labels: settings.labels(),
             epoch: Epoch(0),
             sequence: 0,
             listeners: Vec::new(),
@@ -93,7 +95,7 @@ impl Snapshot {
         HostSummary {
             host: facts.host.clone(),
             name: facts.name.clone(),
-            labels: facts.labels.clone(),
+            labels: self.labels.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot: facts.boot.clone(),
             sequence: self.sequence,

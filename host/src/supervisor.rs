@@ -20,6 +20,7 @@ use crate::ingress::Ingress;
 use crate::journal::Journal;
 use crate::prepare::{Preparer, Product};
 use crate::routes::Router;
+use crate::settings::{Change, Settings};
 use crate::slots::Slots;
 use crate::status::{Snapshot, now};
 use crate::wrpc_serve::ServingHandle;
@@ -42,6 +43,8 @@ pub(crate) enum Order {
     News(UnitKey, Ticket, News),
     /// A preparation has ended.
     Prepared(UnitKey, Ticket, Result<Product, PrepareError>),
+    /// A change of the host itself. The answer: whether it was so before.
+    Change(Change, oneshot::Sender<Result<bool, ApiError>>),
     /// The host is going: say so, and go on.
     Stopping,
     /// Nothing is decided any more from here on.
@@ -62,9 +65,15 @@ impl SupervisorHandle {
 
     /// Has a command obeyed, or refused. When this returns, it is on disk and in the snapshot.
     pub(crate) async fn apply(&self, request: ApplyRequest) -> Result<ApplyReply, ApiError> {
-        let going = || ApiError::new(ErrorCode::NotReady, "the host is stopping");
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::Apply(Box::new(request), reply)).await.map_err(|_| going())?;
+        answer.await.map_err(|_| going())?
+    }
+
+    /// Has the host itself changed; true when it was so before. When this returns, it is on disk and in the snapshot.
+    pub(crate) async fn change(&self, change: Change) -> Result<bool, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Change(change, reply)).await.map_err(|_| going())?;
         answer.await.map_err(|_| going())?
     }
 
@@ -72,6 +81,10 @@ impl SupervisorHandle {
     pub(crate) async fn send(&self, order: Order) {
         let _supervisor_gone = self.orders.send(order).await;
     }
+}
+
+fn going() -> ApiError {
+    ApiError::new(ErrorCode::NotReady, "the host is stopping").with_help("use another host")
 }
 
 /// Sends news of one episode of one unit.
@@ -114,7 +127,11 @@ pub(crate) struct Supervisor {
     snapshots: watch::Sender<Arc<Snapshot>>,
     /// Owns preparations and waits of drains.
     tasks: TaskTracker,
-    state: HostState,
+    settings: Settings,
+    /// Changes of the host itself, which count in its sequence.
+    changes: u64,
+    /// The host is about to end.
+    stopping: bool,
     frozen: bool,
     /// Readers have not seen the newest state.
     stale: bool,
@@ -122,11 +139,26 @@ pub(crate) struct Supervisor {
     offered: bool,
 }
 
-type Answer = (oneshot::Sender<Result<ApplyReply, ApiError>>, Result<ApplyReply, ApiError>);
+/// An answer that is given when readers can see what it tells.
+enum Answer {
+    Apply(oneshot::Sender<Result<ApplyReply, ApiError>>, Result<ApplyReply, ApiError>),
+    Change(oneshot::Sender<Result<bool, ApiError>>, Result<bool, ApiError>),
+}
+
+impl Answer {
+    fn give(self) {
+        // Whoever asked may be gone.
+        match self {
+            Self::Apply(reply, result) => drop(reply.send(result)),
+            Self::Change(reply, result) => drop(reply.send(result)),
+        }
+    }
+}
 
 impl Supervisor {
     pub(crate) fn new(
         core: Core,
+        settings: Settings,
         tools: Tools,
         (handle, orders): (SupervisorHandle, mpsc::Receiver<Order>),
         snapshots: watch::Sender<Arc<Snapshot>>,
@@ -139,7 +171,9 @@ impl Supervisor {
             handle,
             snapshots,
             tasks: TaskTracker::new(),
-            state: HostState::Ready,
+            settings,
+            changes: 0,
+            stopping: false,
             frozen: false,
             stale: true,
             offered: false,
@@ -182,14 +216,13 @@ impl Supervisor {
         }
         // Whoever is told "accepted" finds it in the inventory.
         self.show().await;
-        for (reply, result) in answers {
-            let _asker_gone = reply.send(result);
-        }
+        answers.into_iter().for_each(Answer::give);
     }
 
     async fn obey(&mut self, order: Order) -> Option<Answer> {
         match order {
-            Order::Apply(request, reply) => return Some((reply, self.apply(&request).await)),
+            Order::Apply(request, reply) => return Some(Answer::Apply(reply, self.apply(&request).await)),
+            Order::Change(change, reply) => return Some(Answer::Change(reply, self.change(&change).await)),
             Order::News(unit, ticket, news) => self.observe(&unit, ticket, news).await,
             Order::Prepared(unit, ticket, Ok(product)) => {
                 if self.slots.fill(&unit, ticket, product) {
@@ -202,8 +235,8 @@ impl Supervisor {
                 self.observe(&unit, ticket, News::Failed { reason, message }).await;
             }
             Order::Stopping => {
-                self.state = HostState::Stopping;
-                self.stale = true;
+                self.stopping = true;
+                self.changed();
             }
             Order::Freeze => self.frozen = true,
         }
@@ -213,9 +246,7 @@ impl Supervisor {
     /// Decides on a copy, writes the decision down, and only then makes it count.
     async fn apply(&mut self, request: &ApplyRequest) -> Result<ApplyReply, ApiError> {
         if self.frozen {
-            return Err(
-                ApiError::new(ErrorCode::NotReady, "the host is stopping").with_help("use another host")
-            );
+            return Err(going());
         }
         let mut next = self.core.clone();
         let (reply, steps) = next.apply(request, now())?;
@@ -236,6 +267,32 @@ impl Supervisor {
         let unwritten = steps.into_iter().filter(|step| !matches!(step, Transition::Persist(_))).collect();
         self.carry_out(unwritten).await;
         Ok(reply)
+    }
+
+    /// Writes a change of the host itself down, and only then makes it count. True when it was so before.
+    async fn change(&mut self, change: &Change) -> Result<bool, ApiError> {
+        if self.frozen {
+            return Err(going());
+        }
+        let next = self.settings.with(change)?;
+        if next == self.settings {
+            return Ok(true);
+        }
+        next.write().await.map_err(|error| {
+            tracing::error!(%error, "the host's settings cannot be written");
+            let message = format!("the host cannot write its settings: {error}");
+            ApiError::new(ErrorCode::Internal, message).with_help("free space in the host's data folder")
+        })?;
+        self.settings = next;
+        tracing::info!(state = ?self.settings.state(), labels = ?self.settings.labels().0, "the host was changed");
+        self.changed();
+        Ok(false)
+    }
+
+    /// The host itself is another than before.
+    fn changed(&mut self) {
+        self.changes += 1;
+        self.stale = true;
     }
 
     async fn observe(&mut self, unit: &UnitKey, ticket: Ticket, news: News) {
@@ -268,12 +325,11 @@ impl Supervisor {
                 tracing::debug!("subscriptions are late; NATS is slow or away");
             }
         }
-        let going = u64::from(self.state == HostState::Stopping);
         let snapshot = Snapshot {
-            state: self.state,
+            state: if self.stopping { HostState::Stopping } else { self.settings.state() },
+            labels: self.settings.labels(),
             epoch: self.core.epoch(),
-            // A state of the host itself is a change, too.
-            sequence: self.core.sequence() + going,
+            sequence: self.core.sequence() + self.changes,
             listeners: self.core.listeners(),
             apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
             units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),

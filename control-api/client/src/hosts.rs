@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lath_control_api::{
-    ApplyReply, ApplyRequest, HostId, HostInventory, InventoryPage, InventoryRequest, PingReply, PingRequest,
-    Reply,
+    ApplyReply, ApplyRequest, DrainRequest, HostChangeReply, HostId, HostInventory, InventoryPage,
+    InventoryRequest, LabelRequest, PingReply, PingRequest, Reply,
 };
 
 use crate::request::{ControlClient, RequestError};
@@ -27,6 +27,36 @@ impl ControlClient {
         deadline: Duration,
     ) -> Result<ApplyReply, RequestError> {
         self.request(&self.subjects().apply(host), ask, deadline).await
+    }
+
+    /// Has a host take no new work; what it serves moves to other hosts as far as there are any that suit, and is
+    /// served here until then. The answer says that the host keeps to it, not that it is empty.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Sending it again is harmless.
+    pub async fn drain(&self, host: &HostId, deadline: Duration) -> Result<HostChangeReply, RequestError> {
+        self.request(&self.subjects().drain(host), &DrainRequest {}, deadline).await
+    }
+
+    /// Has a drained host take work again.
+    ///
+    /// # Errors
+    /// See [`RequestError`]. Sending it again is harmless.
+    pub async fn undrain(&self, host: &HostId, deadline: Duration) -> Result<HostChangeReply, RequestError> {
+        self.request(&self.subjects().undrain(host), &DrainRequest {}, deadline).await
+    }
+
+    /// Sets and removes labels of a host. All of them are taken, or none.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; [`RequestError::Refused`] names the label that cannot be. Sending it again is harmless.
+    pub async fn label(
+        &self,
+        host: &HostId,
+        ask: &LabelRequest,
+        deadline: Duration,
+    ) -> Result<HostChangeReply, RequestError> {
+        self.request(&self.subjects().label(host), ask, deadline).await
     }
 
     /// Asks one host whether it is there.

@@ -9,6 +9,7 @@
 
 mod apply;
 mod control;
+mod drain;
 mod http;
 mod lattice;
 mod load;

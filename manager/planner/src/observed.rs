@@ -181,7 +181,8 @@ impl ObservedState {
         self.listening_since
     }
 
-    /// Whether a host is there and takes work.
+    /// Whether a host is there and takes work. One that is drained is there and does not: what it has moves away, and
+    /// what finds no other place stays.
     #[must_use]
     pub fn takes_work(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
         self.is_alive(host, now, lost_after)

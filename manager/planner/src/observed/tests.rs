@@ -70,3 +70,16 @@ fn the_return_of_a_host_that_was_missed_is_news() {
     assert_eq!(observed.heard(beat(1, 1), at(8)), News::Alive);
     assert_eq!(observed.heard(beat(1, 1), at(16)), News::Host);
 }
+
+#[test]
+fn a_drained_host_is_there_and_takes_no_work() {
+    let mut observed = ObservedState::new(at(0));
+    let (host, lost_after) = (summary("a").host, Duration::from_secs(11));
+    observed.heard(beat(1, 1), at(1));
+    assert!(observed.takes_work(&host, at(2), lost_after));
+    let drained = HostSummary { state: HostState::Draining, ..beat(1, 2) };
+    assert_eq!(observed.heard(drained, at(3)), News::Host);
+    assert!(observed.is_alive(&host, at(4), lost_after) && !observed.takes_work(&host, at(4), lost_after));
+    assert_eq!(observed.heard(beat(1, 3), at(5)), News::Host);
+    assert!(observed.takes_work(&host, at(6), lost_after));
+}

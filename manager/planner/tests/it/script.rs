@@ -18,6 +18,7 @@
 //! | `lose a`, `return a` | nothing comes from or goes to the host, or again |
 //! | `restart a`, `wipe a` | a new process with the host's journal, or without one |
 //! | `stopping a`, `stopped a` | the host goes in order |
+//! | `drain a`, `undrain a` | the host stays and takes no work, or takes work again |
 //! | `label a zone=west` | the host has these labels now |
 //! | `manager stops`, `manager starts` | whether anybody plans |
 //! | `store saves`, `store goes back` | the store loses all writes since it was saved |
@@ -246,6 +247,8 @@ impl World {
             ("restart", [host]) => self.host(host).restart(now),
             ("wipe", [host]) => self.host(host).wipe(now),
             ("stopping", [host]) => self.host(host).summary.state = HostState::Stopping,
+            ("drain", [host]) => self.host(host).summary.state = HostState::Draining,
+            ("undrain", [host]) => self.host(host).summary.state = HostState::Ready,
             ("stopped", [host]) => {
                 let id = example::host(host);
                 let boot = self.host(host).summary.boot.clone();

@@ -84,7 +84,12 @@ async fn heard(events: &mut Option<Events>) -> Option<Box<AppStatus>> {
     let Some(stream) = events else { return std::future::pending().await };
     match stream.next().await.map(|heard| heard.event.event) {
         Some(EventData::App(status)) => Some(status),
-        Some(EventData::Heartbeat(_) | EventData::Inventory(_) | EventData::HostStopped(_)) => None,
+        Some(
+            EventData::Heartbeat(_)
+            | EventData::Inventory(_)
+            | EventData::Calls(_)
+            | EventData::HostStopped(_),
+        ) => None,
         None => {
             *events = None;
             None

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::AppStatus;
 use crate::id::HostId;
-use crate::inventory::{HostInventory, HostSummary};
+use crate::inventory::{AppInventory, HostInventory, HostSummary};
 use crate::time::Timestamp;
 
 /// An event in its envelope.
@@ -38,12 +38,32 @@ pub enum EventData {
     /// Something changed on a host; all that runs there, unless it is too large for one message.
     #[serde(rename = "dev.lath.host.inventory.v1")]
     Inventory(Box<HostInventory>),
+    /// How calls go of apps that are trying a candidate. Every second while there is one.
+    #[serde(rename = "dev.lath.host.calls.v1")]
+    Calls(Box<HostCalls>),
     /// A host has stopped in order.
     #[serde(rename = "dev.lath.host.stopped.v1")]
     HostStopped(HostGone),
     /// An app's status changed.
     #[serde(rename = "dev.lath.app.status.v1")]
     App(Box<AppStatus>),
+}
+
+/// Fresh counts of calls between two inventories: counts alone are no change of a host, and no reason for one.
+///
+/// They belong to the units of one inventory and mean nothing beside any other. Counts of many apps come in several
+/// events with the same numbers; an app whose entry is too large for a message is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostCalls {
+    /// Which host.
+    pub host: HostId,
+    /// Its run.
+    pub boot: String,
+    /// Number of the inventory that holds the same units.
+    pub sequence: u64,
+    /// The apps with a candidate that takes calls on this host, whole, in order of their names.
+    pub apps: Vec<AppInventory>,
 }
 
 /// A host that has left.
@@ -78,6 +98,7 @@ impl TryFrom<Envelope> for CloudEvent {
         let event = match raw.kind.as_str() {
             "dev.lath.host.heartbeat.v1" => EventData::Heartbeat(serde_json::from_value(raw.data)?),
             "dev.lath.host.inventory.v1" => EventData::Inventory(serde_json::from_value(raw.data)?),
+            "dev.lath.host.calls.v1" => EventData::Calls(serde_json::from_value(raw.data)?),
             "dev.lath.host.stopped.v1" => EventData::HostStopped(serde_json::from_value(raw.data)?),
             "dev.lath.app.status.v1" => EventData::App(serde_json::from_value(raw.data)?),
             unknown => return Err(serde::de::Error::custom(format!("unknown event type `{unknown}`"))),

@@ -230,6 +230,8 @@ pub enum HostEventKind {
     Heartbeat,
     /// `EventData::Inventory`.
     Inventory,
+    /// `EventData::Calls`.
+    Calls,
     /// `EventData::HostStopped`.
     Stopped,
 }
@@ -239,6 +241,7 @@ impl HostEventKind {
         match self {
             Self::Heartbeat => "heartbeat",
             Self::Inventory => "inventory",
+            Self::Calls => "calls",
             Self::Stopped => "stopped",
         }
     }

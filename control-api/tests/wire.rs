@@ -21,10 +21,10 @@ use lath_control_api::app::{
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
-    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostChangeReply, HostGone, HostId,
-    HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage, InventoryRequest,
-    LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply, PingRequest,
-    Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
+    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostCalls, HostChangeReply, HostGone,
+    HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
+    InventoryRequest, LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply,
+    PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -185,6 +185,31 @@ fn inventory() -> HostInventory {
     }
 }
 
+/// The app of the inventory while its candidate takes calls.
+fn calls() -> HostCalls {
+    let HostInventory { summary, mut apps, .. } = inventory();
+    for unit in apps.iter_mut().flat_map(|app| &mut app.components).flat_map(|held| &mut held.units) {
+        *unit = UnitInventory {
+            serving: true,
+            weight: Weight::try_from(5).unwrap(),
+            phase: Phase::Running,
+            reason: Reason::AsAsked,
+            message: String::new(),
+            calls: CallCounts {
+                started: 9,
+                succeeded: 5,
+                answered_5xx: 2,
+                abandoned: 1,
+                in_flight: 1,
+                latency_us: BTreeMap::from([(1_024, 7), (u64::MAX, 1)]),
+                ..CallCounts::default()
+            },
+            ..unit.clone()
+        };
+    }
+    HostCalls { host: summary.host, boot: summary.boot, sequence: summary.sequence, apps }
+}
+
 fn problem() -> Problem {
     Problem {
         reason: "probe-failed".into(),
@@ -302,6 +327,7 @@ fn events_are_frozen() {
     };
     frozen("event-heartbeat", &event(EventData::Heartbeat(Box::new(summary()))));
     frozen("event-inventory", &event(EventData::Inventory(Box::new(inventory()))));
+    frozen("event-calls", &event(EventData::Calls(Box::new(calls()))));
     frozen("event-stopped", &event(EventData::HostStopped(HostGone { host: host(), boot: summary().boot })));
     frozen("event-app", &event(EventData::App(Box::new(status()))));
 }

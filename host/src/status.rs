@@ -1,16 +1,18 @@
 //! What the host says of itself: snapshots for readers, and the events that tell others of them.
 //!
 //! A snapshot is made by the supervisor and never changed. Counts of calls are read when somebody asks, since
-//! they change all the time and are no reason for news.
+//! they change all the time and are no reason for news; but while a candidate takes calls they are told every second.
 
-use std::collections::BTreeMap;
+mod calls;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lath_control_api::{
     ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, Epoch, ErrorCode, EventData,
-    HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels,
+    HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels,
     ListenerInventory, Subjects, Timestamp,
 };
 use lath_control_api_client::Connection;
@@ -27,6 +29,8 @@ use crate::settings::Settings;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Shortest time between two inventory events: a burst of changes is told once.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
+/// How often it is told how calls of candidates go.
+const CALLS: Duration = Duration::from_secs(1);
 /// Longest wait for the connection to take an event.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(1);
 /// Largest page of an inventory, in bytes of JSON. Half of what NATS takes by default.
@@ -148,6 +152,11 @@ impl Snapshot {
         Ok(InventoryPage { inventory, next })
     }
 
+    /// The apps that have a candidate with traffic, with their counts.
+    fn tried(&self) -> Vec<AppInventory> {
+        self.apps.iter().filter(|app| calls::is_tried(app)).map(|app| self.counted(app)).collect()
+    }
+
     fn counted(&self, app: &AppInventory) -> AppInventory {
         let mut app = app.clone();
         for component in &mut app.components {
@@ -177,11 +186,15 @@ impl Reporter {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut calls = interval(CALLS);
+        calls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut left_out = BTreeSet::new();
         let (mut link, mut was_up, mut last_event) = (self.connection.link(), false, None);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
+                _ = calls.tick() => self.calls(&mut left_out).await,
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
                         break;
@@ -233,6 +246,22 @@ impl Reporter {
             Ok(json) => self.send(HostEventKind::Inventory, json).await,
             Err(error) => tracing::error!(%error, "the inventory has no JSON form"),
         }
+    }
+
+    /// Tells how calls go of the apps that have a candidate with traffic. `left_out` are those that were too large for
+    /// a message the last time.
+    async fn calls(&self, left_out: &mut BTreeSet<AppName>) {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let batches = calls::batches(snapshot.tried(), self.connection.max_payload() / 2);
+        for apps in batches.fitting {
+            let (host, boot) = (self.facts.host.clone(), self.facts.boot.clone());
+            let calls = HostCalls { host, boot, sequence: snapshot.sequence, apps };
+            self.publish(HostEventKind::Calls, EventData::Calls(Box::new(calls))).await;
+        }
+        for (app, bytes) in batches.too_large.iter().filter(|(app, _)| !left_out.contains(*app)) {
+            tracing::warn!(%app, bytes, "counts of calls do not fit into a message and are not told; raise max_payload of the NATS servers");
+        }
+        *left_out = batches.too_large.into_keys().collect();
     }
 
     async fn say_goodbye(&self) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::FutureExt;
 use lath_control_api::{
-    AppName, Epoch, EventData, HostEventKind, HostId, HostInventory, HostSummary, PingReply, Timestamp,
+    AppName, Epoch, EventData, HostCalls, HostEventKind, HostId, HostInventory, HostSummary, PingReply,
+    Timestamp,
 };
 use lath_control_api_client::{ControlClient, Events, Heard, Link, RequestError};
 use lath_manager_planner::ObservedState;
@@ -289,6 +290,7 @@ impl Observer {
         let (host, kind) = match &heard.event.event {
             EventData::Heartbeat(summary) => (&summary.host, HostEventKind::Heartbeat),
             EventData::Inventory(inventory) => (&inventory.summary.host, HostEventKind::Inventory),
+            EventData::Calls(calls) => (&calls.host, HostEventKind::Calls),
             EventData::HostStopped(gone) => (&gone.host, HostEventKind::Stopped),
             EventData::App(_) => return,
         };
@@ -300,6 +302,7 @@ impl Observer {
         match heard.event.event {
             EventData::Heartbeat(summary) => self.take_summary(*summary),
             EventData::Inventory(inventory) => self.take_inventory(*inventory),
+            EventData::Calls(calls) => self.take_calls(&calls),
             EventData::HostStopped(gone) => {
                 let news = Arc::make_mut(&mut self.state).stopped(&gone.host, &gone.boot);
                 self.report(&news, BTreeSet::new());
@@ -321,11 +324,19 @@ impl Observer {
 
     fn take_inventory(&mut self, inventory: HostInventory) {
         self.note_epoch(inventory.summary.epoch);
-        let before = self.state.host(&inventory.summary.host).and_then(|known| known.inventory.clone());
-        let touched = changed_apps(before.as_ref(), &inventory);
+        let before = self.state.host(&inventory.summary.host).and_then(|known| known.inventory.as_ref());
+        let touched = changed_apps(before, &inventory);
         let now = self.clock.now();
         let news = Arc::make_mut(&mut self.state).inventory(inventory, now);
         self.report(&news, touched);
+    }
+
+    /// Counts are news to the apps that are judged by them, and to nobody else.
+    fn take_calls(&mut self, calls: &HostCalls) {
+        let touched = Arc::make_mut(&mut self.state).calls(calls);
+        if !touched.is_empty() {
+            self.report(&News::Inventory, touched);
+        }
     }
 
     fn report(&self, news: &News, apps: BTreeSet<AppName>) {

@@ -67,14 +67,16 @@ async fn a_host_tells_of_its_life() {
             let units = inventory.apps.iter().flat_map(|app| &app.components).flat_map(|held| &held.units);
             units.into_iter().any(|unit| unit.phase.is_failed())
         }
-        EventData::Heartbeat(_) | EventData::HostStopped(_) | EventData::App(_) => false,
+        EventData::Heartbeat(_) | EventData::Calls(_) | EventData::HostStopped(_) | EventData::App(_) => {
+            false
+        }
     };
     next(&fails).await;
     let stopping = tokio::spawn(host.stop());
     next(&|event| match event {
         EventData::Inventory(inventory) => inventory.summary.state == HostState::Stopping,
         EventData::Heartbeat(summary) => summary.state == HostState::Stopping,
-        EventData::HostStopped(_) | EventData::App(_) => false,
+        EventData::Calls(_) | EventData::HostStopped(_) | EventData::App(_) => false,
     })
     .await;
     next(&|event| matches!(event, EventData::HostStopped(gone) if gone.boot == summary.boot)).await;

@@ -9,6 +9,7 @@
 
 mod apply;
 mod control;
+mod counts;
 mod drain;
 mod http;
 mod lattice;

@@ -1,10 +1,13 @@
 //! What hosts have said, folded into one state. Always stale: silence is not absence until it has lasted.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppInventory, AppName, HostId, HostInventory, HostState, HostSummary, Timestamp};
+use lath_control_api::{
+    AppInventory, AppName, HostCalls, HostId, HostInventory, HostState, HostSummary, Timestamp, UnitInventory,
+};
 
 /// Longest that a message is on its way: three heartbeats.
 const MAX_DELAY: Duration = Duration::from_secs(15);
@@ -15,7 +18,8 @@ pub(crate) const MISSED_AFTER: Duration = Duration::from_secs(7);
 /// Everything heard from the hosts of a lattice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObservedState {
-    hosts: BTreeMap<HostId, ObservedHost>,
+    /// Each behind a pointer: readers hold copies of the whole state, and mostly one host has changed since.
+    hosts: BTreeMap<HostId, Arc<ObservedHost>>,
     /// Since when we have been able to hear: silence before this point says nothing.
     listening_since: Timestamp,
 }
@@ -42,6 +46,19 @@ impl ObservedHost {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.inventory.as_ref().is_some_and(|inventory| inventory.summary.sequence >= self.summary.sequence)
+    }
+
+    /// Replaces the counts of units that are the same in `fresh`. Counts that were read before those at hand are
+    /// ignored, so they only grow. Gives the apps of which any has changed.
+    fn take_calls(&mut self, fresh: &[AppInventory]) -> BTreeSet<AppName> {
+        let fresh: BTreeMap<&AppName, &AppInventory> =
+            fresh.iter().map(|entry| (&entry.app, entry)).collect();
+        let held = self.inventory.iter_mut().flat_map(|inventory| &mut inventory.apps);
+        let changed = held.filter_map(|held| {
+            let fresh = fresh.get(&held.app)?;
+            take_calls_of_app(held, fresh).then(|| held.app.clone())
+        });
+        changed.collect()
     }
 }
 
@@ -74,8 +91,8 @@ impl ObservedState {
     pub fn heard(&mut self, summary: HostSummary, now: Timestamp) -> News {
         match self.hosts.get_mut(&summary.host) {
             None => {
-                self.hosts
-                    .insert(summary.host.clone(), ObservedHost { summary, inventory: None, heard: now });
+                let host = summary.host.clone();
+                self.hosts.insert(host, Arc::new(ObservedHost { summary, inventory: None, heard: now }));
                 News::Host
             }
             Some(known) => {
@@ -83,6 +100,7 @@ impl ObservedState {
                 if is_older(&summary, &known.summary, silence) {
                     return News::None;
                 }
+                let known = Arc::make_mut(known);
                 known.heard = now;
                 let was_missed = silence > MISSED_AFTER;
                 if known.summary.boot != summary.boot {
@@ -105,14 +123,35 @@ impl ObservedState {
         if news == News::None {
             return News::None;
         }
-        let newer = known.inventory.as_ref().is_none_or(|held| {
-            held.summary.boot != inventory.summary.boot || held.summary.sequence < inventory.summary.sequence
+        let fresher = match &known.inventory {
+            Some(held) if is_of(held, &inventory.summary.boot, inventory.summary.sequence) => {
+                // The same units; their calls have gone on.
+                !Arc::make_mut(known).take_calls(&inventory.apps).is_empty()
+            }
+            Some(held)
+                if held.summary.boot == inventory.summary.boot
+                    && held.summary.sequence > inventory.summary.sequence =>
+            {
+                false
+            }
+            Some(_) | None => {
+                Arc::make_mut(known).inventory = Some(inventory);
+                true
+            }
+        };
+        if fresher && news != News::Host { News::Inventory } else { news }
+    }
+
+    /// A host has said how calls go on it. Gives the apps of which more is known than before.
+    ///
+    /// Counts belong to the units of one inventory: those of another boot or sequence than the one at hand are
+    /// ignored, as another inventory is on its way. They say nothing of whether the host lives.
+    pub fn calls(&mut self, calls: &HostCalls) -> BTreeSet<AppName> {
+        let known = self.hosts.get_mut(&calls.host);
+        let known = known.filter(|known| {
+            known.inventory.as_ref().is_some_and(|held| is_of(held, &calls.boot, calls.sequence))
         });
-        if newer {
-            known.inventory = Some(inventory);
-            return if news == News::Host { News::Host } else { News::Inventory };
-        }
-        news
+        known.map(|known| Arc::make_mut(known).take_calls(&calls.apps)).unwrap_or_default()
     }
 
     /// A host has said that this run of it ends.
@@ -142,13 +181,13 @@ impl ObservedState {
 
     /// Every host that is known, in order of ids.
     pub fn hosts(&self) -> impl Iterator<Item = (&HostId, &ObservedHost)> {
-        self.hosts.iter()
+        self.hosts.iter().map(|(id, host)| (id, &**host))
     }
 
     /// One host.
     #[must_use]
     pub fn host(&self, host: &HostId) -> Option<&ObservedHost> {
-        self.hosts.get(host)
+        self.hosts.get(host).map(|host| &**host)
     }
 
     /// A host's name for people; its id when it is not known.
@@ -188,6 +227,31 @@ impl ObservedState {
         self.is_alive(host, now, lost_after)
             && self.hosts.get(host).is_some_and(|known| known.summary.state == HostState::Ready)
     }
+}
+
+/// Whether an inventory is the one of that run and number.
+fn is_of(inventory: &HostInventory, boot: &str, sequence: u64) -> bool {
+    inventory.summary.boot == boot && inventory.summary.sequence == sequence
+}
+
+/// True when any count has changed.
+fn take_calls_of_app(held: &mut AppInventory, fresh: &AppInventory) -> bool {
+    let mut changed = false;
+    for component in &mut held.components {
+        let same = fresh.components.iter().filter(|fresh| fresh.id == component.id);
+        let fresh: Vec<&UnitInventory> = same.flat_map(|fresh| &fresh.units).collect();
+        for unit in &mut component.units {
+            let is_it = |fresh: &&&UnitInventory| {
+                fresh.role == unit.role && fresh.revision == unit.revision && fresh.content == unit.content
+            };
+            let Some(fresh) = fresh.iter().find(is_it) else { continue };
+            if fresh.calls != unit.calls && fresh.calls.follows(&unit.calls) {
+                unit.calls = fresh.calls.clone();
+                changed = true;
+            }
+        }
+    }
+    changed
 }
 
 /// News of an earlier boot, or of an earlier moment of the same boot. Boots are ULIDs, so they sort by the host's

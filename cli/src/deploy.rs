@@ -48,6 +48,7 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
     let dot = call.out.glyphs.pick("·", "-");
     let rollout = args.policy.overrides()?;
     let ready = Ready::of(Named::of(&args.file), call).await?;
+    policy::check(&rollout, &ready.policies)?;
     let mut work = Work::begin(call, &ready.session, &ready.app, Change::Deploy, args.wait.into()).await;
     if !ready.warnings.is_empty() {
         work.warn(ready.file.drawn(&ready.warnings, dot));

@@ -11,7 +11,7 @@ use lath_control_api::plan::{Plan, PlannedPlace};
 use lath_control_api::{AppVerb, ComponentName, LatticeId};
 
 use crate::call::Call;
-use crate::deploy::policy::PolicyArgs;
+use crate::deploy::policy::{self, PolicyArgs};
 use crate::deploy::source::{Named, Ready};
 use crate::differences;
 use crate::failure::{Exit, Failure};
@@ -38,6 +38,7 @@ pub(crate) async fn plan(args: PlanArgs, call: &Call) -> Result<Exit, Failure> {
     let dot = call.out.glyphs.pick("·", "-");
     let rollout = args.policy.overrides()?;
     let ready = Ready::of(Named::of(&args.file), call).await?;
+    policy::check(&rollout, &ready.policies)?;
     if !ready.warnings.is_empty() {
         call.out.say(&ready.file.drawn(&ready.warnings, dot));
     }

@@ -149,10 +149,7 @@ impl RolloutResult {
         self.next = match end {
             End::Completed | End::Unchanged | End::Stopped | End::Deleted => None,
             End::Warm(_) => Some(self.command("abort")),
-            End::Paused(why) if self.change == Change::Pause.word() || why.contains("rollout resume") => {
-                Some(self.command("resume"))
-            }
-            End::Paused(_) => Some(self.command("promote")),
+            End::Paused(why) => Some(self.command(forward(why))),
             End::RolledBack(_) | End::Aborted | End::Superseded => Some(format!("lath history {}", self.app)),
             End::Failed(_) | End::Degraded(_) => Some(format!("lath status {}", self.app)),
         };
@@ -183,7 +180,7 @@ impl RolloutResult {
                 fact("back", &format!("{} switches back at once", self.command("abort")));
             }
             End::Paused(why) => {
-                fact("why", why);
+                fact("why", why.split("; go on: ").next().unwrap_or(why));
                 let next = self.next.clone().unwrap_or_default();
                 fact("go on", &next);
                 if next == self.command("promote") {
@@ -266,6 +263,11 @@ impl RolloutResult {
             self.revision.map(|revision| format!(" {dot} revision {revision}")).unwrap_or_default();
         format!(" {dot} {}/{} ready on {hosts}{revision}", self.ready, self.desired)
     }
+}
+
+/// The verb by which a paused rollout goes on: the manager names the command in its reason.
+fn forward(why: &str) -> &'static str {
+    if why.contains("lath rollout resume") { "resume" } else { "promote" }
 }
 
 /// The first line of every changing command: where, what, and from which revision to which.
@@ -358,8 +360,11 @@ mod tests {
         let later = Timestamp(1_795_244_400_000 + 300_000);
         let ends = [
             End::Warm(Some(later)),
-            End::Paused("waits for promotion at step 2/4: lath rollout promote shop".into()),
-            End::Paused("by ops: lath rollout resume shop".into()),
+            End::Paused(
+                "waits for promotion at step 2/4; go on: lath rollout promote shop; go back: lath rollout abort shop"
+                    .into(),
+            ),
+            End::Paused("paused by ops; go on: lath rollout resume shop".into()),
             End::Aborted,
         ];
         let told = |end: &End| {

@@ -221,6 +221,10 @@ impl Follower {
             | RolloutPhase::Emptying
             | RolloutPhase::Settling => {}
         }
+        // What has failed and is held waits for a person too, but it is not well.
+        if rollout.paused.is_some() && status.state == AppState::Degraded && change != Change::Abort {
+            return Some(End::Degraded(status.problems.first().cloned()));
+        }
         let paused = rollout.paused.as_deref().filter(|_| rest);
         paused.map(|why| End::Paused(clean(why)))
     }

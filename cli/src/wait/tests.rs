@@ -359,3 +359,11 @@ fn watching_a_rollout_that_has_ended_tells_how() {
     assert_eq!(end(goal(), &ended(5, Outcome::Completed)), Some(End::Completed));
     assert_eq!(Follower::new(goal()).gone(), End::Deleted);
 }
+
+#[test]
+fn a_failure_that_is_held_is_degraded_and_not_paused() {
+    let held =
+        AppStatus { state: AppState::Degraded, problems: vec![problem()], ..paused("the gate failed") };
+    assert_eq!(end(goal(), &held), Some(End::Degraded(Some(problem()))));
+    assert_eq!(end(told(Change::Abort, held.clone()), &held), None);
+}

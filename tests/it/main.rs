@@ -19,5 +19,6 @@ mod manager;
 mod order;
 mod recovery;
 mod routes;
+mod strategies;
 mod upgrade;
 mod words;

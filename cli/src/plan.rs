@@ -20,8 +20,13 @@ use crate::output::{Document, Glyphs, clean};
 /// Most hosts that are listed of a component, unless all are asked for.
 const HOSTS: usize = 6;
 
+const AFTER_HELP: &str = "\
+    Nothing is changed and no file is pushed. The id stands for the plan as long as the app, the manifest, the code and the \
+    rollout options are the same; `lath deploy --plan ID` refuses when one of them has changed.";
+
 /// Arguments of `lath plan`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct PlanArgs {
     /// Manifest, `-` for standard input; or APP, APP@REV, APP@TAG: a revision that was deployed before
     #[arg(value_name = "FILE|APP[@REV]")]

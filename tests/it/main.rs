@@ -12,6 +12,7 @@
 mod bad_revision;
 mod cli;
 mod deploy;
+mod drain;
 mod invalid;
 mod inventory;
 mod links;

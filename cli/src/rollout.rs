@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) use control::status;
 pub(crate) use rates::{Rates, Seen};
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, Steered};
 
 /// What is told below the verbs.
 pub(crate) const AFTER_HELP: &str = "\

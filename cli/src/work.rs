@@ -182,7 +182,10 @@ impl<'a> Work<'a> {
         let painted = self.reporter.is_live() && !goal.change.stops();
         let screen = painted.then(|| Screen::of(self.session, &goal.app, self.call));
         let attended = self.change == Change::Watch && screen.as_ref().is_some_and(Screen::has_keys);
-        let mut follower = if attended { Follower::new(goal).attended() } else { Follower::new(goal) };
+        let mut follower = Follower::new(goal);
+        if attended {
+            follower.attend();
+        }
         let deadline = self.stay.timeout.map(|timeout| Instant::now() + timeout);
         let following = Following {
             news: &mut self.news,
@@ -220,8 +223,7 @@ impl<'a> Work<'a> {
     }
 
     fn ended(&self, result: RolloutResult, end: &End, follower: &Follower) -> Result<Exit, Failure> {
-        let first_ready =
-            follower.first_ready().filter(|_| *end == End::Completed && self.change != Change::Watch);
+        let first_ready = follower.first_ready().filter(|_| *end == End::Completed && self.change.begins());
         let first_ready_ms = first_ready.map(|first| first.as_millis());
         let failed_at = result.failed_at.clone().filter(|_| end.problem().is_some());
         let result = RolloutResult { first_ready_ms, failed_at, ..result.ended(end) };
@@ -247,6 +249,7 @@ impl<'a> Work<'a> {
             waiting_for: follower.waiting_for().to_vec(),
             reason: problem.map(|problem| problem.reason.clone()),
             problem: problem.cloned(),
+            paused: follower.paused().map(str::to_owned),
             failed_at: None,
             next: Some(watch.clone()),
             ..result
@@ -260,6 +263,7 @@ impl<'a> Work<'a> {
         let problems = status.map(|status| status.problems.iter().map(problem_line));
         lines.extend(problems.into_iter().flatten());
         lines.extend(follower.waiting_for().iter().map(|text| format!("  waiting for {text}")));
+        lines.extend(follower.paused().map(|why| format!("  paused: {why}")));
         lines.push(format!("Watch it with: {watch}"));
         let status = format!("lath status {}", follower.goal().app);
         if !watch.starts_with(&status) {

@@ -56,8 +56,8 @@ impl Follower {
     }
 
     /// The person that a pause waits for looks on: waiting ends with the rollout only.
-    pub(crate) fn attended(self) -> Self {
-        Self { attended: true, ..self }
+    pub(crate) const fn attend(&mut self) {
+        self.attended = true;
     }
 
     /// The goal.
@@ -75,6 +75,11 @@ impl Follower {
         self.step
     }
 
+    /// Why it stands still until a person says more.
+    pub(crate) fn paused(&self) -> Option<&str> {
+        self.paused.as_deref()
+    }
+
     /// What is waited for now, slowest first.
     pub(crate) fn waiting_for(&self) -> &[String] {
         &self.waiting_for
@@ -82,9 +87,10 @@ impl Follower {
 
     /// What it waits for, else how far it is, in one line; empty when nothing has been seen.
     pub(crate) fn standing(&self) -> String {
-        match wait_summary(&self.waiting_for) {
-            Some(summary) => format!("waiting for {summary}"),
-            None => self.stage.clone(),
+        match (&self.paused, wait_summary(&self.waiting_for)) {
+            (Some(why), _) => format!("paused: {why}"),
+            (None, Some(summary)) => format!("waiting for {summary}"),
+            (None, None) => self.stage.clone(),
         }
     }
 
@@ -163,7 +169,7 @@ impl Follower {
             // Its numbers go on changing; that it failed is told once.
             let key = format!("gate {:?} {:?} {} {}", rollout.step, gate.component, gate.metric, gate.bound);
             if self.told.insert(key) {
-                lines.push(Line { text: gate_line(gate), event: true });
+                lines.push(Line { text: format!("gate {}", gate_line(gate)), event: true });
             }
         }
         self.stage = stage_line(rollout, status, self.goal.change.stops());
@@ -171,6 +177,7 @@ impl Follower {
         let paused = rollout.paused.as_deref().map(clean);
         if paused != self.paused {
             let text = match &paused {
+                Some(why) if why.starts_with("paused") => why.clone(),
                 Some(why) => format!("paused: {why}"),
                 None => format!("goes on: {}", self.stage),
             };

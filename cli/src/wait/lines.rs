@@ -74,9 +74,10 @@ fn ready_summary(status: &AppStatus) -> String {
     }
 }
 
-/// What a status says is waited for, slowest first.
+/// What a status says is waited for, slowest first. Why a rollout is paused is told by itself.
 pub(super) fn waits(status: &AppStatus) -> Vec<String> {
     match &status.rollout {
+        Some(rollout) if rollout.paused.is_some() => Vec::new(),
         Some(rollout) if !rollout.waiting_for.is_empty() => {
             rollout.waiting_for.iter().map(|text| clean(text)).collect()
         }
@@ -102,12 +103,14 @@ pub(crate) fn problem_line(problem: &Problem) -> String {
     };
     match problem.message.as_str() {
         "" => clean(&format!("{place}{}", problem.reason)),
+        // "aborted: aborted by ops" says it twice.
+        message if message.starts_with(&problem.reason) => clean(&format!("{place}{message}")),
         message => clean(&format!("{place}{}: {message}", problem.reason)),
     }
 }
 
 /// `gate errors <=1% of cart failed: 4.10% (before 0.10%, 1001 calls)`.
-pub(super) fn gate_line(gate: &GateStatus) -> String {
+pub(crate) fn gate_line(gate: &GateStatus) -> String {
     let whose = gate.component.as_ref().map(|component| format!(" of {component}")).unwrap_or_default();
     let verdict = match gate.verdict {
         Verdict::Passed => "holds",
@@ -117,7 +120,7 @@ pub(super) fn gate_line(gate: &GateStatus) -> String {
     let before = gate.stable.as_ref().map(|stable| format!("before {stable}, ")).unwrap_or_default();
     let calls = if gate.samples == 1 { "call" } else { "calls" };
     clean(&format!(
-        "gate {} {}{whose} {verdict}: {} ({before}{} {calls})",
+        "{} {}{whose} {verdict}: {} ({before}{} {calls})",
         gate.metric, gate.bound, gate.candidate, gate.samples
     ))
 }

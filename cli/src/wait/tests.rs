@@ -225,7 +225,9 @@ fn a_rollout_that_waits_for_a_person_ends_the_wait_unless_that_person_looks_on()
     for change in [Change::Abort, Change::Undeploy] {
         assert_eq!(ends(change), None);
     }
-    assert_eq!(Follower::new(goal()).attended().see(&paused, Duration::ZERO).end, None);
+    let mut attended = Follower::new(goal());
+    attended.attend();
+    assert_eq!(attended.see(&paused, Duration::ZERO).end, None);
 }
 
 #[test]
@@ -253,7 +255,9 @@ fn all_traffic_on_the_new_revision_is_enough_while_the_old_one_is_kept_warm() {
     assert_eq!(end(goal(), &warm), Some(End::Warm(until)));
     assert_eq!(End::Warm(until).exit(), Exit::Done);
     assert_eq!(end(Goal { change: Change::Abort, ..goal() }, &warm), None);
-    assert_eq!(Follower::new(goal()).attended().see(&warm, Duration::ZERO).end, None);
+    let mut attended = Follower::new(goal());
+    attended.attend();
+    assert_eq!(attended.see(&warm, Duration::ZERO).end, None);
 }
 
 #[test]

@@ -200,7 +200,7 @@ async fn a_history_of_mixed_outcomes_tells_what_happened() {
     let _ = lattice.deploy(&app("e")).await.exits(0);
     let _ = lath.run(["scale", "shop/hello", "7"]).await.exits(0);
     let _ = lath.run(["rollback", "shop", "--to", "2"]).await.exits(0);
-    let _ = lath.run(["undeploy", "shop", "--yes"]).await.exits(0);
+    let _ = lath.run(["undeploy", "shop"]).await.exits(0);
     let history = lath.run(["history", "shop", "-o", "json"]).await.exits(0).json();
     let entries = history["entries"].as_array().unwrap();
     let told: Vec<String> = entries

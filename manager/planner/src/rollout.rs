@@ -105,7 +105,6 @@ struct Shifting<'a> {
     weight: Weight,
     alone: bool,
     healthy_since: Option<Timestamp>,
-    window: Option<&'a Window>,
 }
 
 impl Forward<'_> {
@@ -120,16 +119,13 @@ impl Forward<'_> {
         let next = match &self.rollout.stage {
             Stage::Preparing => self.prepare(),
             Stage::Emptying => self.empty(),
-            Stage::Shifting { shifted, rung, weight, alone, healthy_since, window } => {
-                self.shift(&Shifting {
-                    shifted,
-                    rung: *rung,
-                    weight: *weight,
-                    alone: *alone,
-                    healthy_since: *healthy_since,
-                    window: window.as_deref(),
-                })
-            }
+            Stage::Shifting { shifted, rung, weight, alone, healthy_since } => self.shift(&Shifting {
+                shifted,
+                rung: *rung,
+                weight: *weight,
+                alone: *alone,
+                healthy_since: *healthy_since,
+            }),
             Stage::Warm { until } => self.keep_warm(*until),
             Stage::Settling => self.settle(),
             Stage::RollingBack | Stage::Stopping | Stage::Stuck => Advance::default(),
@@ -250,7 +246,8 @@ impl Forward<'_> {
         let full = self.rollout.promotion == Promotion::Full;
         let promotion = if fresh && !full { Promotion::None } else { self.rollout.promotion };
         let progressed = if fresh { self.situation.now } else { self.rollout.progressed };
-        let rollout = Rollout { stage, promotion, progressed, ..self.rollout.clone() };
+        let window = self.rollout.window.clone().filter(|_| !fresh);
+        let rollout = Rollout { stage, promotion, progressed, window, ..self.rollout.clone() };
         DesiredRecord { step, rollout: Some(rollout), ..self.record.clone() }
     }
 
@@ -296,7 +293,7 @@ impl Forward<'_> {
             None => return self.leave(),
         };
         let Some(weight) = ladder.rungs.get(rung).map(|rung| rung.weight) else { return self.leave() };
-        self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None, window: None })
+        self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None })
     }
 
     fn leave(&self) -> Advance {
@@ -308,6 +305,7 @@ impl Forward<'_> {
         let mut next = self.with(Stage::Warm { until: self.situation.now.plus(warm) }, self.record.step);
         if let Some(rollout) = &mut next.rollout {
             rollout.promotion = Promotion::None;
+            rollout.window = None;
         }
         next.end_history(Outcome::Completed, None, self.situation.now);
         Advance::to(next)
@@ -329,14 +327,7 @@ impl Forward<'_> {
         if self.rollout.promotion == Promotion::Full && !self.has_all(at) {
             let (rung, shifted) = (0, self.record.assignment.hosts().cloned().collect());
             let (weight, alone) = (Weight::ALL, at.alone);
-            return self.enter(Stage::Shifting {
-                shifted,
-                rung,
-                weight,
-                alone,
-                healthy_since: None,
-                window: None,
-            });
+            return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
         }
         // On one rung without waves a host that came later has the same share as the others.
         if ladder.waves.len() <= 1
@@ -344,14 +335,7 @@ impl Forward<'_> {
         {
             let shifted = at.shifted.union(&late).cloned().collect();
             let (rung, weight, alone) = (at.rung, at.weight, at.alone);
-            return self.enter(Stage::Shifting {
-                shifted,
-                rung,
-                weight,
-                alone,
-                healthy_since: None,
-                window: None,
-            });
+            return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
         }
         let Some(since) = at.healthy_since else {
             let window = ladder.gated.then(|| self.counted());
@@ -402,12 +386,14 @@ impl Forward<'_> {
         window: Option<Window>,
     ) -> DesiredRecord {
         let (shifted, rung, weight, alone) = (at.shifted.clone(), at.rung, at.weight, at.alone);
-        let window = window.map(Box::new);
         // Hosts are told nothing new by this, so the step stays.
-        let mut next = self
-            .with(Stage::Shifting { shifted, rung, weight, alone, healthy_since, window }, self.record.step);
-        if let (None, Some(rollout)) = (healthy_since, &mut next.rollout) {
-            rollout.progressed = self.situation.now;
+        let mut next =
+            self.with(Stage::Shifting { shifted, rung, weight, alone, healthy_since }, self.record.step);
+        if let Some(rollout) = &mut next.rollout {
+            rollout.window = window;
+            if healthy_since.is_none() {
+                rollout.progressed = self.situation.now;
+            }
         }
         next
     }
@@ -468,6 +454,7 @@ pub(crate) fn take_back(
         progressed: now,
         paused: None,
         promotion: Promotion::None,
+        window: None,
         ..rollout.clone()
     });
     next

@@ -59,6 +59,7 @@ pub(crate) fn begin(
         overrides,
         paused: None,
         promotion: Promotion::None,
+        window: None,
         webhook: None,
     });
 }

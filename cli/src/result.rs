@@ -13,7 +13,7 @@ use crate::failure::Exit;
 use crate::output::{Glyphs, clean};
 use crate::progress::took;
 use crate::rollout::Seen;
-use crate::wait::{Change, End, Goal, problem_line};
+use crate::wait::{Change, End, Goal, prepared, problem_line};
 use crate::words;
 
 /// The document that every changing command ends with.
@@ -69,6 +69,9 @@ pub(crate) struct RolloutResult {
     pub(crate) ready: u32,
     /// See `ready`.
     pub(crate) desired: u32,
+    /// Those where the new revision could serve, with calls or without, while a rollout is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prepared: Option<u32>,
     /// Time from the request to the end.
     pub(crate) duration_ms: u128,
     /// Time from the request until every component served on some host.
@@ -111,6 +114,7 @@ impl RolloutResult {
             hosts: 0,
             ready: 0,
             desired: 0,
+            prepared: None,
             duration_ms: 0,
             first_ready_ms: None,
             invocations: None,
@@ -127,6 +131,10 @@ impl RolloutResult {
         self.hosts = places.map(|place| &place.host).collect::<BTreeSet<_>>().len();
         self.ready = status.components.iter().map(|component| component.ready).sum();
         self.desired = status.components.iter().map(|component| component.desired).sum();
+        self.prepared = status
+            .rollout
+            .as_ref()
+            .map(|rollout| status.components.iter().map(|component| prepared(component, rollout.to)).sum());
         self.routes.clone_from(&status.routes);
         let rollout = status.rollout.as_ref().map(|rollout| &rollout.strategy);
         let strategy = rollout.or_else(|| status.last.as_ref().map(|last| &last.strategy));
@@ -191,6 +199,10 @@ impl RolloutResult {
             End::RolledBack(_) | End::Failed(_) | End::Degraded(_) => {
                 fact("see", &self.next.clone().unwrap_or_default());
                 fact("again", &self.command("retry"));
+                // It is held where it failed: the revision before is still there.
+                if matches!(end, End::Degraded(_)) && self.prepared.is_some() && self.from.is_some() {
+                    fact("go back", &self.command("abort"));
+                }
             }
             End::Aborted | End::Superseded => fact("see", &self.next.clone().unwrap_or_default()),
             End::Stopped | End::Deleted => {}
@@ -261,7 +273,9 @@ impl RolloutResult {
         let hosts = crate::render::count(self.hosts, "host");
         let revision =
             self.revision.map(|revision| format!(" {dot} revision {revision}")).unwrap_or_default();
-        format!(" {dot} {}/{} ready on {hosts}{revision}", self.ready, self.desired)
+        // What is ready and has no calls yet counts, where that is what is waited for.
+        let ready = self.ready.max(self.prepared.unwrap_or(0));
+        format!(" {dot} {ready}/{} ready on {hosts}{revision}", self.desired)
     }
 }
 

@@ -12,7 +12,7 @@ use lath_control_api::{AppName, Generation, Revision, Timestamp};
 use crate::failure::Exit;
 
 pub(crate) use follower::Follower;
-pub(crate) use lines::{gate_line, phase_word, problem_line};
+pub(crate) use lines::{gate_line, phase_word, prepared, problem_line};
 
 /// Which change is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -157,16 +157,16 @@ impl Drain<'_> {
         Ok(left(&inventory, apps.as_ref().map(|list| list.apps.as_slice()).unwrap_or_default()))
     }
 
-    /// The same after a moment, so that a host is not asked more often than it changes.
-    async fn next_look(&self) -> Result<Vec<Left>, Failure> {
-        sleep(LOOK_EVERY).await;
+    /// The same after a while, so that a host is not asked more often than it changes.
+    async fn look_after(&self, pause: Duration) -> Result<Vec<Left>, Failure> {
+        sleep(pause).await;
         self.look().await
     }
 
     async fn until_empty(mut self, timeout: Duration) -> Result<Exit, Failure> {
         let deadline = Instant::now() + timeout;
         let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-        let mut last_line = Duration::ZERO;
+        let (mut last_line, mut pause) = (Duration::ZERO, Duration::ZERO);
         self.reporter.line(&summary(&self.left));
         loop {
             let look = tokio::select! {
@@ -176,8 +176,9 @@ impl Drain<'_> {
                     let text = format!("Not empty within {}; the host stays drained", took(timeout));
                     return self.unfinished(Exit::TimedOut, &text);
                 }
-                look = self.next_look() => look,
+                look = self.look_after(pause) => look,
             };
+            pause = LOOK_EVERY;
             let now = match look {
                 Ok(now) => now,
                 Err(failure) => {

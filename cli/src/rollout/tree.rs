@@ -129,8 +129,13 @@ fn nodes(view: &View<'_>, glyphs: Glyphs, most: usize) -> Vec<Node> {
         nodes.extend(listed("waits", waits, few, glyphs));
     }
     let mark = glyphs.pick("⚠", "!!");
-    let problems =
-        status.problems.iter().map(|problem| format!("{mark} {}", problem_line(problem))).collect();
+    let mut problems: Vec<String> = Vec::new();
+    for problem in &status.problems {
+        let line = format!("{mark} {}", problem_line(problem));
+        if !problems.contains(&line) {
+            problems.push(line);
+        }
+    }
     nodes.extend(listed("problems", problems, few, glyphs));
     nodes
 }

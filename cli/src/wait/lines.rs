@@ -2,8 +2,10 @@
 //!
 //! Pure. What of it is shown, and when, is the follower's decision.
 
-use lath_control_api::Weight;
-use lath_control_api::app::{AppStatus, GateStatus, Problem, RolloutPhase, RolloutStatus, Verdict};
+use lath_control_api::app::{
+    AppStatus, ComponentStatus, GateStatus, Place, Problem, RolloutPhase, RolloutStatus, Verdict,
+};
+use lath_control_api::{Phase, Revision, Weight};
 
 use crate::output::clean;
 
@@ -37,14 +39,9 @@ pub(super) fn stage_line(rollout: &RolloutStatus, status: &AppStatus, stops: boo
         | RolloutPhase::KeepingWarm
         | RolloutPhase::Emptying
         | RolloutPhase::Settling => {
-            let phase = phase_word(rollout.phase);
-            format!(
-                "step {}/{} {phase}{}{}",
-                rollout.step,
-                rollout.steps,
-                weight(rollout),
-                ready_summary(status)
-            )
+            let (phase, weight) = (phase_word(rollout.phase), weight(rollout));
+            let ready = ready_summary(status, rollout);
+            format!("step {}/{} {phase}{weight}{ready}", rollout.step, rollout.steps)
         }
     }
 }
@@ -59,12 +56,15 @@ fn weight(rollout: &RolloutStatus) -> String {
 }
 
 /// `: cart 1/2, http 2/2 ready`, or nothing when no component is known.
-fn ready_summary(status: &AppStatus) -> String {
+fn ready_summary(status: &AppStatus, rollout: &RolloutStatus) -> String {
+    // Before traffic moves nothing of the new revision serves; what is ready to is what people wait for.
+    let preparing = rollout.phase == RolloutPhase::Preparing;
+    let ready = |one: &ComponentStatus| if preparing { prepared(one, rollout.to) } else { one.ready };
     let counted: Vec<String> = status
         .components
         .iter()
         .take(SHOWN_COMPONENTS)
-        .map(|one| format!("{} {}/{}", one.component, one.ready, one.desired))
+        .map(|one| format!("{} {}/{}", one.component, ready(one), one.desired))
         .collect();
     let more = status.components.len().saturating_sub(SHOWN_COMPONENTS);
     match (counted.is_empty(), more) {
@@ -72,6 +72,12 @@ fn ready_summary(status: &AppStatus) -> String {
         (false, 0) => format!(": {} ready", counted.join(", ")),
         (false, more) => format!(": {} ready, and {more} more", counted.join(", ")),
     }
+}
+
+/// Hosts on which a revision of a component is ready, with calls or without.
+pub(crate) fn prepared(component: &ComponentStatus, revision: Revision) -> u32 {
+    let ready = |place: &&Place| place.revision == revision && place.phase.is_some_and(Phase::is_running);
+    u32::try_from(component.places.iter().filter(ready).count()).unwrap_or(u32::MAX)
 }
 
 /// What a status says is waited for, slowest first. Why a rollout is paused is told by itself.

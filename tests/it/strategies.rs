@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use lath_tests::{App, Ended, Lattice, Load, eventually, free_address};
+use lath_tests::{App, Ended, Lattice, Load, eventually, ports};
 use serde_json::Value;
 
 use crate::words;
@@ -106,7 +106,7 @@ async fn a_candidate_that_fails_too_many_of_its_calls_is_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_green_moves_address_config_and_code_in_one_switch_and_back() {
     let lattice = serving().await;
-    let (from, to) = (lattice.address, free_address());
+    let (from, to) = (lattice.address, ports::free_address());
     let green = new(&lattice).address(to).rollout("strategy", "blue-green");
     let ledger = Load::new(from, "/?name=Ada").rate(100).start();
     words::more(&ledger, 50).await;
@@ -171,7 +171,7 @@ async fn recreate_stops_the_old_one_before_the_new_one_answers() {
     assert!(last_old < first_new, "both answered at the same time");
     assert_eq!(accounts.sent_after(done.at).failed().count(), 0);
     // A revision that cannot be prepared stops nothing.
-    let bad = new(&lattice).image("front", "misbehave-trap-v1").rollout("strategy", "recreate");
+    let bad = new(&lattice).image("front", "misbehave-trap-at-start-v1").rollout("strategy", "recreate");
     let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
     words::more(&ledger, 20).await;
     let _ = lattice.deploy(&bad).await.exits(9);

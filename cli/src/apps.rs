@@ -7,6 +7,7 @@ use lath_control_api::app::{AppList, AppStatus, History, HistoryEntry, ListReque
 use lath_control_api::{AppName, AppVerb, ErrorCode};
 
 use crate::call::Call;
+use crate::connect::Session;
 use crate::failure::{Exit, Failure};
 use crate::follow::{News, Piece};
 use crate::near;
@@ -56,7 +57,7 @@ pub(crate) async fn status(args: StatusArgs, call: &Call) -> Result<Exit, Failur
     let session = call.session().await?;
     if args.watch {
         let news = News::of(&session, &args.app).await;
-        return watch(&args, news, &call.out).await;
+        return watch(&args, &session, news, &call.out).await;
     }
     let status = crate::rollout::status(&session, &args.app).await?;
     show(&status, &call.out)?;
@@ -77,7 +78,7 @@ pub(crate) async fn history(args: HistoryArgs, call: &Call) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-async fn watch(args: &StatusArgs, mut news: News, out: &Output) -> Result<Exit, Failure> {
+async fn watch(args: &StatusArgs, session: &Session, mut news: News, out: &Output) -> Result<Exit, Failure> {
     // One document after the other is a stream of lines.
     let out =
         &Output { format: if out.format == Format::Json { Format::Ndjson } else { out.format }, ..*out };
@@ -92,7 +93,8 @@ async fn watch(args: &StatusArgs, mut news: News, out: &Output) -> Result<Exit, 
             Piece::Status(status) => status,
             Piece::Gone if shown.is_none() || args.exit_code => {
                 let message = format!("there is no app `{}`", args.app);
-                return Err(Failure::coded(ErrorCode::NotFound, message).help("list the apps: lath apps"));
+                let failure = Failure::coded(ErrorCode::NotFound, message);
+                return Err(near::app(session, &args.app, failure).await);
             }
             Piece::Gone => {
                 out.say(&format!("app {} is gone", args.app));

@@ -2,6 +2,8 @@
 //!
 //! Pure: it only puts together what is known.
 
+pub(crate) mod github;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

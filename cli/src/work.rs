@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::follow::{Followed, Following, News, Stop};
 use crate::output::Document;
 use crate::progress::{Reporter, took};
-use crate::result::{RolloutResult, headline};
+use crate::result::{RolloutResult, github, headline};
 use crate::rollout::Screen;
 use crate::wait::{Change, End, Follower, Goal, problem_line};
 
@@ -228,8 +228,9 @@ impl<'a> Work<'a> {
         let failed_at = result.failed_at.clone().filter(|_| end.problem().is_some());
         let result = RolloutResult { first_ready_ms, failed_at, ..result.ended(end) };
         let document = Document::new("RolloutResult", &result).names([result.app.to_string()]);
-        let text = || result.text(end, self.call.out.glyphs, &jiff::Zoned::now());
-        self.call.out.print(&document, |_wide| text())?;
+        let text = result.text(end, self.call.out.glyphs, &jiff::Zoned::now());
+        github::tell(&result, &text);
+        self.call.out.print(&document, |_wide| text)?;
         Ok(end.exit())
     }
 
@@ -263,6 +264,10 @@ impl<'a> Work<'a> {
         let problems = status.map(|status| status.problems.iter().map(problem_line));
         lines.extend(problems.into_iter().flatten());
         lines.extend(follower.waiting_for().iter().map(|text| format!("  waiting for {text}")));
+        if follower.waiting_for().is_empty() && follower.paused().is_none() && !follower.standing().is_empty()
+        {
+            lines.push(format!("  {}", follower.standing()));
+        }
         lines.extend(follower.paused().map(|why| format!("  paused: {why}")));
         lines.push(format!("Watch it with: {watch}"));
         let status = format!("lath status {}", follower.goal().app);
@@ -270,7 +275,9 @@ impl<'a> Work<'a> {
             lines.push(format!("See how it stands: {status}"));
         }
         let document = Document::new("RolloutResult", &result).names([result.app.to_string()]);
-        self.call.out.print(&document, |_wide| lines.iter().map(|line| format!("{line}\n")).collect())?;
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        github::tell(&result, &text);
+        self.call.out.print(&document, |_wide| text)?;
         Ok(exit)
     }
 }

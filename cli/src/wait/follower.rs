@@ -9,7 +9,7 @@ use std::time::Duration;
 use lath_control_api::app::{
     AppState, AppStatus, HistoryEntry, Outcome, RolloutPhase, RolloutStatus, Verdict,
 };
-use lath_control_api::{Generation, Revision};
+use lath_control_api::{Generation, Revision, Timestamp};
 
 use super::lines::{gate_line, problem_line, stage_line, wait_summary, waits};
 use super::{Change, End, Goal, Line, Step};
@@ -28,6 +28,7 @@ pub(crate) struct Follower {
     last_line: Duration,
     waiting_for: Vec<String>,
     stage: String,
+    until: Option<Timestamp>,
     paused: Option<String>,
     first_ready: Option<Duration>,
     /// The last step that led forward.
@@ -47,6 +48,7 @@ impl Follower {
             last_line: Duration::ZERO,
             waiting_for: Vec::new(),
             stage: String::new(),
+            until: None,
             paused: None,
             first_ready: None,
             step: None,
@@ -90,7 +92,7 @@ impl Follower {
         match (&self.paused, wait_summary(&self.waiting_for)) {
             (Some(why), _) => format!("paused: {why}"),
             (None, Some(summary)) => format!("waiting for {summary}"),
-            (None, None) => self.stage.clone(),
+            (None, None) => format!("{}{}", self.stage, self.until()),
         }
     }
 
@@ -143,8 +145,17 @@ impl Follower {
         Some(match (&self.paused, wait_summary(&self.waiting_for)) {
             (Some(why), _) => format!("still paused after {waited} s: {why}"),
             (None, Some(summary)) => format!("still waiting after {waited} s for {summary}"),
-            (None, None) => format!("still waiting after {waited} s; the manager has not said for what"),
+            (None, None) if self.stage.is_empty() => {
+                format!("still waiting after {waited} s; the manager has not said for what")
+            }
+            (None, None) => format!("still waiting after {waited} s: {}{}", self.stage, self.until()),
         })
+    }
+
+    /// `, until 2026-11-21T12:04:55Z`: the time of the step, if all stays well.
+    fn until(&self) -> String {
+        let until = self.until.and_then(|until| jiff::Timestamp::from_millisecond(until.0).ok());
+        until.map(|until| format!(", until {until:.0}")).unwrap_or_default()
     }
 
     fn serves_everywhere_once(&self, status: &AppStatus) -> bool {
@@ -161,6 +172,7 @@ impl Follower {
         for problem in &status.problems {
             self.tell(&mut lines, problem_line(problem), true);
         }
+        self.until = status.rollout.as_ref().and_then(|rollout| rollout.until);
         let Some(rollout) = &status.rollout else {
             self.stage.clear();
             return lines;

@@ -371,3 +371,17 @@ fn a_failure_that_is_held_is_degraded_and_not_paused() {
     assert_eq!(end(goal(), &held), Some(End::Degraded(Some(problem()))));
     assert_eq!(end(told(Change::Abort, held.clone()), &held), None);
 }
+
+#[test]
+fn a_step_that_takes_its_time_is_still_waited_for_until_then() {
+    let mut follower = Follower::new(goal());
+    let waits = |rollout: &mut RolloutStatus| {
+        rollout.waiting_for.clear();
+        rollout.until = Some(Timestamp(1_795_244_400_123));
+    };
+    follower.see(&with(waits, moving(RolloutPhase::Shifting, 2)), Duration::ZERO);
+    assert_eq!(
+        follower.still(Duration::from_secs(10)).unwrap(),
+        "still waiting after 10 s: step 1/3 shifting traffic: cart 2/2 ready, until 2026-11-21T07:00:00Z"
+    );
+}

@@ -271,24 +271,4 @@ fn time(micros: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_of_500_are_errors_and_abandoned_calls_say_nothing() {
-        let calls = CallCounts {
-            started: 100,
-            succeeded: 30,
-            answered_5xx: 10,
-            abandoned: 59,
-            in_flight: 1,
-            ..CallCounts::default()
-        };
-        let sample = Sample::of(&calls);
-        assert_eq!((sample.ended, sample.value(Metric::Errors)), (40, 250_000));
-        let mut delta = calls.clone();
-        combine(&mut delta, &calls, u64::saturating_sub);
-        assert_eq!(Sample::of(&delta).ended, 0);
-        assert_eq!(delta.abandoned, 0);
-    }
-}
+mod tests;

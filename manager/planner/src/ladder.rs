@@ -164,3 +164,6 @@ fn waves(hosts: BTreeSet<HostId>, policy: &RolloutPolicy, observed: &ObservedSta
     let waves = groups.flat_map(|group| group.chunks(at_once));
     waves.map(|wave| wave.iter().map(|(_, host)| host.clone()).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lath_control_api::AppName;
-use lath_control_api::app::{AppStatus, Cause, ChangeReply, HistoryEntry};
+use lath_control_api::app::{AppStatus, Cause, ChangeReply, HistoryEntry, RolloutPhase};
 use tokio::time::Instant;
 
 use crate::args::{CauseArgs, WaitArgs};
@@ -208,7 +208,7 @@ impl<'a> Work<'a> {
     /// The result with all that is known, however waiting ended.
     fn known(&self, result: RolloutResult, followed: &Followed, follower: &Follower) -> RolloutResult {
         let status = followed.status.as_ref();
-        let last = status.filter(|status| status.rollout.is_none()).and_then(|status| status.last.as_ref());
+        let last = status.filter(|status| has_ended(status)).and_then(|status| status.last.as_ref());
         // Who only looked on did not see it from the beginning; the history did.
         let whole = last.filter(|_| self.change == Change::Watch).and_then(time_of);
         let duration = whole.unwrap_or_else(|| self.reporter.elapsed());
@@ -280,6 +280,12 @@ impl<'a> Work<'a> {
         self.call.out.print(&document, |_wide| text)?;
         Ok(exit)
     }
+}
+
+/// Whether the newest change has its outcome: also one whose old revision is only kept warm has.
+fn has_ended(status: &AppStatus) -> bool {
+    let rollout = status.rollout.as_ref();
+    rollout.is_none_or(|rollout| rollout.phase == RolloutPhase::KeepingWarm)
 }
 
 /// How long a change took from its acceptance to its end.

@@ -231,8 +231,7 @@ impl Follower {
         match rollout.phase {
             RolloutPhase::Stuck => return Some(End::Degraded(status.problems.first().cloned())),
             RolloutPhase::RollingBack => return None,
-            _ if change.stops() || change == Change::Watch => {}
-            _ if self.newest().is_some_and(|newest| rollout.to > newest) => return Some(End::Superseded),
+            _ if self.is_left_behind(rollout) => return Some(End::Superseded),
             RolloutPhase::KeepingWarm if rest => return Some(End::Warm(rollout.until)),
             RolloutPhase::KeepingWarm
             | RolloutPhase::Preparing
@@ -246,6 +245,12 @@ impl Follower {
         }
         let paused = rollout.paused.as_deref().filter(|_| rest);
         paused.map(|why| End::Paused(clean(why)))
+    }
+
+    /// Whether the rollout goes to something newer than what is waited for. Who only looks on goes along.
+    fn is_left_behind(&self, rollout: &RolloutStatus) -> bool {
+        let goes_along = self.goal.change.stops() || self.goal.change == Change::Watch;
+        !goes_along && self.newest().is_some_and(|newest| rollout.to > newest)
     }
 
     /// The newest revision that was there, or was made, when the change was asked for.

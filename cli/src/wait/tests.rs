@@ -254,7 +254,10 @@ fn all_traffic_on_the_new_revision_is_enough_while_the_old_one_is_kept_warm() {
     let warm = with(|rollout| rollout.until = until, moving(RolloutPhase::KeepingWarm, 2));
     assert_eq!(end(goal(), &warm), Some(End::Warm(until)));
     assert_eq!(End::Warm(until).exit(), Exit::Done);
+    assert_eq!(end(Goal { change: Change::Watch, ..goal() }, &warm), Some(End::Warm(until)));
     assert_eq!(end(Goal { change: Change::Abort, ..goal() }, &warm), None);
+    let newer = with(|rollout| rollout.to = Revision(3), warm.clone());
+    assert_eq!(end(goal(), &newer), Some(End::Superseded));
     let mut attended = Follower::new(goal());
     attended.attend();
     assert_eq!(attended.see(&warm, Duration::ZERO).end, None);

@@ -244,3 +244,37 @@ async fn a_history_of_mixed_outcomes_tells_what_happened() {
     lath.run(plan(&[])).await.exits(0).says(&["greeting", "z"]);
     let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(20);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wc3845_an_address_that_is_taken_fails_the_step_and_nothing_moves() {
+    let lattice = serving().await;
+    let stranger = std::net::TcpListener::bind(ports::free_address()).unwrap();
+    let taken = stranger.local_addr().unwrap();
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 20).await;
+    let ended = lattice.deploy(&new(&lattice).address(taken)).await.exits(9);
+    ended.says(&["address-unavailable", &taken.to_string(), "http on host-"]);
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    accounts.none_failed();
+    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), [OLD]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_users_who_expect_the_same_revision_one_is_refused() {
+    let lattice = serving().await;
+    let lath = lattice.lath();
+    let deploy = |word: &str| {
+        let file = old(&lattice).config("greeter", "word", word).write(lattice.folder());
+        let own = file.with_file_name(format!("{word}.yaml"));
+        std::fs::copy(&file, &own).unwrap();
+        lath.start(["deploy".as_ref(), own.as_os_str(), "--if-revision".as_ref(), "1".as_ref()])
+    };
+    let (one, other) = (deploy("Hey"), deploy("Hi"));
+    let (one, other) = tokio::join!(one.ended(), other.ended());
+    let mut codes = [one.code(), other.code()];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(5)], "{}\n{}", one.told(), other.told());
+    let history = lath.run(["history", "shop", "-o", "json"]).await.exits(0).json();
+    assert_eq!(history["entries"].as_array().map(Vec::len), Some(2), "{history:#}");
+}

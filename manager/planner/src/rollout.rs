@@ -308,6 +308,7 @@ impl Forward<'_> {
             rollout.window = None;
         }
         next.end_history(Outcome::Completed, None, self.situation.now);
+        begin::note_good(&mut next);
         Advance::to(next)
     }
 
@@ -356,11 +357,12 @@ impl Forward<'_> {
             Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
                 baked.map(Advance::until).unwrap_or_default()
             }
-            Judgement::Unknown(what) => self.unknown(at, what),
-            Judgement::Holds if baked.is_none() => Advance::held(format!(
+            // A person decides, and sees how the gates stand.
+            Judgement::Holds | Judgement::Unknown(_) if baked.is_none() => Advance::held(format!(
                 "{} of the traffic is on the new revision, and it waits to be promoted",
                 percent(at.weight)
             )),
+            Judgement::Unknown(what) => self.unknown(at, what),
             Judgement::Holds => self.go_on(at),
         };
         Advance { gates, ..next }
@@ -437,6 +439,7 @@ pub(crate) fn take_back(
     let mut next = record.clone();
     if let Some(revision) = record.revision {
         next.failed.insert(revision, problem.clone());
+        next.good.retain(|good| *good != revision);
     }
     next.generation = record.generation.next();
     next.step = Step(1);

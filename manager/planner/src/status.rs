@@ -1,6 +1,6 @@
 //! What people are told of an app: derived from the record and what was observed, stored nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
@@ -44,7 +44,8 @@ pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) ->
     problems.extend(record.rollout.as_ref().and_then(|rollout| rollout.problem.clone()));
     problems.extend(hosts.values().flat_map(|host| &host.failed_beside).cloned());
     problems.extend(lost(input, record));
-    problems.dedup();
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
     let waiting: Vec<String> =
         hosts.values().flat_map(|host| &host.waiting).take(WAITING_SHOWN).cloned().collect();
     let state = state(record, told, &components);

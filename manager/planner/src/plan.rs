@@ -216,7 +216,11 @@ impl Planner<'_> {
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
         let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
         let current = record.assignment.and(&record.base);
-        let Placement { assignment, problems } = placement::place(spec, &hosts, &current);
+        let Placement { mut assignment, mut problems } = placement::place(spec, &hosts, &current);
+        self.name_drained(&mut problems);
+        if record.rollout.as_ref().is_some_and(|rollout| has_taken_over(record, rollout)) {
+            self.keep_last_places(&record.assignment, &mut assignment);
+        }
         if assignment != record.assignment {
             if record.rollout.is_none() {
                 // Silent hosts are kept as well: what has no other place may still be served there.
@@ -230,6 +234,28 @@ impl Planner<'_> {
             }
         }
         problems
+    }
+
+    /// What the new revision has taken over stays where it is as long as it has no other place.
+    fn keep_last_places(&self, held: &Assignment, next: &mut Assignment) {
+        let placed: BTreeSet<ComponentName> = next.0.values().flat_map(|on| on.keys().cloned()).collect();
+        for (host, on) in held.0.iter().filter(|(host, _)| self.is_alive(host)) {
+            for (name, instances) in on.iter().filter(|(name, _)| !placed.contains(*name)) {
+                next.add(host, name, *instances);
+            }
+        }
+    }
+
+    /// Says which hosts are there and take nothing, since people wonder where they are.
+    fn name_drained(&self, problems: &mut [Problem]) {
+        let hosts = self.input.observed.hosts().filter(|(id, _)| self.is_alive(id) && !self.takes_work(id));
+        let names: Vec<&str> = hosts.map(|(_, host)| host.summary.name.as_str()).collect();
+        if names.is_empty() {
+            return;
+        }
+        for problem in problems {
+            problem.message = format!("{}; drained or stopping: {}", problem.message, names.join(", "));
+        }
     }
 
     /// Hosts that may run something of the app and have never been heard may just not have spoken yet: nothing
@@ -416,6 +442,20 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     let open = record.history.first_mut().filter(|entry| moves && entry.outcome.is_none());
     if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
         policy.strategy.as_str().clone_into(&mut entry.strategy);
+    }
+}
+
+/// Whether the revision that a rollout leads to is what calls go to, and nothing is kept beside it to go back to.
+const fn has_taken_over(record: &DesiredRecord, rollout: &Rollout) -> bool {
+    match rollout.stage {
+        Stage::Settling => true,
+        Stage::Shifting { .. } => record.serving.is_none(),
+        Stage::Preparing
+        | Stage::Emptying
+        | Stage::Warm { .. }
+        | Stage::RollingBack
+        | Stage::Stopping
+        | Stage::Stuck => false,
     }
 }
 

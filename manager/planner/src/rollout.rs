@@ -162,10 +162,14 @@ impl Forward<'_> {
     }
 
     fn all_ready(&self) -> bool {
+        self.situation.unplaced.is_empty() && self.assigned_ready()
+    }
+
+    /// Every host that has been given something is ready, but for as many as may be missing.
+    fn assigned_ready(&self) -> bool {
         let ready = |host: &HostId| self.situation.hosts.get(host).is_some_and(Assessment::is_ready);
         let missing = self.record.assignment.hosts().filter(|host| !ready(host)).count();
-        self.situation.unplaced.is_empty()
-            && u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
+        u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
     }
 
     /// When a rollout that does not come forward has failed, and what that is called; none while it may take as long
@@ -414,7 +418,8 @@ impl Forward<'_> {
         let ready = self.situation.hosts.values().filter(|host| host.is_ready());
         let gone = ready.into_iter().all(|host| host.draining == 0);
         let overdue = self.deadline().is_some_and(|(deadline, _)| deadline <= self.situation.now);
-        if !self.all_ready() || !(gone || overdue) {
+        // What has no place now waits for one when the rollout is over, as it would at any other time.
+        if !self.assigned_ready() || !(gone || overdue) {
             return Advance::default();
         }
         let mut next = self.record.clone();

@@ -37,6 +37,7 @@ pub struct Told<'a> {
 pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) -> AppStatus {
     let Told { hosts, unplaced, .. } = *told;
     let (revision, assignment) = goal(record);
+    let assignment = &with_last_places(record, assignment);
     let spec = revision.and_then(|revision| input.revisions.get(&revision));
     let components = spec.map(|spec| components(input, record, spec, assignment)).unwrap_or_default();
     let mut problems: Vec<Problem> = unplaced.to_vec();
@@ -71,6 +72,19 @@ fn goal(record: &DesiredRecord) -> (Option<Revision>, &Assignment) {
     } else {
         (record.revision, &record.assignment)
     }
+}
+
+/// What has no place of its own is where it is kept until it has one.
+fn with_last_places(record: &DesiredRecord, assignment: &Assignment) -> Assignment {
+    let mut all = assignment.clone();
+    for (host, on) in &record.surplus.0 {
+        for (name, instances) in on {
+            if !assignment.0.values().any(|placed| placed.contains_key(name)) {
+                all.add(host, name, *instances);
+            }
+        }
+    }
+    all
 }
 
 fn describe(route: &lath_control_api::HttpRoute) -> String {

@@ -202,7 +202,6 @@ pub enum Promotion {
 impl Promotion {
     /// Whether it allows nothing.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }

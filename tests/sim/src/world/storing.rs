@@ -78,9 +78,7 @@ fn describe(record: &DesiredRecord) -> String {
         | Stage::Settling
         | Stage::RollingBack
         | Stage::Stopping
-        | Stage::Stuck => {
-            format!("{:?}", rollout.stage).to_lowercase()
-        }
+        | Stage::Stuck => format!("{:?}", rollout.stage).to_lowercase(),
     };
     let problem = rollout.problem.as_ref();
     let problem = problem.map(|problem| format!(" for {}: {}", problem.reason, problem.message));

@@ -128,7 +128,7 @@ impl Planner<'_> {
             record.generation = record.generation.next();
             record.step = Step(1);
             let hosts = self.assess_all(&record);
-            return self.finish(record, &hosts, Advance::default(), &unplaced, &ladder);
+            return self.finish(record, &hosts, &Advance::default(), &unplaced, &ladder);
         }
         let situation = Situation {
             now: self.input.now,
@@ -147,14 +147,14 @@ impl Planner<'_> {
             None => release(record.clone(), &situation),
         };
         let hosts = if next == record { hosts } else { self.assess_all(&next) };
-        self.finish(next, &hosts, advance, &unplaced, &ladder)
+        self.finish(next, &hosts, &advance, &unplaced, &ladder)
     }
 
     fn finish(
         &self,
         mut record: DesiredRecord,
         hosts: &BTreeMap<HostId, Assessment>,
-        advance: Advance,
+        advance: &Advance,
         unplaced: &[Problem],
         ladder: &Ladder,
     ) -> PlanOutput {
@@ -166,10 +166,10 @@ impl Planner<'_> {
         let webhook = if advance.asks_webhook { self.webhook(&record) } else { None };
         // People are told of what is stored: what is only planned may never come.
         let before = changed.then(|| self.assess_all(self.input.record));
-        let told = Told { hosts: before.as_ref().unwrap_or(hosts), unplaced, ladder, advance: &advance };
+        let told = Told { hosts: before.as_ref().unwrap_or(hosts), unplaced, ladder, advance };
         let status = status::status(self.input, self.input.record, &told);
         PlanOutput {
-            wake_at: self.wake_at(&record, &advance, changed),
+            wake_at: self.wake_at(&record, advance, changed),
             webhook,
             record: changed.then_some(record),
             commands,

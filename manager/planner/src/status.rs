@@ -53,7 +53,7 @@ pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) ->
     AppStatus {
         app: record.app.clone(),
         state,
-        message: message(record, state, &problems, told.advance.held.as_ref().or(waiting.first())),
+        message: message(record, state, &problems, told.advance.held.as_ref().or_else(|| waiting.first())),
         revision: record.revision,
         generation: record.generation,
         rollout: record.rollout.as_ref().map(|rollout| rollout_status(input, record, rollout, told, waiting)),

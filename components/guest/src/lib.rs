@@ -1,5 +1,6 @@
-//! What the guests share: their build-time version, their config, and answering HTTP requests. Nothing here may
-//! decide what a component answers. Every answer is written to its end or given up when the caller went away.
+//! What the guests share: their build-time version, their config, answering HTTP requests, and what tests ask of them.
+//! Nothing here may decide what a component answers. Every answer is written to its end or given up when the caller
+//! went away.
 
 pub mod config;
 pub mod fault;

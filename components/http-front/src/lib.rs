@@ -11,8 +11,9 @@ mod bindings {
 }
 
 use bindings::lath::demo::greeter;
-use lath_guest::VERSION;
+use lath_guest::fault::{self, Fault};
 use lath_guest::http::Exchange;
+use lath_guest::{VERSION, config};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
@@ -46,17 +47,30 @@ fn greet(exchange: Exchange, name: &str) {
     struct Answer<'a> {
         component: &'a str,
         version: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mark: Option<&'a str>,
         greeter: &'a str,
         text: &'a str,
         request_id: &'a str,
     }
 
+    let request_id = exchange.request_id();
+    let mark = match fault::begin(&request_id) {
+        Ok(Some(Fault::Trap)) => std::process::abort(),
+        Ok(Some(Fault::Error)) => return exchange.text(500, "a fault, as the config says"),
+        Ok(None) => config::get("mark"),
+        Err(reason) => Err(reason),
+    };
+    let mark = match mark {
+        Ok(mark) => mark,
+        Err(reason) => return exchange.text(500, &reason),
+    };
     match greeter::greet(name) {
         Ok(greeting) => {
-            let request_id = exchange.request_id();
             let answer = Answer {
                 component: "http-front",
                 version: VERSION,
+                mark: mark.as_deref(),
                 greeter: &greeting.version,
                 text: &greeting.text,
                 request_id: &request_id,

@@ -1,8 +1,9 @@
 //! The smallest web app: says a greeting from its config, and which version and request it was. No state and no
 //! calls to others. A config that it does not understand makes every answer a 500 that names the key.
 
+use lath_guest::fault::{self, Fault};
 use lath_guest::http::Exchange;
-use lath_guest::{VERSION, config, fault};
+use lath_guest::{VERSION, config};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, Method, ResponseOutparam};
 
@@ -21,9 +22,10 @@ impl Guest for Hello {
             (_, "/healthz") => exchange.text(200, "ok"),
             (Method::Post, "/echo") => exchange.echo(),
             (_, "/echo") => exchange.text(405, "/echo takes POST"),
-            _ => match fault::is_due() {
-                Ok(false) => hello(exchange, &greeting),
-                Ok(true) => exchange.text(500, "a fault, as the config says"),
+            _ => match fault::begin(&exchange.request_id()) {
+                Ok(None) => hello(exchange, &greeting),
+                Ok(Some(Fault::Error)) => exchange.text(500, "a fault, as the config says"),
+                Ok(Some(Fault::Trap)) => std::process::abort(),
                 Err(reason) => exchange.text(500, &reason),
             },
         }

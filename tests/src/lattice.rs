@@ -170,6 +170,22 @@ impl Lattice {
         &mut self.manager
     }
 
+    /// Name and process id of every part that runs.
+    #[must_use]
+    pub fn process_ids(&self) -> Vec<(String, u32)> {
+        let daemons = self.hosts.iter().chain([&self.manager]);
+        let daemons = daemons.filter_map(|daemon| Some((daemon.name.clone(), daemon.process.as_ref()?.id())));
+        let nats = self.nats.process().map(|process| ("nats-server".to_owned(), process.id()));
+        daemons.chain(nats).collect()
+    }
+
+    /// Leaves all logs and data where they are when the lattice ends.
+    pub fn keep(&mut self) {
+        if let Some(folder) = &mut self.folder {
+            folder.disable_cleanup(true);
+        }
+    }
+
     fn show_logs(&mut self) {
         let daemons = self.hosts.iter_mut().chain([&mut self.manager]);
         for process in daemons.filter_map(|daemon| daemon.process.as_mut()) {

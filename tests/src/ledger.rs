@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-use client::Clients;
+pub(crate) use client::Clients;
 
 /// Requests that may be out at once. More would mean that nothing is answered any more.
 const MOST_IN_FLIGHT: usize = 2_000;

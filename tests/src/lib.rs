@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod nats;
 pub mod ports;
 pub mod process;
+pub mod soak;
 pub mod store;
 
 pub use cli::{Ended, Lath};

@@ -72,6 +72,20 @@ impl Store {
         self.objects().await.put(name, &mut bytes).await.expect("cannot replace an object");
     }
 
+    /// Puts other bytes in the place of an object's own. What the store notes of it, its digest too, stays as it was:
+    /// only who looks at the bytes can tell.
+    pub async fn damage_object(&self, name: &str) {
+        let bucket = self.subjects.bucket(Bucket::Components);
+        let info = self.objects().await.info(name).await.expect("the object to damage is not there");
+        let subject = format!("$O.{bucket}.C.{}", info.nuid);
+        let stream =
+            self.jetstream.get_stream(format!("OBJ_{bucket}")).await.expect("the store has no stream");
+        stream.purge().filter(&subject).await.expect("cannot remove the bytes of an object");
+        let others = vec![0; info.size];
+        let sent = self.jetstream.publish(subject, others.into()).await.expect("cannot send bytes");
+        sent.await.expect("the store does not take other bytes");
+    }
+
     async fn objects(&self) -> ObjectStore {
         let bucket = self.subjects.bucket(Bucket::Components);
         self.jetstream.get_object_store(&bucket).await.expect("the lattice has no object store")

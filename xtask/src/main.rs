@@ -5,9 +5,11 @@ mod check;
 mod components;
 mod demo;
 mod nats;
+mod soak;
 mod test;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,13 @@ enum Task {
         /// Leave the lattice running and say what to try next
         #[arg(long)]
         keep: bool,
+    },
+    /// Rollouts one after another under load, half of them made to fail, with an account of every request; docs/soak.md
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// `--rollouts`, `--rate` and others: see `cargo xtask soak --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Formatting, clippy, layers, and all tests against a real nats-server and real components
     Test {
@@ -68,6 +77,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
             let after = if *keep { demo::After::Keep } else { demo::After::Stop };
             demo::demo(&workspace, after)
         }
+        Task::Soak { arguments } => soak::soak(&workspace, arguments),
         Task::Test { quick } => {
             let extent = if *quick { test::Extent::Quick } else { test::Extent::Whole };
             test::test(&workspace, extent)

@@ -16,25 +16,25 @@ const KEEPERS: usize = 8;
 
 /// Clients with kept connections, and one that opens a connection for each request.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     keepers: Vec<Client<HttpConnector, Empty<Bytes>>>,
     fresh: Client<HttpConnector, Empty<Bytes>>,
 }
 
 impl Clients {
     /// Clients without a connection yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { keepers: (0..KEEPERS).map(|_| client(usize::MAX)).collect(), fresh: client(0) }
     }
 
     /// Over a connection that is kept; requests with numbers in sequence go over different ones.
-    pub(super) async fn kept(&self, load: &Load, id: &str, number: u64) -> Result<Answer, String> {
+    pub(crate) async fn kept(&self, load: &Load, id: &str, number: u64) -> Result<Answer, String> {
         let turn = usize::try_from(number).unwrap_or_default() % self.keepers.len();
         exchange(&self.keepers[turn], load, id).await
     }
 
     /// Over a connection of its own.
-    pub(super) async fn fresh(&self, load: &Load, id: &str) -> Result<Answer, String> {
+    pub(crate) async fn fresh(&self, load: &Load, id: &str) -> Result<Answer, String> {
         exchange(&self.fresh, load, id).await
     }
 }

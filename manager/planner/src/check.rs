@@ -43,7 +43,7 @@ fn counters(before: &DesiredRecord, next: &DesiredRecord, broken: &mut Vec<Viola
 /// One fence never stands for two contents.
 fn contents(input: &PlanInput<'_>, next: &DesiredRecord, broken: &mut Vec<Violation>) {
     let before = input.record;
-    if (next.generation, next.step) != (before.generation, before.step) {
+    if (next.generation, next.step) != (before.generation, before.step) || next == before {
         return;
     }
     for host in bundles::hosts(before).union(&bundles::hosts(next)) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, ChangeKind, Problem};
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, Generation, HostId, Revision, Step,
-    Timestamp,
+    AppInventory, ApplyRequest, ComponentInventory, ComponentName, ComponentSpec, Epoch, Generation, HostId,
+    Revision, Step, Timestamp,
 };
 use lath_manifests::manifest::{RolloutPolicy, Webhook};
 use lath_manifests::rollout::override_policy;
@@ -114,21 +114,29 @@ struct Planner<'a> {
     input: &'a PlanInput<'a>,
 }
 
+/// The hosts that are there and have to do with a record: what it tells each, and how far each has come with that.
+#[derive(Debug, Default)]
+struct Concerned {
+    requests: BTreeMap<HostId, ApplyRequest>,
+    hosts: BTreeMap<HostId, Assessment>,
+}
+
 impl Planner<'_> {
     fn plan(&self) -> PlanOutput {
         let before = self.input.record;
         let mut record = before.clone();
         self.outrun(&mut record);
         let unplaced = self.place(&mut record);
-        let (policy, difference) = (self.policy(&record), self.difference(&record));
+        let difference = self.difference(&record);
+        let policy = self.policy(&record, &difference);
         let ladder = Ladder::new(&record, &policy, self.input.observed, difference.is_trivial());
         note_strategy(&mut record, &policy);
-        let hosts = self.assess_all(&record);
-        if hosts.values().any(|host| host.contradicts) {
+        let concerned = self.assess_all(&record);
+        if concerned.hosts.values().any(|host| host.contradicts) {
             record.generation = record.generation.next();
             record.step = Step(1);
-            let hosts = self.assess_all(&record);
-            return self.finish(record, &hosts, Advance::default(), &unplaced, &ladder);
+            let concerned = self.assess_all(&record);
+            return self.finish(record, &concerned, &Advance::default(), &unplaced, &ladder);
         }
         let situation = Situation {
             now: self.input.now,
@@ -136,7 +144,7 @@ impl Planner<'_> {
             policy: &policy,
             ladder: &ladder,
             changed: &difference.changed,
-            hosts: &hosts,
+            hosts: &concerned.hosts,
             unplaced: &unplaced,
         };
         let waits = self.must_wait_for_news(&record);
@@ -146,30 +154,31 @@ impl Planner<'_> {
             None if waits => record.clone(),
             None => release(record.clone(), &situation),
         };
-        let hosts = if next == record { hosts } else { self.assess_all(&next) };
-        self.finish(next, &hosts, advance, &unplaced, &ladder)
+        let concerned = if next == record { concerned } else { self.assess_all(&next) };
+        self.finish(next, &concerned, &advance, &unplaced, &ladder)
     }
 
     fn finish(
         &self,
         mut record: DesiredRecord,
-        hosts: &BTreeMap<HostId, Assessment>,
-        advance: Advance,
+        concerned: &Concerned,
+        advance: &Advance,
         unplaced: &[Problem],
         ladder: &Ladder,
     ) -> PlanOutput {
-        self.note_touched(&mut record, hosts);
-        let commands = self.commands(&record, hosts);
+        note_touched(&mut record, concerned);
+        let commands = self.commands(&record, concerned);
         let violations = check::check(self.input, &record, &commands);
         let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
         let changed = record != *self.input.record;
         let webhook = if advance.asks_webhook { self.webhook(&record) } else { None };
         // People are told of what is stored: what is only planned may never come.
         let before = changed.then(|| self.assess_all(self.input.record));
-        let told = Told { hosts: before.as_ref().unwrap_or(hosts), unplaced, ladder, advance: &advance };
+        let hosts = &before.as_ref().unwrap_or(concerned).hosts;
+        let told = Told { hosts, unplaced, ladder, advance };
         let status = status::status(self.input, self.input.record, &told);
         PlanOutput {
-            wake_at: self.wake_at(&record, &advance, changed),
+            wake_at: self.wake_at(&record, advance, concerned, changed),
             webhook,
             record: changed.then_some(record),
             commands,
@@ -271,10 +280,10 @@ impl Planner<'_> {
         }
     }
 
-    fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {
+    fn policy(&self, record: &DesiredRecord, difference: &Difference) -> RolloutPolicy {
         let spec =
             record.revision.or(record.serving).and_then(|revision| self.input.revisions.get(&revision));
-        let policy = spec.map(|spec| spec.policy(&self.difference(record).changed)).unwrap_or_default();
+        let policy = spec.map(|spec| spec.policy(&difference.changed)).unwrap_or_default();
         let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
         let Some(overrides) = overrides.filter(|overrides| !overrides.is_empty()) else { return policy };
         // They were checked when the change was accepted.
@@ -291,24 +300,28 @@ impl Planner<'_> {
     }
 
     fn webhook(&self, record: &DesiredRecord) -> Option<WebhookAsk> {
-        let webhook = self.policy(record).webhook?;
+        let webhook = self.policy(record, &self.difference(record)).webhook?;
         let (step, generation) = (record.step, record.generation);
         Some(WebhookAsk { webhook, step, generation, from: record.serving, to: record.revision })
     }
 
     /// Every host that is there and has to do with the app, judged by what `record` tells it.
-    fn assess_all(&self, record: &DesiredRecord) -> BTreeMap<HostId, Assessment> {
-        let hosts = self.concerned(record);
-        hosts
-            .into_iter()
-            .map(|host| {
-                let request = self.request(record, &host);
-                let assessment = assess(self.input.observed, &host, &request, |component| {
-                    bundles::is_goal(record, &host, component)
-                });
-                (host, assessment)
-            })
-            .collect()
+    fn assess_all(&self, record: &DesiredRecord) -> Concerned {
+        let content = |name: &ComponentName, spec: &ComponentSpec| {
+            let known = self.input.revisions.get(&spec.revision);
+            known
+                .and_then(|known| known.content_for(name, spec.max_instances))
+                .unwrap_or_else(|| spec.content())
+        };
+        let mut concerned = Concerned::default();
+        for host in self.concerned(record) {
+            let request = self.request(record, &host);
+            let wanted = |name: &ComponentName| bundles::is_goal(record, &host, name);
+            let assessment = assess(self.input.observed, &host, &request, wanted, content);
+            concerned.requests.insert(host.clone(), request);
+            concerned.hosts.insert(host, assessment);
+        }
+        concerned
     }
 
     /// Hosts that are there and have something of the app, should have it, or may have it.
@@ -326,29 +339,17 @@ impl Planner<'_> {
         bundles::request(record, self.input.revisions, host, self.input.epoch)
     }
 
-    /// Remembers who may hold something of the app, and forgets who says that it does not.
-    fn note_touched(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) {
-        for (host, assessment) in hosts {
-            let asked = !self.request(record, host).bundles.is_empty();
-            if asked {
-                record.touched.insert(host.clone());
-            } else if assessment.is_settled() {
-                record.touched.remove(host);
-            }
-        }
-    }
-
-    fn commands(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> Vec<Command> {
+    fn commands(&self, record: &DesiredRecord, concerned: &Concerned) -> Vec<Command> {
+        let Concerned { requests, hosts } = concerned;
         let mut commands = Vec::new();
-        for (host, assessment) in hosts {
+        for ((host, assessment), request) in hosts.iter().zip(requests.values()) {
             let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed);
-            let request = self.request(record, host);
-            if !due || self.must_stay(record, hosts, host, &request) {
+            if !due || self.must_stay(record, hosts, host, request) {
                 continue;
             }
             let unconfirmed = "the host waits for confirmation";
             let why = if assessment.unconfirmed { unconfirmed } else { "the host has not taken it on" };
-            commands.push(Command { host: host.clone(), request, why: why.to_owned() });
+            commands.push(Command { host: host.clone(), request: request.clone(), why: why.to_owned() });
         }
         commands
     }
@@ -389,14 +390,20 @@ impl Planner<'_> {
         components.filter(serve).map(|component| &component.component).collect()
     }
 
-    fn wake_at(&self, record: &DesiredRecord, advance: &Advance, changed: bool) -> Option<Timestamp> {
+    fn wake_at(
+        &self,
+        record: &DesiredRecord,
+        advance: &Advance,
+        concerned: &Concerned,
+        changed: bool,
+    ) -> Option<Timestamp> {
         let PlanInput { now, limits, observed, .. } = *self.input;
         if changed {
             // What the new record leads to is decided by planning it.
             return Some(now);
         }
-        let silent = self.concerned(record).into_iter().filter_map(|host| {
-            let known = observed.host(&host)?;
+        let silent = concerned.hosts.keys().filter_map(|host| {
+            let known = observed.host(host)?;
             Some(now.plus(
                 limits.lost_after.saturating_sub(observed.silence(known, now)) + Duration::from_millis(1),
             ))
@@ -416,6 +423,17 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     let open = record.history.first_mut().filter(|entry| moves && entry.outcome.is_none());
     if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
         policy.strategy.as_str().clone_into(&mut entry.strategy);
+    }
+}
+
+/// Remembers who may hold something of the app, and forgets who says that it does not.
+fn note_touched(record: &mut DesiredRecord, concerned: &Concerned) {
+    for ((host, assessment), request) in concerned.hosts.iter().zip(concerned.requests.values()) {
+        if !request.bundles.is_empty() {
+            record.touched.insert(host.clone());
+        } else if assessment.is_settled() {
+            record.touched.remove(host);
+        }
     }
 }
 

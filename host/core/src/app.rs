@@ -12,6 +12,7 @@ use lath_control_api::{
     AppName, ApplyRequest, ComponentId, DrainPolicy, Phase, Reason, Revision, Timestamp, Weight,
 };
 
+use crate::planted::planted;
 use crate::spec::{self, Slot, Slots, Specs};
 use crate::transition::{Changes, Transition};
 use crate::unit::{Leaving, News, SpecKey, Ticket, Unit, UnitKey};
@@ -148,19 +149,31 @@ impl App {
         let candidate = candidate.map(|(spec, weight)| match (stable.is_some(), *weight) {
             (_, Weight::NONE) => (spec, Weight::NONE),
             (false, _) => (spec, Weight::ALL),
-            (true, weight) if self.candidates_run() => (spec, weight),
+            (true, weight) if self.candidates_run(spec.revision) => (spec, weight),
             (true, _) => (spec, Weight::NONE),
         });
         (stable, candidate)
     }
 
-    fn candidates_run(&self) -> bool {
-        self.serving
-            .iter()
-            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
+    /// Whether every candidate that shares in calls runs, and every one of this revision that is to.
+    fn candidates_run(&self, revision: Revision) -> bool {
+        if planted!("share-alone") {
+            return true;
+        }
+        let run = |(id, slot): (&ComponentId, &Slot)| {
+            slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec))
+        };
+        // After a restart components begin to serve one by one.
+        let to_come = |(_, slot): &(&ComponentId, &Slot)| {
+            slot.candidate.as_ref().is_some_and(|(spec, _)| spec.revision == revision)
+        };
+        self.serving.iter().all(run) && self.wanted.iter().filter(to_come).all(run)
     }
 
     fn runs(&self, id: &ComponentId, spec: &SpecKey) -> bool {
+        if planted!("route-unready") {
+            return self.units.contains_key(&(id.clone(), spec.clone()));
+        }
         self.units.get(&(id.clone(), spec.clone())).is_some_and(Unit::is_running)
     }
 
@@ -207,6 +220,9 @@ impl App {
     }
 
     fn may_flip(&self) -> bool {
+        if planted!("flip-early") {
+            return true;
+        }
         self.wanted.iter().all(|(id, slot)| match (&slot.stable, &slot.candidate) {
             // A stable spec that cannot run does not hold up the candidate that is to take all its calls.
             (Some(stable), Some((spec, Weight::ALL))) => self.runs(id, stable) || self.runs(id, spec),
@@ -344,7 +360,8 @@ impl App {
             let Some(unit) = self.units.get_mut(&place) else { continue };
             let Some(leaving) = unit.leaving.as_mut() else { continue };
             let overdue = leaving.deadline <= now;
-            if overdue || (leaving.closed && leaving.idle) {
+            let idle = leaving.idle || planted!("stop-busy");
+            if overdue || (leaving.closed && idle) {
                 changes.step(Transition::Stop { unit: key, overdue: overdue && !leaving.idle });
                 changes.routes();
                 self.units.remove(&place);

@@ -1,5 +1,7 @@
 //! How far one host has come with what it was told, judged by its inventory alone.
 
+use std::collections::BTreeSet;
+
 use lath_control_api::app::Problem;
 use lath_control_api::{
     AppInventory, ApplyRequest, ComponentBundle, ComponentInventory, ComponentName, ComponentSpec, Digest,
@@ -19,6 +21,8 @@ pub struct Assessment {
     pub waiting: Vec<String>,
     /// What has failed and will not come by itself.
     pub failed: Vec<Problem>,
+    /// Components that are wanted here and do not run as asked.
+    pub unready: BTreeSet<ComponentName>,
     /// What has failed of specs that the record leaves behind: told to people, held against nobody.
     pub failed_beside: Vec<Problem>,
     /// Units that were replaced and still finish what they took.
@@ -34,6 +38,12 @@ impl Assessment {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.accepted && self.waiting.is_empty() && self.failed.is_empty()
+    }
+
+    /// Whether a component that is wanted here runs as asked.
+    #[must_use]
+    pub fn has_ready(&self, component: &ComponentName) -> bool {
+        self.accepted && !self.unready.contains(component)
     }
 
     /// Everything asked for is there and nothing else.
@@ -160,14 +170,19 @@ impl Judge<'_> {
         let host_name = self.observed.name_of(self.host);
         let name = &bundle.component;
         match unit {
-            None => self.assessment.waiting.push(format!("{name} on {host_name}: accepted")),
+            None => {
+                self.assessment.unready.insert(name.clone());
+                self.assessment.waiting.push(format!("{name} on {host_name}: accepted"));
+            }
             Some(unit) if unit.phase.is_failed() => {
                 let problem = self.problem(bundle, unit);
+                self.assessment.unready.insert(name.clone());
                 self.assessment.failed.push(problem);
             }
             Some(unit) if unit.phase != Phase::Running || (must_serve && !unit.serving) => {
                 let detail =
                     if unit.message.is_empty() { String::new() } else { format!(" ({})", unit.message) };
+                self.assessment.unready.insert(name.clone());
                 self.assessment
                     .waiting
                     .push(format!("{name} on {host_name}: {}{detail}", phase_text(unit.phase)));

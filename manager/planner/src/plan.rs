@@ -9,7 +9,7 @@ use std::time::Duration;
 use lath_control_api::app::{AppStatus, ChangeKind, Problem};
 use lath_control_api::{
     AppInventory, ApplyRequest, ComponentInventory, ComponentName, ComponentSpec, Epoch, Generation, HostId,
-    Revision, Step, Timestamp,
+    Revision, Step, Timestamp, UnitInventory,
 };
 use lath_manifests::manifest::{RolloutPolicy, Webhook};
 use lath_manifests::rollout::override_policy;
@@ -20,6 +20,7 @@ use crate::check::{self, Violation};
 use crate::desired::Difference;
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
+use crate::planted::planted;
 use crate::placement::{self, Candidate, Placement};
 use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 use crate::rollout::{Advance, Situation, advance};
@@ -191,6 +192,9 @@ impl Planner<'_> {
     /// Hosts that hold a later generation than the record are proof that the store has lost writes (N2): take the
     /// decision at hand again under a number that they obey.
     fn outrun(&self, record: &mut DesiredRecord) {
+        if planted!("ignore-lost-writes") {
+            return;
+        }
         let held = self.input.observed.hosts().filter_map(|(_, host)| Some(host.app(&record.app)?.fence));
         let highest = held.map(|fence| (fence.generation, fence.step)).max();
         if let Some((generation, _)) = highest.filter(|held| *held > (record.generation, record.step)) {
@@ -217,9 +221,10 @@ impl Planner<'_> {
         if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
             return Vec::new();
         }
-        let hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
+        let mut hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
         if record.rollout.is_some() {
             self.place_base(record, &hosts);
+            hosts.retain(|host, _| !self.has_left_over(record, host));
         }
         let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
@@ -239,6 +244,36 @@ impl Planner<'_> {
             }
         }
         problems
+    }
+
+    /// Whether a host has traffic on a revision that neither serves nor is wanted: a rollout was superseded there. Told
+    /// only of a candidate without traffic it would go on with that, perhaps for as long as nobody promotes. So it is
+    /// told nothing first, while others serve, and has a place when that is gone.
+    fn has_left_over(&self, record: &DesiredRecord, host: &HostId) -> bool {
+        let waits = record.rollout.as_ref().is_some_and(|rollout| match &rollout.stage {
+            Stage::Preparing => true,
+            Stage::Shifting { shifted, .. } => !shifted.contains(host),
+            Stage::Emptying
+            | Stage::Warm { .. }
+            | Stage::Settling
+            | Stage::RollingBack
+            | Stage::Stopping
+            | Stage::Stuck => false,
+        });
+        let entry = self.input.observed.host(host).and_then(|known| known.app(&record.app));
+        let Some(entry) = entry.filter(|_| waits && record.serving.is_some()) else { return false };
+        let is_left = |unit: &UnitInventory| {
+            unit.serving && ![record.serving, record.revision].contains(&Some(unit.revision))
+        };
+        let elsewhere = |name: &ComponentName| {
+            let others = self.input.observed.hosts().filter(|(other, _)| *other != host);
+            let mut others = others.filter(|(other, _)| self.is_alive(other));
+            others.any(|(other, _)| self.serving(record, other).contains(name))
+        };
+        entry.components.iter().any(|component| {
+            let name = &component.component;
+            record.base.count(host, name).is_none() && component.units.iter().any(is_left) && elsewhere(name)
+        })
     }
 
     /// Hosts that may run something of the app and have never been heard may just not have spoken yet: nothing
@@ -262,6 +297,11 @@ impl Planner<'_> {
             has(&record.base) && !has(&heard)
         };
         let lost: Vec<&ComponentName> = spec.components.keys().filter(lost).collect();
+        if planted!("silence-is-absence") && heard != record.base {
+            record.step = record.step.next();
+            record.base = heard;
+            return;
+        }
         if lost.is_empty() {
             return;
         }
@@ -343,7 +383,8 @@ impl Planner<'_> {
         let Concerned { requests, hosts } = concerned;
         let mut commands = Vec::new();
         for ((host, assessment), request) in hosts.iter().zip(requests.values()) {
-            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed);
+            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed)
+                || planted!("send-always");
             if !due || self.must_stay(record, hosts, host, request) {
                 continue;
             }
@@ -398,6 +439,9 @@ impl Planner<'_> {
         changed: bool,
     ) -> Option<Timestamp> {
         let PlanInput { now, limits, observed, .. } = *self.input;
+        if planted!("never-wake") {
+            return None;
+        }
         if changed {
             // What the new record leads to is decided by planning it.
             return Some(now);
@@ -431,7 +475,7 @@ fn note_touched(record: &mut DesiredRecord, concerned: &Concerned) {
     for ((host, assessment), request) in concerned.hosts.iter().zip(concerned.requests.values()) {
         if !request.bundles.is_empty() {
             record.touched.insert(host.clone());
-        } else if assessment.is_settled() {
+        } else if assessment.is_settled() || planted!("forget-touched") {
             record.touched.remove(host);
         }
     }
@@ -441,7 +485,7 @@ fn note_touched(record: &mut DesiredRecord, concerned: &Concerned) {
 fn release(mut record: DesiredRecord, situation: &Situation<'_>) -> DesiredRecord {
     let ready = |host| situation.hosts.get(host).is_some_and(Assessment::is_ready);
     let done = situation.unplaced.is_empty() && record.assignment.hosts().all(ready);
-    if record.rollout.is_none() && !record.surplus.is_empty() && done {
+    if record.rollout.is_none() && !record.surplus.is_empty() && (done || planted!("drop-surplus")) {
         record.surplus = Assignment::default();
         record.step = record.step.next();
     }

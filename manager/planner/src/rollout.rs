@@ -17,6 +17,7 @@ use lath_manifests::manifest::{RollbackRule, RolloutPolicy};
 use crate::assess::Assessment;
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
+use crate::planted::planted;
 use crate::record::{DesiredRecord, Promotion, Rollout, Stage, Window};
 
 pub(crate) use begin::{begin, complete, supersede};
@@ -87,6 +88,10 @@ pub fn advance(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
         | Stage::Settling => Forward { record, rollout, situation }.advance(),
         Stage::RollingBack => back::back(record, rollout, situation),
         Stage::Stopping => back::stop(record, situation),
+        Stage::Stuck if planted!("stuck-tries-again") => {
+            let rollout = Rollout { stage: Stage::RollingBack, ..rollout.clone() };
+            Advance::to(DesiredRecord { rollout: Some(rollout), ..record.clone() })
+        }
         Stage::Stuck => Advance::default(),
     }
 }
@@ -156,7 +161,25 @@ impl Forward<'_> {
             on_hosts += 1;
             first = first.or_else(|| host.failed.first().cloned());
         }
-        first.filter(|_| on_hosts > self.tolerated())
+        if on_hosts > self.tolerated() {
+            return first;
+        }
+        // A host may be away, but no component may be away with it.
+        let fails_everywhere = |problem: &&Problem| {
+            let fails = |host: &Assessment| {
+                host.failed.iter().any(|other| other.component == problem.component)
+            };
+            let Some(name) = &problem.component else { return false };
+            self.places(name).all(|host| self.situation.hosts.get(host).is_some_and(fails))
+        };
+        let mut problems = self.situation.hosts.values().flat_map(|host| &host.failed);
+        problems.find(fails_everywhere).cloned()
+    }
+
+    /// Where a component of the new revision belongs.
+    fn places<'a>(&'a self, component: &'a ComponentName) -> impl Iterator<Item = &'a HostId> {
+        let on = &self.record.assignment.0;
+        on.iter().filter(|(_, on)| on.contains_key(component)).map(|(host, _)| host)
     }
 
     /// Assigned hosts that may be not ready.
@@ -168,8 +191,14 @@ impl Forward<'_> {
     fn all_ready(&self) -> bool {
         let ready = |host: &HostId| self.situation.hosts.get(host).is_some_and(Assessment::is_ready);
         let missing = self.record.assignment.hosts().filter(|host| !ready(host)).count();
-        self.situation.unplaced.is_empty()
-            && u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
+        if missing == 0 || !self.situation.unplaced.is_empty() {
+            return self.situation.unplaced.is_empty();
+        }
+        // A host may be away, but no component may be away with it.
+        let has = |host, name| self.situation.hosts.get(host).is_some_and(|host| host.has_ready(name));
+        let mut names = self.record.assignment.0.values().flat_map(BTreeMap::keys);
+        u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
+            && names.all(|name| self.places(name).any(|host| has(host, name)))
     }
 
     /// When a rollout that does not come forward has failed, and what that is called; none while it may take as long
@@ -222,7 +251,8 @@ impl Forward<'_> {
     /// The rollout has failed: go back, or hold where it is when the policy says so.
     fn fail(&self, problem: Problem) -> DesiredRecord {
         let policy = self.situation.policy;
-        let by_itself = policy.auto_rollback && policy.rollback == RollbackRule::Allowed;
+        let by_itself = policy.auto_rollback && policy.rollback == RollbackRule::Allowed
+            || planted!("back-by-itself");
         let held = !by_itself && self.record.serving.is_some();
         let mut next = take_back(self.record, self.rollout, problem, self.situation.now);
         if held {
@@ -236,13 +266,14 @@ impl Forward<'_> {
     }
 
     fn paused(&self) -> Option<Advance> {
-        let pause = self.rollout.paused.as_ref()?;
+        let pause = self.rollout.paused.as_ref().filter(|_| !planted!("ignore-pause"))?;
         Some(Advance::held(pause.why.clone()))
     }
 
     /// The same record in another stage, with new commands for hosts.
     fn enter(&self, stage: Stage) -> Advance {
-        Advance::to(self.with(stage, self.record.step.next()))
+        let step = self.record.step;
+        Advance::to(self.with(stage, if planted!("forget-step") { step } else { step.next() }))
     }
 
     fn with(&self, stage: Stage, step: Step) -> DesiredRecord {
@@ -255,7 +286,7 @@ impl Forward<'_> {
     }
 
     fn prepare(&self) -> Advance {
-        if !self.all_ready() {
+        if !self.all_ready() && !planted!("shift-unready") {
             return Advance::default();
         }
         if let Some(paused) = self.paused() {
@@ -366,7 +397,7 @@ impl Forward<'_> {
             Judgement::Holds | Judgement::Unknown(_) if self.rollout.promotion != Promotion::None => {
                 self.go_on(at)
             }
-            Judgement::Holds | Judgement::Unknown(_) if self.rollout.paused.is_some() => {
+            Judgement::Holds | Judgement::Unknown(_) if self.paused().is_some() => {
                 self.paused().unwrap_or_default()
             }
             Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
@@ -426,7 +457,8 @@ impl Forward<'_> {
         let ready = self.situation.hosts.values().filter(|host| host.is_ready());
         let gone = ready.into_iter().all(|host| host.draining == 0);
         let overdue = self.deadline().is_some_and(|(deadline, _)| deadline <= self.situation.now);
-        if !self.all_ready() || !(gone || overdue) {
+        let ready = self.all_ready() || planted!("settle-unready");
+        if !ready || !(gone || overdue) {
             return Advance::default();
         }
         let mut next = self.record.clone();

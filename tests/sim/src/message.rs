@@ -1,15 +1,17 @@
 //! What processes say to one another in the model, and everything else that is due at some time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, HostId, HostInventory, HostSummary};
+use lath_control_api::{
+    ApiError, AppName, ApplyReply, ApplyRequest, Generation, HostCalls, HostId, HostInventory, HostSummary, Step,
+};
 use lath_manager_planner::DesiredRecord;
 
 use crate::host::Word;
 use crate::network::Node;
 use crate::profile::Fault;
-use crate::store::{Held, LeaseRecord, Number, Written};
+use crate::store::{Apps, Held, LeaseRecord, Number, Written};
+use crate::users::OfHost;
 
 /// A run of a manager's process, so that what was meant for an earlier one is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,52 +27,29 @@ pub(crate) type RequestId = u64;
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     /// To a host.
-    Apply {
-        from: ManagerRun,
-        id: RequestId,
-        request: Arc<ApplyRequest>,
-    },
-    AskInventory {
-        from: ManagerRun,
-    },
+    Apply { from: ManagerRun, id: RequestId, request: Arc<ApplyRequest>, known: Known },
+    AskInventory { from: ManagerRun },
     /// From a host.
-    Applied {
-        to: ManagerRun,
-        id: RequestId,
-        answer: Box<Result<ApplyReply, ApiError>>,
-    },
-    Beat {
-        summary: Box<HostSummary>,
-    },
-    Inventory {
-        inventory: Arc<HostInventory>,
-    },
-    Stopped {
-        host: HostId,
-        boot: String,
-    },
+    Applied { to: ManagerRun, id: RequestId, answer: Box<Result<ApplyReply, ApiError>> },
+    Beat { summary: Arc<HostSummary> },
+    Inventory { inventory: Arc<HostInventory> },
+    Calls { calls: Arc<HostCalls> },
+    Stopped { host: HostId, boot: String },
     /// To the store.
-    Ask {
-        from: ManagerRun,
-        id: RequestId,
-        ask: Ask,
-    },
+    Ask { from: ManagerRun, id: RequestId, ask: Ask },
     /// From the store.
-    Answer {
-        to: ManagerRun,
-        id: RequestId,
-        answer: Answer,
-    },
-    Changed {
-        era: u64,
-        number: Number,
-        app: AppName,
-        record: Option<Arc<DesiredRecord>>,
-    },
-    LostWrites {
-        era: u64,
-        apps: BTreeMap<AppName, Held>,
-    },
+    Answer { to: ManagerRun, id: RequestId, answer: Answer },
+    Changed { era: u64, number: Number, app: AppName, record: Option<Arc<DesiredRecord>> },
+    LostWrites { era: u64, head: Number, apps: Arc<Apps> },
+}
+
+/// What the sender of a command knew of the host; no part of the real message, for the checks alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing that would speak against it.
+    Due,
+    /// It holds this very decision, confirmed.
+    HasIt,
 }
 
 /// What a manager asks the store.
@@ -80,41 +59,62 @@ pub(crate) enum Ask {
     TakeLease { expected: Option<Number>, lease: LeaseRecord },
     Apps,
     App(AppName),
-    Write { expected: Number, record: Arc<DesiredRecord> },
+    Write { expected: Number, record: Arc<DesiredRecord>, basis: Basis },
     Delete { app: AppName, expected: Number },
+    /// To have a decision again that was lost.
+    Restore { expected: Option<Number>, record: Arc<DesiredRecord> },
+}
+
+/// What a manager's write rests on; no part of the real message, for the checks alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Basis {
+    pub(crate) record: Arc<DesiredRecord>,
+    /// By the counts that the manager knew, a gate of the step at hand did not hold.
+    pub(crate) gate_failed: bool,
 }
 
 /// What the store answers.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Lease(Option<(Number, LeaseRecord)>),
-    Apps { era: u64, apps: BTreeMap<AppName, Held> },
+    /// As of the write with the number `head`.
+    Apps { era: u64, head: Number, apps: Arc<Apps> },
     App(Option<Held>),
     Written(Written),
+}
+
+/// A webhook's word on a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) app: AppName,
+    pub(crate) generation: Generation,
+    pub(crate) step: Step,
+    /// None: it has not answered in time.
+    pub(crate) agreed: Option<bool>,
 }
 
 /// Everything that is due at some time.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Deliver {
-        from: Node,
-        to: Node,
-        message: Message,
-    },
+    Deliver { from: Node, to: Node, message: Message },
     /// An edge of a host has news of a unit.
-    Word(HostId, Word),
-    HostTick(HostId, u64),
+    Word(usize, Box<Word>),
+    HostTick(usize, u64),
     ManagerTick(ManagerRun),
     /// An answer that has not come by now does not count any more.
     GiveUp(ManagerRun, RequestId),
+    Webhook(ManagerRun, Box<Verdict>),
     User(usize),
+    OfHost(OfHost),
     Fault(Fault),
-    HostStarts(HostId),
+    HostStarts(usize),
     /// A host that goes in order has waited long enough.
-    HostEnds(HostId, u64),
+    HostEnds(usize, u64),
     ManagerStarts(usize),
+    Cut(Node, Node),
     Heal(Node, Node),
     StoreReturns,
+    StoreAnswersRightly,
     /// All faults are over.
     Quiet,
 }

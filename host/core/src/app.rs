@@ -149,25 +149,24 @@ impl App {
         let candidate = candidate.map(|(spec, weight)| match (stable.is_some(), *weight) {
             (_, Weight::NONE) => (spec, Weight::NONE),
             (false, _) => (spec, Weight::ALL),
-            (true, weight) if self.candidates_run(spec.revision) => (spec, weight),
+            (true, weight) if self.candidates_run() => (spec, weight),
             (true, _) => (spec, Weight::NONE),
         });
         (stable, candidate)
     }
 
-    /// Whether every candidate that shares in calls runs, and every one of this revision that is to.
-    fn candidates_run(&self, revision: Revision) -> bool {
+    fn candidates_run(&self) -> bool {
         if planted!("share-alone") {
             return true;
         }
-        let run = |(id, slot): (&ComponentId, &Slot)| {
-            slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec))
-        };
-        // After a restart components begin to serve one by one.
-        let to_come = |(_, slot): &(&ComponentId, &Slot)| {
-            slot.candidate.as_ref().is_some_and(|(spec, _)| spec.revision == revision)
-        };
-        self.serving.iter().all(run) && self.wanted.iter().filter(to_come).all(run)
+        self.all_run(&self.serving)
+    }
+
+    /// Whether every candidate of these slots runs.
+    fn all_run(&self, slots: &Slots) -> bool {
+        slots
+            .iter()
+            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
     }
 
     fn runs(&self, id: &ComponentId, spec: &SpecKey) -> bool {
@@ -207,9 +206,15 @@ impl App {
             self.serving = self.wanted.clone();
         } else {
             for (id, slot) in &self.wanted {
-                let serves = before.get(id).is_some_and(|held| self.takes(id, held));
-                if !serves && self.would_take(id, slot) {
-                    self.serving.insert(id.clone(), slot.clone());
+                let held = before.get(id);
+                let begins = !held.is_some_and(|held| self.takes(id, held)) && self.would_take(id, slot);
+                if begins || held == Some(slot) {
+                    // The candidates of an app take calls from its stable specs together or not at all.
+                    let alone = slot.stable.as_ref().is_some_and(|spec| self.runs(id, spec))
+                        && !self.all_run(&self.wanted)
+                        && !planted!("share-alone");
+                    let candidate = slot.candidate.clone().filter(|_| !alone);
+                    self.serving.insert(id.clone(), Slot { candidate, ..slot.clone() });
                 }
             }
         }

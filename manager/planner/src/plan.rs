@@ -11,13 +11,13 @@ use lath_control_api::{
     AppInventory, ApplyRequest, ComponentInventory, ComponentName, ComponentSpec, Epoch, Generation, HostId,
     Revision, Step, Timestamp, UnitInventory,
 };
-use lath_manifests::manifest::{RolloutPolicy, Webhook};
+use lath_manifests::manifest::{RolloutPolicy, Share, Webhook};
 use lath_manifests::rollout::override_policy;
 
 use crate::assess::{Assessment, assess};
 use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
-use crate::desired::Difference;
+use crate::desired::{AppSpec, Difference};
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
 use crate::planted::planted;
@@ -146,6 +146,7 @@ impl Planner<'_> {
             ladder: &ladder,
             changed: &difference.changed,
             hosts: &concerned.hosts,
+            old_unavailable: self.old_unavailable(&record),
             unplaced: &unplaced,
         };
         let waits = self.must_wait_for_news(&record);
@@ -230,7 +231,10 @@ impl Planner<'_> {
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
         let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
         let current = record.assignment.and(&record.base);
-        let Placement { assignment, problems } = placement::place(spec, &hosts, &current);
+        let Placement { mut assignment, problems } = placement::place(spec, &hosts, &current);
+        if record.rollout.is_some() {
+            keep_last_places(&mut assignment, &record.assignment, spec);
+        }
         if assignment != record.assignment {
             if record.rollout.is_none() {
                 // Silent hosts are kept as well: what has no other place may still be served there.
@@ -272,7 +276,8 @@ impl Planner<'_> {
         };
         entry.components.iter().any(|component| {
             let name = &component.component;
-            record.base.count(host, name).is_none() && component.units.iter().any(is_left) && elsewhere(name)
+            let left = record.base.count(host, name).is_none() && component.units.iter().any(is_left);
+            left && (elsewhere(name) || !self.is_promised(record, name))
         })
     }
 
@@ -328,6 +333,12 @@ impl Planner<'_> {
         let Some(overrides) = overrides.filter(|overrides| !overrides.is_empty()) else { return policy };
         // They were checked when the change was accepted.
         override_policy(&policy, overrides).unwrap_or(policy)
+    }
+
+    /// What the revision before let be away.
+    fn old_unavailable(&self, record: &DesiredRecord) -> Share {
+        let old = record.serving.and_then(|revision| self.input.revisions.get(&revision));
+        old.map_or(Share::Count(0), |old| old.policy(&BTreeSet::new()).max_unavailable)
     }
 
     /// What the record's rollout changes.
@@ -414,13 +425,23 @@ impl Planner<'_> {
         }
         // Ready is not yet serving: a rollout may not have given the new place its traffic.
         let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
-        let wanted = |name: &ComponentName| record.assignment.0.values().any(|on| on.contains_key(name));
+        let wanted = |name: &ComponentName| {
+            record.assignment.0.values().any(|on| on.contains_key(name)) && self.is_promised(record, name)
+        };
         let others = || hosts.keys().filter(|other| *other != host);
         let serving = self.serving(record, host);
         serving
             .into_iter()
             .filter(|name| wanted(name) && !asked(name))
             .any(|name| !others().any(|other| self.serving(record, other).contains(name)))
+    }
+
+    /// Whether a component must go on being served until the rollout has ended: not when the revision that serves does
+    /// not have it.
+    fn is_promised(&self, record: &DesiredRecord, name: &ComponentName) -> bool {
+        let serving = record.serving.filter(|_| record.rollout.is_some());
+        let serving = serving.and_then(|revision| self.input.revisions.get(&revision));
+        serving.is_none_or(|spec| spec.components.contains_key(name))
     }
 
     /// Components of the app that take calls on a host, as far as it has said.
@@ -467,6 +488,21 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     let open = record.history.first_mut().filter(|entry| moves && entry.outcome.is_none());
     if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
         policy.strategy.as_str().clone_into(&mut entry.strategy);
+    }
+}
+
+/// What no host will take any more stays where it was: a host that is drained may be the last that has it. Without a
+/// rollout the surplus does that.
+fn keep_last_places(assignment: &mut Assignment, before: &Assignment, spec: &AppSpec) {
+    let has = |assignment: &Assignment, name| assignment.0.values().any(|on| on.contains_key(name));
+    let homeless: Vec<&ComponentName> =
+        spec.components.keys().filter(|name| !has(assignment, *name) && has(before, *name)).collect();
+    for name in homeless {
+        for (host, components) in &before.0 {
+            if let Some(instances) = components.get(name) {
+                assignment.add(host, name, *instances);
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lath_control_api::app::{Cause, ChangeKind, GateStatus, Outcome, Problem};
 use lath_control_api::{ComponentName, HostId, Step, Timestamp, Weight};
-use lath_manifests::manifest::{RollbackRule, RolloutPolicy};
+use lath_manifests::manifest::{RollbackRule, RolloutPolicy, Share};
 
 use crate::assess::Assessment;
 use crate::ladder::Ladder;
@@ -39,6 +39,8 @@ pub struct Situation<'a> {
     pub changed: &'a BTreeSet<ComponentName>,
     /// How far each host that is there has come with what the record tells it.
     pub hosts: &'a BTreeMap<HostId, Assessment>,
+    /// Assigned hosts that might be not ready while the revision before took over.
+    pub old_unavailable: Share,
     /// Spreads of the new revision without enough hosts.
     pub unplaced: &'a [Problem],
 }
@@ -310,7 +312,9 @@ impl Forward<'_> {
 
     /// Every host has to say that nothing of the app is left.
     fn empty(&self) -> Advance {
-        if self.situation.hosts.values().all(Assessment::is_settled) {
+        // While no host will do, nobody says anything, and that is no answer.
+        let silent = !self.situation.unplaced.is_empty();
+        if !silent && self.situation.hosts.values().all(Assessment::is_settled) {
             return self.first_rung(true);
         }
         Advance::default()
@@ -357,7 +361,9 @@ impl Forward<'_> {
                 Some(_) => Advance::to(self.with_health(at, None, None)),
             };
         }
-        if self.rollout.promotion == Promotion::Full && !self.has_all(at) {
+        // Who pauses after a promotion means that.
+        let paused = self.paused();
+        if self.rollout.promotion == Promotion::Full && !self.has_all(at) && paused.is_none() {
             let (rung, shifted) = (0, self.record.assignment.hosts().cloned().collect());
             let (weight, alone) = (Weight::ALL, at.alone);
             return self.enter(Stage::Shifting {
@@ -394,11 +400,9 @@ impl Forward<'_> {
         let next = match judged.judgement {
             Judgement::Failed(problem) => return Advance { gates, ..Advance::to(self.fail(problem)) },
             Judgement::Anew(window) => return Advance::to(self.with_health(at, Some(now), Some(window))),
+            Judgement::Holds | Judgement::Unknown(_) if paused.is_some() => paused.unwrap_or_default(),
             Judgement::Holds | Judgement::Unknown(_) if self.rollout.promotion != Promotion::None => {
                 self.go_on(at)
-            }
-            Judgement::Holds | Judgement::Unknown(_) if self.paused().is_some() => {
-                self.paused().unwrap_or_default()
             }
             Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
                 baked.map(Advance::until).unwrap_or_default()

@@ -7,14 +7,14 @@
 mod calls;
 mod face;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::{
-    ApiError, AppName, ApplyReply, ApplyRequest, CallCounts, ComponentId, HostId, HostInventory, HostState,
+    ApiError, AppName, ApplyReply, ApplyRequest, CallCounts, ComponentId, ComponentSpec, HostId, HostInventory, HostState,
     HostSummary, Labels, Reason, Revision, Timestamp,
 };
-use lath_host_core::{Core, JournalEntry, News, Ticket, Transition, UnitKey};
+use lath_host_core::{Core, JournalEntry, News, SpecKey, Ticket, Transition, UnitKey};
 use lath_manager_planner::example;
 
 pub(crate) use face::Face;
@@ -84,6 +84,8 @@ pub(crate) struct Host {
     disk: BTreeMap<AppName, JournalEntry>,
     /// Units whose preparation ends well in this boot, and when that really is, whoever tells it when.
     prepared: BTreeMap<UnitKey, Timestamp>,
+    /// Those of them of which the host has heard that.
+    heard_ready: BTreeSet<UnitKey>,
     counts: BTreeMap<UnitKey, CallCounts>,
     /// Until when calls are in flight in a unit that is leaving.
     busy_until: BTreeMap<UnitKey, Timestamp>,
@@ -119,6 +121,7 @@ impl Host {
             settings: Settings { draining: false, labels, given, changes: 0 },
             disk: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            heard_ready: BTreeSet::new(),
             counts: BTreeMap::new(),
             busy_until: BTreeMap::new(),
             deadlines: BTreeMap::new(),
@@ -151,6 +154,9 @@ impl Host {
         if word.boot != self.boot {
             return Outcome::default();
         }
+        if word.news == News::Ready {
+            self.heard_ready.insert(word.unit.clone());
+        }
         let steps = self.core.observe(&word.unit, word.ticket, word.news.clone(), edge.now);
         self.carry_out(steps, edge)
     }
@@ -171,6 +177,7 @@ impl Host {
         self.up = false;
         self.face = Face::default();
         self.prepared.clear();
+        self.heard_ready.clear();
         self.counts.clear();
         self.busy_until.clear();
         self.deadlines.clear();
@@ -280,8 +287,7 @@ impl Host {
                 self.prepare(&unit, ticket, &image, edge, outcome);
             }
             Transition::Cancel { unit } => {
-                self.prepared.remove(&unit);
-                self.counts.remove(&unit);
+                self.forget(&unit);
             }
             Transition::Reopen { unit } => {
                 self.busy_until.remove(&unit);
@@ -362,6 +368,15 @@ impl Host {
         units.any(|(unit, at)| unit.spec.revision == revision && unit.id == *id && *at <= now)
     }
 
+    /// Whether the host knows that a spec of a component is ready.
+    pub(crate) fn has_heard_ready(&self, id: &ComponentId, spec: &ComponentSpec) -> bool {
+        let mut units = self.heard_ready.iter().filter(|unit| unit.id == *id).peekable();
+        units.peek().is_some() && {
+            let spec = SpecKey::of(spec);
+            units.any(|unit| unit.spec == spec)
+        }
+    }
+
     fn publish(&mut self, now: Timestamp, outcome: &mut Outcome) {
         let routes = self.core.routes();
         let labelled = routes.targets().flat_map(|(_, target)| target.units());
@@ -377,7 +392,12 @@ impl Host {
         if busy && !(overdue && deadline.is_some_and(|deadline| deadline <= now)) {
             outcome.cut_off.push(unit.clone());
         }
+        self.forget(unit);
+    }
+
+    fn forget(&mut self, unit: &UnitKey) {
         self.prepared.remove(unit);
+        self.heard_ready.remove(unit);
         self.counts.remove(unit);
     }
 }

@@ -44,12 +44,12 @@ pub(crate) enum Message {
 }
 
 /// What the sender of a command knew of the host; no part of the real message, for the checks alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// Nothing that would speak against it.
-    Due,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Its run.
+    pub(crate) boot: String,
     /// It holds this very decision, confirmed.
-    HasIt,
+    pub(crate) has_it: bool,
 }
 
 /// What a manager asks the store.

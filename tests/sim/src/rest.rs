@@ -1,10 +1,11 @@
 //! The end of a run: all faults are over, and the lattice must come to rest within a bounded time, in a state that is
 //! told truthfully, and stay there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::app::{AppState, AppStatus};
-use lath_control_api::{AppInventory, AppName, ComponentBundle, Epoch, Order, Role, Timestamp, UnitInventory};
+use lath_control_api::{AppInventory, AppName, ComponentBundle, ComponentName, Epoch, Order, Role, Timestamp, UnitInventory};
 use lath_manager_planner::bundles::{self, Revisions};
 use lath_manager_planner::{AppSpec, DesiredRecord};
 use lath_manager_planner::record::{Rollout, Stage, Wanted};
@@ -136,16 +137,14 @@ impl At<'_> {
             // An app changes as one: while some of what is asked for cannot run, what ran before goes on.
             let held_back = request.bundles.iter().any(|bundle| {
                 let found = entry.components.iter().find(|found| found.component == bundle.component);
-                let runs = |unit: &UnitInventory| unit.role != Role::Retired && unit.phase.is_running();
+                let role = if bundle.stable.is_some() { Role::Stable } else { Role::Candidate };
+                let runs = |unit: &UnitInventory| unit.role == role && unit.phase.is_running();
                 !found.is_some_and(|found| found.units.iter().any(runs))
             });
             for component in &entry.components {
                 let bundle = request.bundles.iter().find(|bundle| bundle.component == component.component);
                 for unit in &component.units {
-                    // What serves may also serve where it has lost its place; without it, so may what was before.
-                    let serves = unit.role == Role::Retired
-                        && self.record.rollout.is_some()
-                        && [None, Some(unit.revision)].contains(&self.record.serving);
+                    let serves = unit.role == Role::Retired && self.may_linger(&component.component, unit);
                     if !held_back && !serves && !asked(bundle, unit.role, unit.revision) {
                         let (id, name) = (&component.id, &host.summary.name);
                         return Some(format!(
@@ -157,6 +156,17 @@ impl At<'_> {
             }
         }
         None
+    }
+
+    /// What serves may also serve where it has lost its place; and what the revision that serves does not have, or
+    /// where there is none, may go on until it has a successor.
+    fn may_linger(&self, component: &ComponentName, unit: &UnitInventory) -> bool {
+        if self.record.rollout.is_none() {
+            return false;
+        }
+        let Some(serving) = self.record.serving else { return true };
+        let has = |spec: &Arc<AppSpec>| spec.components.contains_key(component);
+        serving == unit.revision || !self.revisions.get(&serving).is_some_and(has)
     }
 
     /// Whether what is wanted is not all there.

@@ -8,7 +8,6 @@ use lath_manager_planner::record::{Assignment, DesiredRecord, Stage};
 use super::Said;
 use super::fact::{Fact, Sent};
 use super::memory::{Memory, specs_of};
-use crate::message::Known;
 
 /// Shortest time between two sendings of one command by one manager.
 const BETWEEN: Duration = Duration::from_secs(2);
@@ -24,7 +23,11 @@ fn record<'a>(memory: &'a Memory, step: &Sent<'_>) -> Option<&'a DesiredRecord> 
 }
 
 pub(super) fn m3a(memory: &mut Memory, fact: &Fact<'_>) -> Said {
+    // A store that has lost the lease gives its numbers again, until hosts tell which they have obeyed.
     let Fact::Began { by, epoch } = fact else { return None };
+    if memory.store_went_back {
+        return None;
+    }
     match memory.epochs.get(epoch) {
         Some(before) if before != by => Some(Err(format!(
             "epoch {epoch} belongs to m{}.{} and to m{}.{}",
@@ -57,7 +60,7 @@ pub(super) fn m10(memory: &mut Memory, fact: &Fact<'_>) -> Said {
 pub(super) fn m12(memory: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = sent(fact)?;
     let (fence, boot, last) = memory.sent.get(&(step.by, step.at, step.request.app.clone()))?;
-    let same = *fence == step.request.fence && *boot == step.host.summary.boot;
+    let same = *fence == step.request.fence && *boot == step.known.boot;
     if same && step.now.since(*last) < BETWEEN {
         let pause = step.now.since(*last).as_millis();
         let (app, name) = (&step.request.app, &step.host.summary.name);
@@ -68,13 +71,11 @@ pub(super) fn m12(memory: &mut Memory, fact: &Fact<'_>) -> Said {
 
 pub(super) fn r15(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = sent(fact)?;
-    match step.known {
-        Known::Due => Some(Ok(())),
-        Known::HasIt => Some(Err(format!(
-            "{} {} was sent to {}, which holds it",
-            step.request.app, step.request.fence, step.host.summary.name
-        ))),
+    if !step.known.has_it {
+        return Some(Ok(()));
     }
+    let (app, fence, name) = (&step.request.app, step.request.fence, &step.host.summary.name);
+    Some(Err(format!("{app} {fence} was sent to {name}, which holds it")))
 }
 
 pub(super) fn r7a(memory: &mut Memory, fact: &Fact<'_>) -> Said {

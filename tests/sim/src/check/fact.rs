@@ -73,7 +73,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) at: usize,
     pub(crate) host: &'a Host,
     pub(crate) request: &'a Arc<ApplyRequest>,
-    pub(crate) known: Known,
+    pub(crate) known: &'a Known,
     pub(crate) now: Timestamp,
 }
 

@@ -138,7 +138,7 @@ pub(super) fn h7(_: &mut Memory, fact: &Fact<'_>) -> Said {
     }
 }
 
-/// What a host goes on doing is not judged: until what it was told is ready, it does what it did.
+/// What a host goes on doing is not judged: until what it was told is ready, it does what it was told before.
 pub(super) fn l1a(memory: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = changed(fact).filter(|step| step.host.up)?;
     let (host, now) = (step.host, step.now);
@@ -155,18 +155,18 @@ pub(super) fn l1a(memory: &mut Memory, fact: &Fact<'_>) -> Said {
         };
         let of_it = served.shares.iter().find(|(revision, _)| *revision == candidate.spec.revision);
         let share = of_it.map_or(0, |(_, percent)| *percent);
-        let stable = bundle.stable.as_ref().map(|spec| spec.revision);
-        let has_other = stable.is_some_and(|revision| host.has_ready(id, revision, now));
+        let has_other = bundle.stable.as_ref().is_some_and(|spec| host.has_heard_ready(id, spec));
         let ready = |other: &&ComponentBundle| {
             let candidate = other.candidate.as_ref().map(|candidate| candidate.spec.revision);
             candidate.is_none_or(|revision| host.has_ready(&other.id, revision, now))
         };
         let all_ready = request.bundles.iter().all(|other| ready(&other));
         let (name, told) = (&host.summary.name, candidate.weight.percent());
-        if share > 0 && has_other && (share != told || !all_ready) {
+        let revision = candidate.spec.revision;
+        let was_told = memory.shares.contains(&(step.at, *life, served.app.clone(), revision, share));
+        if share > 0 && has_other && !(was_told && all_ready) {
             return Some(Err(format!(
-                "{name} gives {share} % of {id} to r{}, was told {told} %, all of it ready: {all_ready}",
-                candidate.spec.revision
+                "{name} gives {share} % of {id} to r{revision}, was told {told} %, all of it ready: {all_ready}"
             )));
         }
         said = Some(Ok(()));

@@ -53,6 +53,8 @@ pub(crate) struct Memory {
     pub(super) sent: BTreeMap<(ManagerRun, usize, AppName), (Fence, String, Timestamp)>,
     /// The newest command that a host has obeyed, in the life of its disk.
     pub(super) obeyed: BTreeMap<(usize, AppName), (u64, Arc<ApplyRequest>)>,
+    /// Shares of revisions that a host was told, in the life of its disk.
+    pub(super) shares: BTreeSet<(usize, u64, AppName, Revision, u8)>,
     pub(super) highest_epoch: BTreeMap<usize, (u64, Epoch)>,
     /// The step on which a person has given his word.
     pub(super) promoted: BTreeMap<AppName, (Generation, Step)>,
@@ -99,7 +101,12 @@ impl Memory {
             Fact::Began { by, epoch } => drop(self.epochs.insert(*epoch, *by)),
             Fact::Obeyed(obeyed) => {
                 let life = obeyed.host.disk_life;
-                let key = (obeyed.at, obeyed.request.app.clone());
+                let app = &obeyed.request.app;
+                for candidate in obeyed.request.bundles.iter().filter_map(|bundle| bundle.candidate.as_ref()) {
+                    let share = candidate.weight.percent();
+                    self.shares.insert((obeyed.at, life, app.clone(), candidate.spec.revision, share));
+                }
+                let key = (obeyed.at, app.clone());
                 self.obeyed.insert(key, (life, Arc::clone(obeyed.request)));
                 self.highest_epoch.insert(obeyed.at, (life, obeyed.request.fence.epoch));
             }
@@ -117,7 +124,7 @@ impl Memory {
             let key = (app.clone(), spec.revision, bundle.id.clone(), spec.max_instances);
             self.told.entry(key).or_insert_with(|| spec.clone());
         }
-        let boot = sent.host.summary.boot.clone();
+        let boot = sent.known.boot.clone();
         self.sent.insert((sent.by, *at, app.clone()), (fence, boot, sent.now));
     }
 

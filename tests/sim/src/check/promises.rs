@@ -104,10 +104,17 @@ pub(super) fn l4(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let rollout = before.rollout.as_ref()?;
     rollout.paused.as_ref()?;
     let spec = spec(step, before)?;
-    let hosts = u32::try_from(before.assignment.hosts().count()).unwrap_or(u32::MAX);
+    let hosts = u32::try_from(after.assignment.hosts().count()).unwrap_or(u32::MAX);
     let policy = policy(before, spec);
-    let in_waves = policy.strategy == Strategy::Rolling
-        && (policy.waves.is_some() || policy.max_parallel.of_rounded_down(hosts).max(1) < hosts);
+    let old = before.serving.and_then(|serving| step.revisions()?.get(&serving));
+    let trivial = Difference::between(old.map(AsRef::as_ref), Some(spec)).is_trivial();
+    let at_once = before.serving.is_none()
+        || trivial
+        || matches!(rollout.kind, ChangeKind::Rollback | ChangeKind::Scale);
+    let in_waves = !at_once
+        && policy.strategy == Strategy::Rolling
+        && policy.waves.is_none()
+        && policy.max_parallel.of_rounded_down(hosts).max(1) < hosts;
     if goes_on(before, after) && (in_waves || !is_late(before, after)) {
         let (from, to) = (stage_name(before), stage_name(after));
         return Some(Err(format!("{} is paused and went from {from} to {to}", step.app)));

@@ -100,7 +100,9 @@ impl Manager {
     fn restore(&mut self, found: &Apps, out: &mut Out) {
         let mut deleted_again = Vec::new();
         for (app, generation) in &self.deleted {
-            if let Some(held) = found.get(app).filter(|held| held.record.generation <= *generation) {
+            // One that was made anew since is written over it below.
+            let there = found.get(app).filter(|_| !self.apps.contains_key(app));
+            if let Some(held) = there.filter(|held| held.record.generation <= *generation) {
                 deleted_again.push((app.clone(), held.number));
             }
         }
@@ -151,7 +153,8 @@ impl Manager {
             let fence = Fence { epoch: inventory.summary.epoch, generation, step: Step(1) };
             let app = entry.app.clone();
             let request = Arc::new(ApplyRequest { fence, app, bundles: Vec::new() });
-            let message = Message::Apply { from: self.at, id: 0, request, known: Known::Due };
+            let known = Known { boot: inventory.summary.boot.clone(), has_it: false };
+            let message = Message::Apply { from: self.at, id: 0, request, known };
             out.sends.extend(view.node(&inventory.summary.host).map(|host| (host, message)));
         }
     }

@@ -52,12 +52,19 @@ impl Manager {
                 Some(sent) => sent.failures,
                 None => 0,
             };
+            self.send(app, command, boot.clone(), view, out);
             self.sent.insert(key, Sent { fence, boot, at: view.now, in_flight: true, failures });
-            self.send(app, command, view, out);
         }
     }
 
-    fn send(&mut self, app: &AppName, command: &Command, view: View<'_>, out: &mut Out) {
+    fn send(
+        &mut self,
+        app: &AppName,
+        command: &Command,
+        boot: String,
+        view: View<'_>,
+        out: &mut Out,
+    ) {
         let Command { host, request, .. } = command;
         let Some(node) = view.node(host) else { return };
         self.last_id += 1;
@@ -66,7 +73,7 @@ impl Manager {
         self.waiting.insert(id, Waiting::Apply { app: app.clone(), host: host.clone(), fence });
         let holds = self.observed.host(host).and_then(|known| known.app(app));
         let has_it = holds.is_some_and(|entry| entry.fence.order(&fence) == Order::Same && entry.confirmed);
-        let known = if has_it { Known::HasIt } else { Known::Due };
+        let known = Known { boot, has_it };
         let message = Message::Apply { from: self.at, id, request: Arc::new(request.clone()), known };
         out.sends.push((node, message));
         out.later.push((DEADLINE, Event::GiveUp(self.at, id)));

@@ -197,7 +197,11 @@ impl World {
         self.after(pause, Event::StoreAnswersRightly);
     }
 
+    /// Once in a run: what is lost twice over, managers need not remember.
     fn store_loses(&mut self, fault: Fault, how: impl FnOnce(&mut Store) -> crate::store::Memory) {
+        if self.checker.memory.store_went_back {
+            return;
+        }
         let before: Vec<(AppName, Arc<DesiredRecord>)> =
             self.store.apps().iter().map(|(app, held)| (app.clone(), Arc::clone(&held.record))).collect();
         self.memory = how(&mut self.store);

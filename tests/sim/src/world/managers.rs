@@ -108,7 +108,7 @@ impl World {
         let Some(host) = self.hosts.get(at) else { return };
         self.counts.commands += 1;
         self.last_deed = self.now;
-        let (known, now) = (*known, self.now);
+        let now = self.now;
         self.checker.see(&Fact::Sent(Sent { by, at, host, request, known, now }));
         let line = format!("tells {} {} {}", host.summary.name, request.app, request.fence);
         self.note(who, &line);

@@ -7,12 +7,13 @@ use lath_control_api::app::{AppList, AppStatus, History, HistoryEntry, ListReque
 use lath_control_api::{AppName, AppVerb, ErrorCode};
 
 use crate::call::Call;
+use crate::connect::Session;
 use crate::failure::{Exit, Failure};
 use crate::follow::{News, Piece};
 use crate::near;
 use crate::output::{Document, Format, Glyphs, NOTHING, Output, table};
 use crate::progress::took;
-use crate::wait::{phase_word, problem_line};
+use crate::wait::{gate_line, phase_word, problem_line};
 use crate::words;
 
 /// Arguments of `lath status`.
@@ -56,7 +57,7 @@ pub(crate) async fn status(args: StatusArgs, call: &Call) -> Result<Exit, Failur
     let session = call.session().await?;
     if args.watch {
         let news = News::of(&session, &args.app).await;
-        return watch(&args, news, &call.out).await;
+        return watch(&args, &session, news, &call.out).await;
     }
     let status = crate::rollout::status(&session, &args.app).await?;
     show(&status, &call.out)?;
@@ -77,7 +78,7 @@ pub(crate) async fn history(args: HistoryArgs, call: &Call) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-async fn watch(args: &StatusArgs, mut news: News, out: &Output) -> Result<Exit, Failure> {
+async fn watch(args: &StatusArgs, session: &Session, mut news: News, out: &Output) -> Result<Exit, Failure> {
     // One document after the other is a stream of lines.
     let out =
         &Output { format: if out.format == Format::Json { Format::Ndjson } else { out.format }, ..*out };
@@ -92,7 +93,8 @@ async fn watch(args: &StatusArgs, mut news: News, out: &Output) -> Result<Exit, 
             Piece::Status(status) => status,
             Piece::Gone if shown.is_none() || args.exit_code => {
                 let message = format!("there is no app `{}`", args.app);
-                return Err(Failure::coded(ErrorCode::NotFound, message).help("list the apps: lath apps"));
+                let failure = Failure::coded(ErrorCode::NotFound, message);
+                return Err(near::app(session, &args.app, failure).await);
             }
             Piece::Gone => {
                 out.say(&format!("app {} is gone", args.app));
@@ -161,8 +163,12 @@ fn change_cell(app: &AppStatus, glyphs: Glyphs) -> String {
 fn rollout_line(app: &AppStatus, glyphs: Glyphs) -> String {
     let Some(rollout) = &app.rollout else { return String::new() };
     let from = rollout.from.map(|from| format!("{from} {} ", glyphs.pick("→", "->"))).unwrap_or_default();
+    let weight = match rollout.weight.percent() {
+        0 | 100 => String::new(),
+        percent => format!(", weight {percent}%"),
+    };
     format!(
-        "revision {from}{}, step {}/{} {}",
+        "revision {from}{}, step {}/{} {}{weight}",
         rollout.to,
         rollout.step,
         rollout.steps,
@@ -179,11 +185,17 @@ fn status_text(status: &AppStatus, now: &jiff::Zoned, out: &Output, wide: bool) 
         }
     };
     fact("about", status.description.clone().unwrap_or_default());
-    fact("note", status.message.clone());
+    // Of a pause, the longer text below says the same.
+    let paused = status.rollout.as_ref().is_some_and(|rollout| rollout.paused.is_some());
+    fact("note", if paused { String::new() } else { status.message.clone() });
     fact("rollout", rollout_line(status, out.glyphs));
     for waiting in status.rollout.iter().flat_map(|rollout| &rollout.waiting_for) {
         fact("waits for", format!(" {waiting}"));
     }
+    for gate in status.rollout.iter().flat_map(|rollout| &rollout.gates) {
+        fact("gate", gate_line(gate));
+    }
+    fact("paused", status.rollout.as_ref().and_then(|rollout| rollout.paused.clone()).unwrap_or_default());
     fact("last", status.last.as_ref().map(|entry| last_line(entry, now)).unwrap_or_default());
     for route in &status.routes {
         fact("route", route.clone());
@@ -225,7 +237,7 @@ fn change_of(entry: &HistoryEntry) -> String {
 }
 
 fn places_table(status: &AppStatus, out: &Output, wide: bool) -> String {
-    let mut titles = vec!["COMPONENT", "READY", "HOST", "REV", "PHASE", "REASON"];
+    let mut titles = vec!["COMPONENT", "READY", "HOST", "REV", "WEIGHT", "PHASE", "REASON"];
     if wide {
         titles.extend(["ID", "HOST ID"]);
     }
@@ -244,6 +256,7 @@ fn places_table(status: &AppStatus, out: &Output, wide: bool) -> String {
                 ready,
                 place.host_name.clone(),
                 place.revision.to_string(),
+                format!("{}%", place.weight.percent()),
                 phase,
                 text.join(": "),
             ];
@@ -253,7 +266,8 @@ fn places_table(status: &AppStatus, out: &Output, wide: bool) -> String {
             rows.push(row);
         }
         if let Some((name, ready)) = head {
-            rows.push(vec![name, ready, NOTHING.into(), NOTHING.into(), NOTHING.into(), String::new()]);
+            let nothing = || NOTHING.to_owned();
+            rows.push(vec![name, ready, nothing(), nothing(), nothing(), nothing(), String::new()]);
         }
     }
     table(out.headers, &titles, rows)

@@ -92,7 +92,7 @@ pub(crate) async fn undeploy(args: UndeployArgs, call: &Call) -> Result<Exit, Fa
     let session = call.session().await?;
     let work = Work::begin(call, &session, &args.app, Change::Undeploy, args.wait.into()).await;
     let ask = AppRequest { app: args.app, cause: cause(args.cause), dry_run: args.dry_run };
-    let reply = or_absent(session.change(AppVerb::Undeploy, &ask).await, &ask.app)?;
+    let reply = or_absent(session.change(AppVerb::Undeploy, &ask).await, &session, &ask.app).await?;
     work.finish(reply, ask.dry_run).await
 }
 
@@ -104,12 +104,16 @@ pub(crate) async fn delete(args: DeleteArgs, call: &Call) -> Result<Exit, Failur
     }
     let work = Work::begin(call, &session, &args.app, Change::Delete, args.wait.into()).await;
     let ask = AppRequest { app: args.app, cause: cause(args.cause), dry_run: args.dry_run };
-    let reply = or_absent(session.change(AppVerb::Delete, &ask).await, &ask.app)?;
+    let reply = or_absent(session.change(AppVerb::Delete, &ask).await, &session, &ask.app).await?;
     work.finish(reply, ask.dry_run).await
 }
 
 /// What is not there need not be stopped or forgotten: that is not a failure.
-fn or_absent(reply: Result<ChangeReply, Failure>, app: &AppName) -> Result<ChangeReply, Failure> {
+async fn or_absent(
+    reply: Result<ChangeReply, Failure>,
+    session: &Session,
+    app: &AppName,
+) -> Result<ChangeReply, Failure> {
     match reply {
         Err(failure) if near::is_absent(&failure) => Ok(ChangeReply {
             app: app.clone(),
@@ -117,7 +121,10 @@ fn or_absent(reply: Result<ChangeReply, Failure>, app: &AppName) -> Result<Chang
             from: None,
             generation: Generation(0),
             unchanged: true,
-            notes: vec![format!("there is no app `{app}`")],
+            notes: vec![match near::nearest_app(session, app).await {
+                Some(near) => format!("there is no app `{app}`; did you mean `{near}`?"),
+                None => format!("there is no app `{app}`"),
+            }],
         }),
         reply => reply,
     }

@@ -199,6 +199,30 @@ impl Session {
         }
     }
 
+    /// The failure of a request to one host, with what to do.
+    pub(crate) fn failed_host(&self, error: RequestError, name: &str) -> Failure {
+        let silent = |cause: String| {
+            Failure::coded(ErrorCode::Unreachable, format!("host `{name}` {cause}"))
+                .note(self.connected())
+                .help("see whether it runs: lath hosts")
+        };
+        match error {
+            RequestError::NoResponders { .. } => silent("does not take requests".to_owned()),
+            RequestError::TimedOut { waited, .. } => {
+                silent(format!("did not answer within {} ms", waited.as_millis()))
+            }
+            RequestError::Refused(refusal) if refusal.code == ErrorCode::UnknownOperation => {
+                Failure::from(*refusal).note(format!("host `{name}` runs another version than this command"))
+            }
+            RequestError::Refused(_)
+            | RequestError::Disconnected { .. }
+            | RequestError::TooLarge { .. }
+            | RequestError::Malformed { .. }
+            | RequestError::Unsteady { .. }
+            | RequestError::Nats(_) => self.failed(error),
+        }
+    }
+
     fn connected(&self) -> String {
         format!("connected to {} ({})", self.target.shown_url(), self.target.origin)
     }

@@ -20,8 +20,14 @@ use crate::work::{Work, cause};
 use policy::PolicyArgs;
 use source::{Named, Ready};
 
+const AFTER_HELP: &str = "\
+    Files that the manifest names as images are put into the lattice's store. The command waits until the new revision has \
+    all traffic, or until the rollout waits for a person: both are exit 0, and the result says which it is. Exit 9: it failed \
+    and the revision before serves again. Exit 10: it failed and not all is as before. Ctrl-C ends the wait, not the rollout.";
+
 /// Arguments of `lath deploy`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct DeployArgs {
     /// Manifest, `-` for standard input; or APP, APP@REV, APP@TAG: a revision that was deployed before
     #[arg(value_name = "FILE|APP[@REV]")]
@@ -48,6 +54,7 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
     let dot = call.out.glyphs.pick("·", "-");
     let rollout = args.policy.overrides()?;
     let ready = Ready::of(Named::of(&args.file), call).await?;
+    policy::check(&rollout, &ready.policies)?;
     let mut work = Work::begin(call, &ready.session, &ready.app, Change::Deploy, args.wait.into()).await;
     if !ready.warnings.is_empty() {
         work.warn(ready.file.drawn(&ready.warnings, dot));

@@ -15,7 +15,7 @@ use crate::connect::Session;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Reporter;
-use crate::rollout::{Rates, Screen, Seen};
+use crate::rollout::{Rates, Screen, Seen, Steered};
 use crate::wait::{End, Follower};
 
 /// How often the status is asked for when no event comes: an app that is gone sends none.
@@ -152,9 +152,12 @@ impl Following<'_> {
             tokio::select! {
                 biased;
                 _ = &mut left => break Stop::Interrupted,
-                leave = steered(&mut self.screen, heard.status.as_ref()) => {
-                    if leave {
-                        break Stop::Detached;
+                steered = steered(&mut self.screen, heard.status.as_ref()) => {
+                    match steered {
+                        Steered::Left => break Stop::Detached,
+                        // Who steers is there, and does not want to be left alone at the first pause.
+                        Steered::Asked => follower.attend(),
+                        Steered::Told => {}
                     }
                     self.repaint(follower, &heard);
                 }
@@ -217,7 +220,7 @@ impl Following<'_> {
     }
 }
 
-async fn steered(screen: &mut Option<Screen>, status: Option<&AppStatus>) -> bool {
+async fn steered(screen: &mut Option<Screen>, status: Option<&AppStatus>) -> Steered {
     match screen {
         Some(screen) => screen.steered(status).await,
         None => std::future::pending().await,

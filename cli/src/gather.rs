@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lath_control_api::app::{HostList, KnownHost, ListRequest};
-use lath_control_api::{AppVerb, ErrorCode, HostId, HostInventory};
+use lath_control_api::{AppVerb, ErrorCode, HostId, HostInventory, PingReply};
 use serde::Serialize;
 
 use crate::connect::Session;
@@ -115,8 +115,13 @@ fn of_manager(known: KnownHost) -> Known {
     Known { host: known.summary.host, name: known.summary.name, lost: known.lost }
 }
 
-async fn found(session: &Session) -> Result<Vec<Known>, Failure> {
+/// Hosts that answer a call to all: the way where nobody manages the lattice.
+pub(crate) async fn everyone(session: &Session) -> Result<Vec<PingReply>, Failure> {
     let window = PING_WINDOW.min(session.patience);
-    let replies = session.control.ping_hosts(window).await.map_err(|error| session.failed(error))?;
+    session.control.ping_hosts(window).await.map_err(|error| session.failed(error))
+}
+
+async fn found(session: &Session) -> Result<Vec<Known>, Failure> {
+    let replies = everyone(session).await?;
     Ok(replies.into_iter().map(|reply| Known { host: reply.host, name: reply.name, lost: false }).collect())
 }

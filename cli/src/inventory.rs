@@ -119,6 +119,11 @@ pub(crate) async fn inventory(args: InventoryArgs, call: &Call) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
+/// What one host runs, a line for each unit.
+pub(crate) fn units_table(host: &HostInventory, now: Timestamp, out: &Output, wide: bool) -> String {
+    by_component(&units_of(host), now, out, wide)
+}
+
 fn flatten(gathered: Gathered, by: By) -> Inventory {
     let mut units: Vec<Unit> = gathered.hosts.iter().flat_map(units_of).collect();
     // Hosts are in order already, and so are apps on each of them.

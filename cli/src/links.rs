@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::call::Call;
 use crate::connect::Session;
 use crate::failure::{Exit, Failure};
+use crate::near;
 use crate::output::{Document, table};
 
 /// Arguments of `lath links`.
@@ -44,9 +45,9 @@ pub(crate) async fn links(args: LinksArgs, call: &Call) -> Result<Exit, Failure>
     let apps: Vec<&AppStatus> =
         list.apps.iter().filter(|app| args.app.as_ref().is_none_or(|only| app.app == *only)).collect();
     if let (Some(app), true) = (&args.app, apps.is_empty()) {
-        return Err(
-            Failure::coded(ErrorCode::NotFound, format!("there is no app `{app}`")).help("see `lath apps`")
-        );
+        let names: Vec<&str> = list.apps.iter().map(|app| app.app.as_str()).collect();
+        let failure = Failure::coded(ErrorCode::NotFound, format!("there is no app `{app}`"));
+        return Err(near::instead(failure, "apps", app.as_str(), &names, "lath apps"));
     }
     let deployed: Vec<(&AppName, Revision)> =
         apps.into_iter().filter_map(|app| Some((&app.app, app.revision?))).collect();

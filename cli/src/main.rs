@@ -17,6 +17,7 @@ mod down;
 mod failure;
 mod follow;
 mod gather;
+mod host;
 mod hosts;
 mod inventory;
 mod links;
@@ -39,9 +40,11 @@ mod wait;
 mod words;
 mod work;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use args::{Color, GlobalArgs};
 use call::Call;
@@ -92,7 +95,7 @@ enum Command {
     #[command(subcommand)]
     Revision(revision::RevisionCommand),
     /// Look on at a rollout and steer it
-    #[command(subcommand)]
+    #[command(subcommand, after_help = rollout::AFTER_HELP)]
     Rollout(rollout::RolloutCommand),
     /// Set the number of instances of a component
     Scale(scale::ScaleArgs),
@@ -108,8 +111,8 @@ enum Command {
     Inventory(inventory::InventoryArgs),
     /// Show who calls whom
     Links(links::LinksArgs),
-    /// Run a host
-    Host(Box<lath_host::HostArgs>),
+    /// Run a host; or show, drain, undrain, label one
+    Host(Box<host::HostCommand>),
     /// Run a manager
     Manager(Box<lath_manager::ManagerArgs>),
     /// Print the version
@@ -117,7 +120,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
@@ -134,6 +137,18 @@ fn main() -> ExitCode {
         failure.exit
     });
     ExitCode::from(exit.code())
+}
+
+/// The call that arguments ask for.
+fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    // `lath host` has a default of its own for the lattice. It is no choice of the caller's, and other variables of the
+    // environment may still name one.
+    if matches.value_source("lattice") == Some(ValueSource::DefaultValue) {
+        cli.global.lattice = None;
+    }
+    Ok(cli)
 }
 
 fn run(command: Command, call: &Call) -> Result<Exit, Failure> {
@@ -170,7 +185,7 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Hosts(args) => hosts::hosts(args, call).await,
         Command::Inventory(args) => inventory::inventory(args, call).await,
         Command::Links(args) => links::links(args, call).await,
-        Command::Host(args) => Box::pin(daemon::host(*args, call)).await,
+        Command::Host(command) => Box::pin(host::host(*command, call)).await,
         Command::Manager(args) => Box::pin(daemon::manager(*args, call)).await,
         Command::Version => version::version(&call.out),
     }
@@ -213,8 +228,6 @@ fn colour(when: Color) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -225,11 +238,27 @@ mod tests {
     #[test]
     fn help_for_people() {
         insta::assert_snapshot!("help", Cli::command().term_width(100).render_help());
-        for name in ["up", "deploy", "status", "inventory", "delete"] {
+        let names = [
+            "up",
+            "plan",
+            "deploy",
+            "status",
+            "diff",
+            "revision tag",
+            "rollout",
+            "rollout watch",
+            "rollout promote",
+            "scale",
+            "host drain",
+            "inventory",
+            "delete",
+        ];
+        for name in names {
             let mut cli = Cli::command().term_width(100);
             cli.build();
-            let command = cli.find_subcommand_mut(name).unwrap();
-            insta::assert_snapshot!(format!("help_{name}"), command.render_help());
+            let command =
+                name.split(' ').fold(&mut cli, |command, verb| command.find_subcommand_mut(verb).unwrap());
+            insta::assert_snapshot!(format!("help_{}", name.replace(' ', "_")), command.render_help());
         }
     }
 
@@ -239,9 +268,33 @@ mod tests {
             let cli = Cli::try_parse_from(args).unwrap();
             assert_eq!(cli.global.lattice.unwrap().as_str(), "eu");
         }
-        let cli = Cli::try_parse_from(["lath", "-x", "eu", "host"]).unwrap();
-        let Command::Host(args) = cli.command else { panic!("not a host") };
-        assert_eq!(args.lattice.as_str(), "eu");
+        let cli = parsed(&["lath", "-x", "eu", "host"]);
+        let Command::Host(command) = cli.command else { panic!("not a host") };
+        assert_eq!(command.to_run().unwrap().lattice.as_str(), "eu");
+    }
+
+    #[test]
+    fn a_host_is_run_or_looked_after() {
+        let run = parsed(&["lath", "host", "-x", "eu", "--name", "amber", "--label", "zone=a"]);
+        let Command::Host(command) = run.command else { panic!("not a host") };
+        let args = command.to_run().unwrap();
+        assert_eq!((args.lattice.as_str(), args.name.as_deref()), ("eu", Some("amber")));
+        for args in [
+            ["lath", "-x", "eu", "host", "drain", "amber"],
+            ["lath", "host", "drain", "amber", "-x", "eu"],
+            ["lath", "host", "drain", "-x=eu", "amber", "--detach"],
+        ] {
+            let cli = parsed(&args);
+            assert_eq!(cli.global.lattice.as_ref().map(|lattice| lattice.as_str()), Some("eu"), "{args:?}");
+            let Command::Host(command) = cli.command else { panic!("not a host") };
+            assert!(command.to_run().is_none());
+        }
+        assert_eq!(parsed(&["lath", "host", "show", "amber"]).global.lattice, None);
+        assert!(Cli::try_parse_from(["lath", "host", "--name", "amber", "drain", "blue"]).is_err());
+    }
+
+    fn parsed(args: &[&str]) -> Cli {
+        parse(args.iter().map(OsString::from)).unwrap()
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(crate) fn is_absent(failure: &Failure) -> bool {
     failure.code.as_deref() == Some(ErrorCode::NotFound.as_str())
 }
 
+/// The app whose name is nearest to one that is not there.
+pub(crate) async fn nearest_app(session: &Session, app: &AppName) -> Option<String> {
+    let list = session.ask::<_, AppList>(AppVerb::List, &ListRequest {}).await.ok()?;
+    closest(app.as_str(), list.apps.iter().map(|app| app.app.as_str())).map(str::to_owned)
+}
+
 /// A failure of a request about `app`: when the app is not there, with the names of apps that are.
 pub(crate) async fn app(session: &Session, app: &AppName, failure: Failure) -> Failure {
     if !is_absent(&failure) {

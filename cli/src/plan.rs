@@ -11,7 +11,7 @@ use lath_control_api::plan::{Plan, PlannedPlace};
 use lath_control_api::{AppVerb, ComponentName, LatticeId};
 
 use crate::call::Call;
-use crate::deploy::policy::PolicyArgs;
+use crate::deploy::policy::{self, PolicyArgs};
 use crate::deploy::source::{Named, Ready};
 use crate::differences;
 use crate::failure::{Exit, Failure};
@@ -20,8 +20,13 @@ use crate::output::{Document, Glyphs, clean};
 /// Most hosts that are listed of a component, unless all are asked for.
 const HOSTS: usize = 6;
 
+const AFTER_HELP: &str = "\
+    Nothing is changed and no file is pushed. The id stands for the plan as long as the app, the manifest, the code and the \
+    rollout options are the same; `lath deploy --plan ID` refuses when one of them has changed.";
+
 /// Arguments of `lath plan`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct PlanArgs {
     /// Manifest, `-` for standard input; or APP, APP@REV, APP@TAG: a revision that was deployed before
     #[arg(value_name = "FILE|APP[@REV]")]
@@ -38,6 +43,7 @@ pub(crate) async fn plan(args: PlanArgs, call: &Call) -> Result<Exit, Failure> {
     let dot = call.out.glyphs.pick("·", "-");
     let rollout = args.policy.overrides()?;
     let ready = Ready::of(Named::of(&args.file), call).await?;
+    policy::check(&rollout, &ready.policies)?;
     if !ready.warnings.is_empty() {
         call.out.say(&ready.file.drawn(&ready.warnings, dot));
     }

@@ -99,11 +99,13 @@ fn workflow_command(diagnostic: &Diagnostic, file: &str) -> String {
     format!("::{command} file={}{place},title={}::{text}\n", workflow_property(file), diagnostic.code)
 }
 
-fn workflow_text(text: &str) -> String {
+/// Text fit for the end of a workflow command.
+pub(crate) fn workflow_text(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-fn workflow_property(text: &str) -> String {
+/// Text fit for a property of a workflow command.
+pub(crate) fn workflow_property(text: &str) -> String {
     workflow_text(text).replace(':', "%3A").replace(',', "%2C")
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Pure: it only puts together what is known.
 
+pub(crate) mod github;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::failure::Exit;
 use crate::output::{Glyphs, clean};
 use crate::progress::took;
 use crate::rollout::Seen;
-use crate::wait::{Change, End, Goal, problem_line};
+use crate::wait::{Change, End, Goal, prepared, problem_line};
 use crate::words;
 
 /// The document that every changing command ends with.
@@ -69,6 +71,9 @@ pub(crate) struct RolloutResult {
     pub(crate) ready: u32,
     /// See `ready`.
     pub(crate) desired: u32,
+    /// Those where the new revision could serve, with calls or without, while a rollout is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prepared: Option<u32>,
     /// Time from the request to the end.
     pub(crate) duration_ms: u128,
     /// Time from the request until every component served on some host.
@@ -111,6 +116,7 @@ impl RolloutResult {
             hosts: 0,
             ready: 0,
             desired: 0,
+            prepared: None,
             duration_ms: 0,
             first_ready_ms: None,
             invocations: None,
@@ -127,6 +133,10 @@ impl RolloutResult {
         self.hosts = places.map(|place| &place.host).collect::<BTreeSet<_>>().len();
         self.ready = status.components.iter().map(|component| component.ready).sum();
         self.desired = status.components.iter().map(|component| component.desired).sum();
+        self.prepared = status
+            .rollout
+            .as_ref()
+            .map(|rollout| status.components.iter().map(|component| prepared(component, rollout.to)).sum());
         self.routes.clone_from(&status.routes);
         let rollout = status.rollout.as_ref().map(|rollout| &rollout.strategy);
         let strategy = rollout.or_else(|| status.last.as_ref().map(|last| &last.strategy));
@@ -149,10 +159,7 @@ impl RolloutResult {
         self.next = match end {
             End::Completed | End::Unchanged | End::Stopped | End::Deleted => None,
             End::Warm(_) => Some(self.command("abort")),
-            End::Paused(why) if self.change == Change::Pause.word() || why.contains("rollout resume") => {
-                Some(self.command("resume"))
-            }
-            End::Paused(_) => Some(self.command("promote")),
+            End::Paused(why) => Some(self.command(forward(why))),
             End::RolledBack(_) | End::Aborted | End::Superseded => Some(format!("lath history {}", self.app)),
             End::Failed(_) | End::Degraded(_) => Some(format!("lath status {}", self.app)),
         };
@@ -183,7 +190,7 @@ impl RolloutResult {
                 fact("back", &format!("{} switches back at once", self.command("abort")));
             }
             End::Paused(why) => {
-                fact("why", why);
+                fact("why", why.split("; go on: ").next().unwrap_or(why));
                 let next = self.next.clone().unwrap_or_default();
                 fact("go on", &next);
                 if next == self.command("promote") {
@@ -194,6 +201,10 @@ impl RolloutResult {
             End::RolledBack(_) | End::Failed(_) | End::Degraded(_) => {
                 fact("see", &self.next.clone().unwrap_or_default());
                 fact("again", &self.command("retry"));
+                // It is held where it failed: the revision before is still there.
+                if matches!(end, End::Degraded(_)) && self.prepared.is_some() && self.from.is_some() {
+                    fact("go back", &self.command("abort"));
+                }
             }
             End::Aborted | End::Superseded => fact("see", &self.next.clone().unwrap_or_default()),
             End::Stopped | End::Deleted => {}
@@ -264,8 +275,15 @@ impl RolloutResult {
         let hosts = crate::render::count(self.hosts, "host");
         let revision =
             self.revision.map(|revision| format!(" {dot} revision {revision}")).unwrap_or_default();
-        format!(" {dot} {}/{} ready on {hosts}{revision}", self.ready, self.desired)
+        // What is ready and has no calls yet counts, where that is what is waited for.
+        let ready = self.ready.max(self.prepared.unwrap_or(0));
+        format!(" {dot} {ready}/{} ready on {hosts}{revision}", self.desired)
     }
+}
+
+/// The verb by which a paused rollout goes on: the manager names the command in its reason.
+fn forward(why: &str) -> &'static str {
+    if why.contains("lath rollout resume") { "resume" } else { "promote" }
 }
 
 /// The first line of every changing command: where, what, and from which revision to which.
@@ -358,8 +376,11 @@ mod tests {
         let later = Timestamp(1_795_244_400_000 + 300_000);
         let ends = [
             End::Warm(Some(later)),
-            End::Paused("waits for promotion at step 2/4: lath rollout promote shop".into()),
-            End::Paused("by ops: lath rollout resume shop".into()),
+            End::Paused(
+                "waits for promotion at step 2/4; go on: lath rollout promote shop; go back: lath rollout abort shop"
+                    .into(),
+            ),
+            End::Paused("paused by ops; go on: lath rollout resume shop".into()),
             End::Aborted,
         ];
         let told = |end: &End| {

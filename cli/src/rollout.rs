@@ -17,7 +17,13 @@ use crate::failure::{Exit, Failure};
 
 pub(crate) use control::status;
 pub(crate) use rates::{Rates, Seen};
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, Steered};
+
+/// What is told below the verbs.
+pub(crate) const AFTER_HELP: &str = "\
+    A rollout that pauses by itself says why and which command goes on with it. A failure takes it back also while it is \
+    paused. `abort` works as long as the revision before is there, also while it is only kept warm; later it is \
+    `lath rollback`. `retry` goes on with a rollout that is held after a failure, and deploys anew what was taken back.";
 
 /// The commands of `lath rollout`.
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 //! Starting is NATS, then the manager and the hosts; stopping is the other way round, in `down.rs`. Every process
 //! is written down before the next is started, so that nothing is left behind that `lath down` does not know.
 
+mod known;
 mod nats;
 mod process;
 mod start;
@@ -11,12 +12,14 @@ mod state;
 use std::fs::{File, TryLockError};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use lath_control_api::LatticeId;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::args::duration;
 use crate::call::Call;
 use crate::connect;
 use crate::down;
@@ -51,6 +54,9 @@ pub(crate) struct UpArgs {
     /// Where the manager answers HTTP requests; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8480")]
     manager_http: SocketAddr,
+    /// Longest wait for all of it to be ready, and for the manager to know every host
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    timeout: Duration,
 }
 
 /// What to start, with every choice made.
@@ -65,6 +71,8 @@ struct Plan {
     creds: Option<PathBuf>,
     http: SocketAddr,
     manager_http: SocketAddr,
+    /// Longest wait for all of it.
+    timeout: Duration,
 }
 
 /// The document.
@@ -146,6 +154,7 @@ fn plan(args: &UpArgs, call: &Call) -> Result<Plan, Failure> {
         creds: call.global.creds.clone(),
         http: with_port(args.http)?,
         manager_http: args.manager_http,
+        timeout: args.timeout,
     })
 }
 

@@ -12,7 +12,7 @@ use lath_control_api::{AppName, Generation, Revision, Timestamp};
 use crate::failure::Exit;
 
 pub(crate) use follower::Follower;
-pub(crate) use lines::{phase_word, problem_line};
+pub(crate) use lines::{gate_line, phase_word, prepared, problem_line};
 
 /// Which change is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,20 @@ impl Change {
             | Self::Promote
             | Self::Abort
             | Self::Retry
+            | Self::Watch => false,
+        }
+    }
+
+    /// Whether a rollout begins with it.
+    pub(crate) const fn begins(self) -> bool {
+        match self {
+            Self::Deploy | Self::Rollback | Self::Scale | Self::Retry => true,
+            Self::Undeploy
+            | Self::Delete
+            | Self::Pause
+            | Self::Resume
+            | Self::Promote
+            | Self::Abort
             | Self::Watch => false,
         }
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lath_control_api::AppName;
-use lath_control_api::app::{AppStatus, Cause, ChangeReply, HistoryEntry};
+use lath_control_api::app::{AppStatus, Cause, ChangeReply, HistoryEntry, RolloutPhase};
 use tokio::time::Instant;
 
 use crate::args::{CauseArgs, WaitArgs};
@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::follow::{Followed, Following, News, Stop};
 use crate::output::Document;
 use crate::progress::{Reporter, took};
-use crate::result::{RolloutResult, headline};
+use crate::result::{RolloutResult, github, headline};
 use crate::rollout::Screen;
 use crate::wait::{Change, End, Follower, Goal, problem_line};
 
@@ -182,7 +182,10 @@ impl<'a> Work<'a> {
         let painted = self.reporter.is_live() && !goal.change.stops();
         let screen = painted.then(|| Screen::of(self.session, &goal.app, self.call));
         let attended = self.change == Change::Watch && screen.as_ref().is_some_and(Screen::has_keys);
-        let mut follower = if attended { Follower::new(goal).attended() } else { Follower::new(goal) };
+        let mut follower = Follower::new(goal);
+        if attended {
+            follower.attend();
+        }
         let deadline = self.stay.timeout.map(|timeout| Instant::now() + timeout);
         let following = Following {
             news: &mut self.news,
@@ -205,7 +208,7 @@ impl<'a> Work<'a> {
     /// The result with all that is known, however waiting ended.
     fn known(&self, result: RolloutResult, followed: &Followed, follower: &Follower) -> RolloutResult {
         let status = followed.status.as_ref();
-        let last = status.filter(|status| status.rollout.is_none()).and_then(|status| status.last.as_ref());
+        let last = status.filter(|status| has_ended(status)).and_then(|status| status.last.as_ref());
         // Who only looked on did not see it from the beginning; the history did.
         let whole = last.filter(|_| self.change == Change::Watch).and_then(time_of);
         let duration = whole.unwrap_or_else(|| self.reporter.elapsed());
@@ -220,14 +223,14 @@ impl<'a> Work<'a> {
     }
 
     fn ended(&self, result: RolloutResult, end: &End, follower: &Follower) -> Result<Exit, Failure> {
-        let first_ready =
-            follower.first_ready().filter(|_| *end == End::Completed && self.change != Change::Watch);
+        let first_ready = follower.first_ready().filter(|_| *end == End::Completed && self.change.begins());
         let first_ready_ms = first_ready.map(|first| first.as_millis());
         let failed_at = result.failed_at.clone().filter(|_| end.problem().is_some());
         let result = RolloutResult { first_ready_ms, failed_at, ..result.ended(end) };
         let document = Document::new("RolloutResult", &result).names([result.app.to_string()]);
-        let text = || result.text(end, self.call.out.glyphs, &jiff::Zoned::now());
-        self.call.out.print(&document, |_wide| text())?;
+        let text = result.text(end, self.call.out.glyphs, &jiff::Zoned::now());
+        github::tell(&result, &text);
+        self.call.out.print(&document, |_wide| text)?;
         Ok(end.exit())
     }
 
@@ -247,6 +250,7 @@ impl<'a> Work<'a> {
             waiting_for: follower.waiting_for().to_vec(),
             reason: problem.map(|problem| problem.reason.clone()),
             problem: problem.cloned(),
+            paused: follower.paused().map(str::to_owned),
             failed_at: None,
             next: Some(watch.clone()),
             ..result
@@ -260,15 +264,28 @@ impl<'a> Work<'a> {
         let problems = status.map(|status| status.problems.iter().map(problem_line));
         lines.extend(problems.into_iter().flatten());
         lines.extend(follower.waiting_for().iter().map(|text| format!("  waiting for {text}")));
+        if follower.waiting_for().is_empty() && follower.paused().is_none() && !follower.standing().is_empty()
+        {
+            lines.push(format!("  {}", follower.standing()));
+        }
+        lines.extend(follower.paused().map(|why| format!("  paused: {why}")));
         lines.push(format!("Watch it with: {watch}"));
         let status = format!("lath status {}", follower.goal().app);
         if !watch.starts_with(&status) {
             lines.push(format!("See how it stands: {status}"));
         }
         let document = Document::new("RolloutResult", &result).names([result.app.to_string()]);
-        self.call.out.print(&document, |_wide| lines.iter().map(|line| format!("{line}\n")).collect())?;
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        github::tell(&result, &text);
+        self.call.out.print(&document, |_wide| text)?;
         Ok(exit)
     }
+}
+
+/// Whether the newest change has its outcome: also one whose old revision is only kept warm has.
+fn has_ended(status: &AppStatus) -> bool {
+    let rollout = status.rollout.as_ref();
+    rollout.is_none_or(|rollout| rollout.phase == RolloutPhase::KeepingWarm)
 }
 
 /// How long a change took from its acceptance to its end.

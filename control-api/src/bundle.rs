@@ -61,7 +61,6 @@ impl Weight {
 
     /// Whether no call goes there.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     pub const fn is_none(&self) -> bool {
         self.0 == 0
     }

@@ -12,6 +12,7 @@
 mod bad_revision;
 mod cli;
 mod deploy;
+mod drain;
 mod invalid;
 mod inventory;
 mod links;
@@ -19,5 +20,6 @@ mod manager;
 mod order;
 mod recovery;
 mod routes;
+mod strategies;
 mod upgrade;
 mod words;

@@ -147,6 +147,12 @@ impl Ended {
         self
     }
 
+    /// Its exit code; none when a signal ended it.
+    #[must_use]
+    pub const fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// What it wrote to its output, as JSON.
     ///
     /// # Panics

@@ -26,6 +26,7 @@ const FRESH_EVERY: u64 = 10;
 pub struct Load {
     url: String,
     host: Option<String>,
+    revision: Option<u64>,
     rate: u32,
     deadline: Duration,
 }
@@ -35,7 +36,7 @@ impl Load {
     #[must_use]
     pub fn new(address: SocketAddr, path: &str) -> Self {
         let url = format!("http://{address}{path}");
-        Self { url, host: None, rate: 50, deadline: Duration::from_secs(10) }
+        Self { url, host: None, revision: None, rate: 50, deadline: Duration::from_secs(10) }
     }
 
     /// With so many requests a second.
@@ -48,6 +49,12 @@ impl Load {
     #[must_use]
     pub fn host(self, host: &str) -> Self {
         Self { host: Some(host.to_owned()), ..self }
+    }
+
+    /// Asking for one revision of the app.
+    #[must_use]
+    pub fn revision(self, revision: u64) -> Self {
+        Self { revision: Some(revision), ..self }
     }
 
     /// Starts sending: one request at its time, whether those before it are answered or not.

@@ -119,6 +119,13 @@ impl App {
         self
     }
 
+    /// Answering at another address.
+    #[must_use]
+    pub fn address(mut self, address: SocketAddr) -> Self {
+        self.route.insert("address".to_owned(), address.to_string());
+        self
+    }
+
     /// With a property of its rollout policy.
     #[must_use]
     pub fn rollout(mut self, key: &str, value: &str) -> Self {

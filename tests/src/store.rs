@@ -57,6 +57,15 @@ impl Store {
         assert!(!self.has_object(name).await, "the object {name} was not removed");
     }
 
+    /// Removes the code of every component.
+    pub async fn remove_components(&self) {
+        let objects = self.objects().await;
+        let names = objects.list().await.expect("cannot list the objects").map_ok(|info| info.name);
+        for name in names.try_collect::<Vec<_>>().await.expect("cannot list the objects") {
+            self.remove_object(&name).await;
+        }
+    }
+
     /// Puts other bytes under the name of an object.
     pub async fn replace_object(&self, name: &str, bytes: &[u8]) {
         let mut bytes = bytes;

@@ -156,6 +156,8 @@ fn tests_guests(workspace: &Workspace, _: Extent) -> Result<()> {
 }
 
 fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
+    // Built here once: a test that builds it would be as slow as the build.
+    run(workspace.cargo().args(["build", "--workspace", "--bin", "lath", FAILPOINTS]))?;
     let mut cargo = workspace.cargo();
     if output(workspace.cargo().args(["nextest", "--version"])).is_ok() {
         // A failing test must not hide the others.

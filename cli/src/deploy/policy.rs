@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use lath_manifests::manifest::Strategy;
+use lath_control_api::ErrorCode;
+use lath_manifests::manifest::{RolloutPolicy, Strategy};
+use lath_manifests::rollout::override_policy;
 
 use crate::failure::{Exit, Failure};
 
@@ -60,7 +62,7 @@ pub(crate) struct PolicyArgs {
 }
 
 impl PolicyArgs {
-    /// Property to value. Properties that cannot be are refused here already.
+    /// Property to value. What the values mean is checked with the policy that they change; see [`check`].
     pub(crate) fn overrides(&self) -> Result<BTreeMap<String, String>, Failure> {
         let mut properties = BTreeMap::new();
         let flags = self.flags();
@@ -91,6 +93,30 @@ impl PolicyArgs {
             ("drain_deadline", self.drain_deadline.clone()),
         ]
     }
+}
+
+/// Refuses properties that suit none of the policies that may be meant: those of the manifest, and the usual one where
+/// no policy is for all components.
+pub(crate) fn check(
+    properties: &BTreeMap<String, String>,
+    policies: &[RolloutPolicy],
+) -> Result<(), Failure> {
+    let usual = RolloutPolicy::default();
+    let general = policies.iter().any(|policy| policy.components.is_empty());
+    let meant = policies.iter().chain((!general).then_some(&usual));
+    let mut problems = Vec::new();
+    for policy in meant {
+        match override_policy(policy, properties) {
+            Ok(_) => return Ok(()),
+            Err(found) if problems.is_empty() => problems = found,
+            Err(_) => {}
+        }
+    }
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else { return Ok(()) };
+    let (message, help) = first.split_once("; ").unwrap_or((&first, "see `lath deploy --help`"));
+    let failure = Failure::coded(ErrorCode::BadRequest, message).help(help);
+    Err(problems.fold(failure, Failure::note))
 }
 
 fn strategies() -> PossibleValuesParser {
@@ -152,6 +178,29 @@ mod tests {
         let failure = overrides(&["--bake", "5s", "--rollout", "min_healthy_time=9s"]).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.contains("min_healthy_time"), "{failure}");
+    }
+
+    #[test]
+    fn values_are_checked_with_the_policy_that_they_change() {
+        let properties = |text: &str| BTreeMap::from([property(text).unwrap()]);
+        let refused = |text: &str| check(&properties(text), &[]).unwrap_err();
+        assert!(check(&properties("max_surge=50%"), &[]).is_ok());
+        let failure = refused("max_surgee=50%");
+        assert_eq!(failure.exit, Exit::Invalid);
+        insta::assert_snapshot!(failure, @r"
+        error[E0101]: the property `max_surgee` is not known in a rollout policy
+          = help: did you mean `max_surge`?
+        ");
+        insta::assert_snapshot!(refused("progress_deadline=soon"), @r"
+        error[E0101]: `progress_deadline` cannot be `soon`
+          = help: a duration is whole numbers with units `h`, `m`, `s` or `ms`, such as `30s` or `2m30s`
+        ");
+        // With the usual policy nothing could move; with the manifest's own it can.
+        let none = properties("max_surge=0");
+        assert!(check(&none, &[]).is_err());
+        let mut own = RolloutPolicy::default();
+        own.max_unavailable = lath_manifests::manifest::Share::Count(1);
+        assert!(check(&none, &[own]).is_ok());
     }
 
     #[test]

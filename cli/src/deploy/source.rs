@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use lath_control_api::app::{DeployRequest, Outcome, RevisionRequest, RevisionShown};
 use lath_control_api::{AppName, AppVerb, Digest, ErrorCode, Revision};
 use lath_manifests::Diagnostic;
+use lath_manifests::manifest::RolloutPolicy;
 
 use super::images::{Local, read_images};
 use crate::call::Call;
@@ -53,6 +54,8 @@ pub(crate) struct Ready {
     pub(crate) locals: Vec<Local>,
     /// What it probably does not mean.
     pub(crate) warnings: Vec<Diagnostic>,
+    /// The rollout policies of the manifest; none where only the manager has read it.
+    pub(crate) policies: Vec<RolloutPolicy>,
     /// The revision that it is taken from.
     pub(crate) repeats: Option<Revision>,
 }
@@ -85,6 +88,7 @@ impl Ready {
             file,
             locals,
             warnings: loaded.warnings,
+            policies: loaded.manifest.rollouts,
             repeats: None,
         })
     }
@@ -99,9 +103,13 @@ impl Ready {
             }
             Err(failure) => return Err(failure),
         };
+        let file = ManifestFile::of_text(format!("{}@{}", shown.app, shown.revision), shown.manifest);
+        // What an older version accepted may be refused by now; the manager says so.
+        let policies = file.load().map(|loaded| loaded.manifest.rollouts).unwrap_or_default();
         Ok(Self {
             session,
-            file: ManifestFile::of_text(format!("{}@{}", shown.app, shown.revision), shown.manifest),
+            file,
+            policies,
             app: shown.app,
             pushed: shown.images,
             locals: Vec::new(),

@@ -106,10 +106,10 @@ impl Sum {
     fn add(&mut self, before: &CallCounts, now: &CallCounts) {
         let nothing = CallCounts::default();
         // A host that was started again counts from nothing.
-        let before = if now.started < before.started { &nothing } else { before };
+        let before = if now.follows(before) { before } else { &nothing };
         self.started += now.started.saturating_sub(before.started);
-        self.ended += ended(now).saturating_sub(ended(before));
-        self.failed += failed(now).saturating_sub(failed(before));
+        self.ended += judged(now).saturating_sub(judged(before));
+        self.failed += now.failures().saturating_sub(before.failures());
         for (bound, count) in &now.latency_us {
             let old = before.latency_us.get(bound).copied().unwrap_or(0);
             *self.latency_us.entry(*bound).or_default() += count.saturating_sub(old);
@@ -142,12 +142,9 @@ fn p95(old: &BTreeMap<u64, u64>, new: &BTreeMap<u64, u64>) -> Option<Duration> {
     (bound != u64::MAX).then(|| Duration::from_micros(bound))
 }
 
-const fn failed(calls: &CallCounts) -> u64 {
-    calls.trapped + calls.timed_out + calls.overloaded + calls.failed
-}
-
-const fn ended(calls: &CallCounts) -> u64 {
-    calls.succeeded + failed(calls)
+/// Calls that ended well or badly. Those whose caller went away say nothing of the revision.
+fn judged(calls: &CallCounts) -> u64 {
+    calls.succeeded.saturating_add(calls.failures())
 }
 
 #[cfg(test)]

@@ -25,6 +25,17 @@ const TOLD_FOR: Duration = Duration::from_secs(8);
 
 type Answer = Pin<Box<dyn Future<Output = (RolloutAction, Result<ChangeReply, Failure>)> + Send>>;
 
+/// What has come of waiting for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Steered {
+    /// There is something new to be read.
+    Told,
+    /// The rollout was told something.
+    Asked,
+    /// The person wants to leave.
+    Left,
+}
+
 /// The screen of one app.
 pub(crate) struct Screen {
     session: Session,
@@ -71,9 +82,9 @@ impl Screen {
         reporter.paint_lines(&frame(&view, &Paper { width, height, glyphs: self.glyphs }));
     }
 
-    /// Waits for a key and does what it asks for; true when the person wants to leave. Never returns where nothing can
-    /// happen. Nothing is lost when the future is dropped.
-    pub(crate) async fn steered(&mut self, status: Option<&AppStatus>) -> bool {
+    /// Waits for a key, or for the answer to one. Never returns where nothing can happen. Nothing is lost when the
+    /// future is dropped.
+    pub(crate) async fn steered(&mut self, status: Option<&AppStatus>) -> Steered {
         let Some(keys) = &mut self.keys else { return std::future::pending().await };
         let key = match &mut self.answer {
             None => keys.next().await,
@@ -82,19 +93,19 @@ impl Screen {
                 (action, answered) = answer => {
                     self.answer = None;
                     self.tell(outcome(action, answered));
-                    return false;
+                    return Steered::Told;
                 }
             },
         };
         self.press(key, status)
     }
 
-    fn press(&mut self, key: Key, status: Option<&AppStatus>) -> bool {
+    fn press(&mut self, key: Key, status: Option<&AppStatus>) -> Steered {
         let paused =
             status.and_then(|status| status.rollout.as_ref()).is_some_and(|rollout| rollout.paused.is_some());
         let sure = self.abort_asked.take().is_some_and(|asked| asked.elapsed() < SURE_WITHIN);
         match key {
-            Key::Quit => return true,
+            Key::Quit => return Steered::Left,
             Key::Promote => self.ask(RolloutAction::Promote),
             Key::Pause if paused => self.ask(RolloutAction::Resume),
             Key::Pause => self.ask(RolloutAction::Pause),
@@ -102,9 +113,10 @@ impl Screen {
             Key::Abort => {
                 self.abort_asked = Some(Instant::now());
                 self.tell("abort? press a again; the revision before gets everything back".to_owned());
+                return Steered::Told;
             }
         }
-        false
+        Steered::Asked
     }
 
     fn ask(&mut self, action: RolloutAction) {

@@ -129,8 +129,13 @@ fn nodes(view: &View<'_>, glyphs: Glyphs, most: usize) -> Vec<Node> {
         nodes.extend(listed("waits", waits, few, glyphs));
     }
     let mark = glyphs.pick("⚠", "!!");
-    let problems =
-        status.problems.iter().map(|problem| format!("{mark} {}", problem_line(problem))).collect();
+    let mut problems: Vec<String> = Vec::new();
+    for problem in &status.problems {
+        let line = format!("{mark} {}", problem_line(problem));
+        if !problems.contains(&line) {
+            problems.push(line);
+        }
+    }
     nodes.extend(listed("problems", problems, few, glyphs));
     nodes
 }
@@ -215,11 +220,12 @@ fn revision_row(
     glyphs: Glyphs,
 ) -> Vec<String> {
     let places = component.places.iter().filter(|place| place.revision == revision);
-    let (mut ready, mut there, mut weights) = (0_u32, 0_u32, 0_u32);
+    let (mut ready, mut there, mut weights, mut called) = (0_u32, 0_u32, 0_u32, false);
     for place in places {
         there += 1;
         ready += u32::from(place.phase.is_some_and(Phase::is_running));
         weights += u32::from(place.weight.percent());
+        called |= place.calls.started > 0;
     }
     let all = if goal(view.status) == Some(revision) { component.desired.max(there) } else { there };
     let hosts: BTreeSet<_> = component.places.iter().map(|place| &place.host).collect();
@@ -230,7 +236,8 @@ fn revision_row(
         format!("{} {ready}/{all} ready", bar(ready, all, glyphs)),
         format!("weight {share}%"),
     ];
-    row.extend(rate_cells(view.rates.of(&component.component, revision)));
+    // A capability that nobody calls has no rate of zero; it has none.
+    row.extend(rate_cells(view.rates.of(&component.component, revision).filter(|_| called)));
     row
 }
 

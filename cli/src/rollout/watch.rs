@@ -19,11 +19,14 @@ use crate::wait::Change;
 use crate::words;
 use crate::work::{Stay, Work};
 
+const AFTER_HELP: &str = "\
+    On a terminal, keys steer the rollout: p promotes, a (twice) aborts, space pauses and resumes, q leaves. A rollout \
+    that waits for a person is then waited out. Elsewhere it ends the command with exit 0, as it ends `lath deploy`, and so \
+    does one that only keeps the revision before warm. With -o ndjson each status is a line, and the last is the result.";
+
 /// Arguments of `lath rollout watch`.
-///
-/// On a terminal, keys steer the rollout and a pause is waited out; elsewhere a pause ends the command like any other
-/// wait for a rollout.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct WatchArgs {
     /// The app
     app: AppName,

@@ -5,7 +5,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use lath_control_api::ErrorCode;
 use serde::Deserialize;
@@ -15,13 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::process::{LOOK_EVERY, Process, Started, start, tail};
 use super::state::{Host, Manager, Nats, UpState};
-use super::{Plan, nats};
+use super::{Plan, known, nats};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::progress::Reporter;
+use crate::progress::{Reporter, took};
 
-/// Longest time for a part to become ready. A server that recovers a large store is the slowest.
-const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Lines of a log that a failure shows.
 const LOG_LINES: usize = 8;
 
@@ -44,12 +41,15 @@ pub(super) struct Lattice {
     plan: Plan,
     state: Option<UpState>,
     children: Vec<(String, PathBuf, Child)>,
+    /// When all of it must be ready. A server that recovers a large store is the slowest part.
+    deadline: Instant,
 }
 
 impl Lattice {
     /// Nothing is started yet.
     pub(super) fn new(plan: &Plan) -> Self {
-        Self { plan: plan.clone(), state: None, children: Vec::new() }
+        let deadline = Instant::now() + plan.timeout;
+        Self { plan: plan.clone(), state: None, children: Vec::new(), deadline }
     }
 
     /// What was started.
@@ -78,7 +78,9 @@ impl Lattice {
             reporter.paint(&format!("waiting for host {number} of {}", self.plan.hosts));
             self.host_ready(number).await?;
         }
-        Ok(())
+        reporter.paint("waiting for the manager to know every host");
+        // A deploy in the next instant is placed on all of them.
+        known::to_the_manager(self.state()?, self.plan.creds.as_deref(), self.deadline).await
     }
 
     /// Waits until every process has ended; says so of each and returns false, unless `lath down` has ended them.
@@ -218,7 +220,6 @@ impl Lattice {
 
     /// Waits until `look` finds what the part `name` writes when it is ready.
     async fn ready<T>(&mut self, name: &str, look: impl Fn() -> Option<T>) -> Result<T, Failure> {
-        let deadline = Instant::now() + READY_WITHIN;
         let log = self.plan.data.join("log").join(format!("{name}.log"));
         loop {
             if let Some(found) = look() {
@@ -229,8 +230,8 @@ impl Lattice {
             if let Some(status) = ended {
                 return Err(not_ready(name, &format!("it ended with {status}"), &log));
             }
-            if Instant::now() >= deadline {
-                let waited = format!("it was not ready within {} s", READY_WITHIN.as_secs());
+            if Instant::now() >= self.deadline {
+                let waited = format!("it was not ready within {}", took(self.plan.timeout));
                 return Err(not_ready(name, &waited, &log));
             }
             sleep(LOOK_EVERY).await;

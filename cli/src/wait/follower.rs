@@ -9,7 +9,7 @@ use std::time::Duration;
 use lath_control_api::app::{
     AppState, AppStatus, HistoryEntry, Outcome, RolloutPhase, RolloutStatus, Verdict,
 };
-use lath_control_api::{Generation, Revision};
+use lath_control_api::{Generation, Revision, Timestamp};
 
 use super::lines::{gate_line, problem_line, stage_line, wait_summary, waits};
 use super::{Change, End, Goal, Line, Step};
@@ -28,6 +28,7 @@ pub(crate) struct Follower {
     last_line: Duration,
     waiting_for: Vec<String>,
     stage: String,
+    until: Option<Timestamp>,
     paused: Option<String>,
     first_ready: Option<Duration>,
     /// The last step that led forward.
@@ -47,6 +48,7 @@ impl Follower {
             last_line: Duration::ZERO,
             waiting_for: Vec::new(),
             stage: String::new(),
+            until: None,
             paused: None,
             first_ready: None,
             step: None,
@@ -56,8 +58,8 @@ impl Follower {
     }
 
     /// The person that a pause waits for looks on: waiting ends with the rollout only.
-    pub(crate) fn attended(self) -> Self {
-        Self { attended: true, ..self }
+    pub(crate) const fn attend(&mut self) {
+        self.attended = true;
     }
 
     /// The goal.
@@ -75,6 +77,11 @@ impl Follower {
         self.step
     }
 
+    /// Why it stands still until a person says more.
+    pub(crate) fn paused(&self) -> Option<&str> {
+        self.paused.as_deref()
+    }
+
     /// What is waited for now, slowest first.
     pub(crate) fn waiting_for(&self) -> &[String] {
         &self.waiting_for
@@ -82,9 +89,10 @@ impl Follower {
 
     /// What it waits for, else how far it is, in one line; empty when nothing has been seen.
     pub(crate) fn standing(&self) -> String {
-        match wait_summary(&self.waiting_for) {
-            Some(summary) => format!("waiting for {summary}"),
-            None => self.stage.clone(),
+        match (&self.paused, wait_summary(&self.waiting_for)) {
+            (Some(why), _) => format!("paused: {why}"),
+            (None, Some(summary)) => format!("waiting for {summary}"),
+            (None, None) => format!("{}{}", self.stage, self.until()),
         }
     }
 
@@ -137,8 +145,17 @@ impl Follower {
         Some(match (&self.paused, wait_summary(&self.waiting_for)) {
             (Some(why), _) => format!("still paused after {waited} s: {why}"),
             (None, Some(summary)) => format!("still waiting after {waited} s for {summary}"),
-            (None, None) => format!("still waiting after {waited} s; the manager has not said for what"),
+            (None, None) if self.stage.is_empty() => {
+                format!("still waiting after {waited} s; the manager has not said for what")
+            }
+            (None, None) => format!("still waiting after {waited} s: {}{}", self.stage, self.until()),
         })
+    }
+
+    /// `, until 2026-11-21T12:04:55Z`: the time of the step, if all stays well.
+    fn until(&self) -> String {
+        let until = self.until.and_then(|until| jiff::Timestamp::from_millisecond(until.0).ok());
+        until.map(|until| format!(", until {until:.0}")).unwrap_or_default()
     }
 
     fn serves_everywhere_once(&self, status: &AppStatus) -> bool {
@@ -155,6 +172,7 @@ impl Follower {
         for problem in &status.problems {
             self.tell(&mut lines, problem_line(problem), true);
         }
+        self.until = status.rollout.as_ref().and_then(|rollout| rollout.until);
         let Some(rollout) = &status.rollout else {
             self.stage.clear();
             return lines;
@@ -163,7 +181,7 @@ impl Follower {
             // Its numbers go on changing; that it failed is told once.
             let key = format!("gate {:?} {:?} {} {}", rollout.step, gate.component, gate.metric, gate.bound);
             if self.told.insert(key) {
-                lines.push(Line { text: gate_line(gate), event: true });
+                lines.push(Line { text: format!("gate {}", gate_line(gate)), event: true });
             }
         }
         self.stage = stage_line(rollout, status, self.goal.change.stops());
@@ -171,6 +189,7 @@ impl Follower {
         let paused = rollout.paused.as_deref().map(clean);
         if paused != self.paused {
             let text = match &paused {
+                Some(why) if why.starts_with("paused") => why.clone(),
                 Some(why) => format!("paused: {why}"),
                 None => format!("goes on: {}", self.stage),
             };
@@ -212,8 +231,7 @@ impl Follower {
         match rollout.phase {
             RolloutPhase::Stuck => return Some(End::Degraded(status.problems.first().cloned())),
             RolloutPhase::RollingBack => return None,
-            _ if change.stops() || change == Change::Watch => {}
-            _ if self.newest().is_some_and(|newest| rollout.to > newest) => return Some(End::Superseded),
+            _ if self.is_left_behind(rollout) => return Some(End::Superseded),
             RolloutPhase::KeepingWarm if rest => return Some(End::Warm(rollout.until)),
             RolloutPhase::KeepingWarm
             | RolloutPhase::Preparing
@@ -221,8 +239,18 @@ impl Follower {
             | RolloutPhase::Emptying
             | RolloutPhase::Settling => {}
         }
+        // What has failed and is held waits for a person too, but it is not well.
+        if rollout.paused.is_some() && status.state == AppState::Degraded && change != Change::Abort {
+            return Some(End::Degraded(status.problems.first().cloned()));
+        }
         let paused = rollout.paused.as_deref().filter(|_| rest);
         paused.map(|why| End::Paused(clean(why)))
+    }
+
+    /// Whether the rollout goes to something newer than what is waited for. Who only looks on goes along.
+    fn is_left_behind(&self, rollout: &RolloutStatus) -> bool {
+        let goes_along = self.goal.change.stops() || self.goal.change == Change::Watch;
+        !goes_along && self.newest().is_some_and(|newest| rollout.to > newest)
     }
 
     /// The newest revision that was there, or was made, when the change was asked for.

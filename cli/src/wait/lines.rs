@@ -2,8 +2,10 @@
 //!
 //! Pure. What of it is shown, and when, is the follower's decision.
 
-use lath_control_api::Weight;
-use lath_control_api::app::{AppStatus, GateStatus, Problem, RolloutPhase, RolloutStatus, Verdict};
+use lath_control_api::app::{
+    AppStatus, ComponentStatus, GateStatus, Place, Problem, RolloutPhase, RolloutStatus, Verdict,
+};
+use lath_control_api::{Phase, Revision, Weight};
 
 use crate::output::clean;
 
@@ -37,14 +39,9 @@ pub(super) fn stage_line(rollout: &RolloutStatus, status: &AppStatus, stops: boo
         | RolloutPhase::KeepingWarm
         | RolloutPhase::Emptying
         | RolloutPhase::Settling => {
-            let phase = phase_word(rollout.phase);
-            format!(
-                "step {}/{} {phase}{}{}",
-                rollout.step,
-                rollout.steps,
-                weight(rollout),
-                ready_summary(status)
-            )
+            let (phase, weight) = (phase_word(rollout.phase), weight(rollout));
+            let ready = ready_summary(status, rollout);
+            format!("step {}/{} {phase}{weight}{ready}", rollout.step, rollout.steps)
         }
     }
 }
@@ -59,12 +56,15 @@ fn weight(rollout: &RolloutStatus) -> String {
 }
 
 /// `: cart 1/2, http 2/2 ready`, or nothing when no component is known.
-fn ready_summary(status: &AppStatus) -> String {
+fn ready_summary(status: &AppStatus, rollout: &RolloutStatus) -> String {
+    // Before traffic moves nothing of the new revision serves; what is ready to is what people wait for.
+    let preparing = rollout.phase == RolloutPhase::Preparing;
+    let ready = |one: &ComponentStatus| if preparing { prepared(one, rollout.to) } else { one.ready };
     let counted: Vec<String> = status
         .components
         .iter()
         .take(SHOWN_COMPONENTS)
-        .map(|one| format!("{} {}/{}", one.component, one.ready, one.desired))
+        .map(|one| format!("{} {}/{}", one.component, ready(one), one.desired))
         .collect();
     let more = status.components.len().saturating_sub(SHOWN_COMPONENTS);
     match (counted.is_empty(), more) {
@@ -74,9 +74,16 @@ fn ready_summary(status: &AppStatus) -> String {
     }
 }
 
-/// What a status says is waited for, slowest first.
+/// Hosts on which a revision of a component is ready, with calls or without.
+pub(crate) fn prepared(component: &ComponentStatus, revision: Revision) -> u32 {
+    let ready = |place: &&Place| place.revision == revision && place.phase.is_some_and(Phase::is_running);
+    u32::try_from(component.places.iter().filter(ready).count()).unwrap_or(u32::MAX)
+}
+
+/// What a status says is waited for, slowest first. Why a rollout is paused is told by itself.
 pub(super) fn waits(status: &AppStatus) -> Vec<String> {
     match &status.rollout {
+        Some(rollout) if rollout.paused.is_some() => Vec::new(),
         Some(rollout) if !rollout.waiting_for.is_empty() => {
             rollout.waiting_for.iter().map(|text| clean(text)).collect()
         }
@@ -102,12 +109,14 @@ pub(crate) fn problem_line(problem: &Problem) -> String {
     };
     match problem.message.as_str() {
         "" => clean(&format!("{place}{}", problem.reason)),
+        // "aborted: aborted by ops" says it twice.
+        message if message.starts_with(&problem.reason) => clean(&format!("{place}{message}")),
         message => clean(&format!("{place}{}: {message}", problem.reason)),
     }
 }
 
 /// `gate errors <=1% of cart failed: 4.10% (before 0.10%, 1001 calls)`.
-pub(super) fn gate_line(gate: &GateStatus) -> String {
+pub(crate) fn gate_line(gate: &GateStatus) -> String {
     let whose = gate.component.as_ref().map(|component| format!(" of {component}")).unwrap_or_default();
     let verdict = match gate.verdict {
         Verdict::Passed => "holds",
@@ -117,7 +126,7 @@ pub(super) fn gate_line(gate: &GateStatus) -> String {
     let before = gate.stable.as_ref().map(|stable| format!("before {stable}, ")).unwrap_or_default();
     let calls = if gate.samples == 1 { "call" } else { "calls" };
     clean(&format!(
-        "gate {} {}{whose} {verdict}: {} ({before}{} {calls})",
+        "{} {}{whose} {verdict}: {} ({before}{} {calls})",
         gate.metric, gate.bound, gate.candidate, gate.samples
     ))
 }

@@ -225,7 +225,9 @@ fn a_rollout_that_waits_for_a_person_ends_the_wait_unless_that_person_looks_on()
     for change in [Change::Abort, Change::Undeploy] {
         assert_eq!(ends(change), None);
     }
-    assert_eq!(Follower::new(goal()).attended().see(&paused, Duration::ZERO).end, None);
+    let mut attended = Follower::new(goal());
+    attended.attend();
+    assert_eq!(attended.see(&paused, Duration::ZERO).end, None);
 }
 
 #[test]
@@ -252,8 +254,13 @@ fn all_traffic_on_the_new_revision_is_enough_while_the_old_one_is_kept_warm() {
     let warm = with(|rollout| rollout.until = until, moving(RolloutPhase::KeepingWarm, 2));
     assert_eq!(end(goal(), &warm), Some(End::Warm(until)));
     assert_eq!(End::Warm(until).exit(), Exit::Done);
+    assert_eq!(end(Goal { change: Change::Watch, ..goal() }, &warm), Some(End::Warm(until)));
     assert_eq!(end(Goal { change: Change::Abort, ..goal() }, &warm), None);
-    assert_eq!(Follower::new(goal()).attended().see(&warm, Duration::ZERO).end, None);
+    let newer = with(|rollout| rollout.to = Revision(3), warm.clone());
+    assert_eq!(end(goal(), &newer), Some(End::Superseded));
+    let mut attended = Follower::new(goal());
+    attended.attend();
+    assert_eq!(attended.see(&warm, Duration::ZERO).end, None);
 }
 
 #[test]
@@ -358,4 +365,26 @@ fn watching_a_rollout_that_has_ended_tells_how() {
     assert_eq!(end(goal(), &ended(5, Outcome::RolledBack)), Some(End::RolledBack(Some(problem()))));
     assert_eq!(end(goal(), &ended(5, Outcome::Completed)), Some(End::Completed));
     assert_eq!(Follower::new(goal()).gone(), End::Deleted);
+}
+
+#[test]
+fn a_failure_that_is_held_is_degraded_and_not_paused() {
+    let held =
+        AppStatus { state: AppState::Degraded, problems: vec![problem()], ..paused("the gate failed") };
+    assert_eq!(end(goal(), &held), Some(End::Degraded(Some(problem()))));
+    assert_eq!(end(told(Change::Abort, held.clone()), &held), None);
+}
+
+#[test]
+fn a_step_that_takes_its_time_is_still_waited_for_until_then() {
+    let mut follower = Follower::new(goal());
+    let waits = |rollout: &mut RolloutStatus| {
+        rollout.waiting_for.clear();
+        rollout.until = Some(Timestamp(1_795_244_400_123));
+    };
+    follower.see(&with(waits, moving(RolloutPhase::Shifting, 2)), Duration::ZERO);
+    assert_eq!(
+        follower.still(Duration::from_secs(10)).unwrap(),
+        "still waiting after 10 s: step 1/3 shifting traffic: cart 2/2 ready, until 2026-11-21T07:00:00Z"
+    );
 }

@@ -17,7 +17,7 @@ mod change;
 
 use bindings::exports::lath::demo::greeter::{Greeting, Guest, Shape, Specimen};
 use change::Change;
-use lath_guest::{VERSION, config};
+use lath_guest::{VERSION, config, fault};
 
 struct Greeter;
 
@@ -25,6 +25,10 @@ impl Guest for Greeter {
     fn greet(name: String) -> Result<Greeting, String> {
         if name.is_empty() {
             return Err("whom to greet? the name is empty".to_owned());
+        }
+        if fault::is_due()? {
+            // Its caller has no answer for that: the call ends in a trap.
+            std::process::abort();
         }
         let word = config::get("word")?.unwrap_or_else(|| "Hello".to_owned());
         Ok(Greeting { text: format!("{word}, {name}"), version: VERSION.to_owned() })

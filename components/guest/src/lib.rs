@@ -2,6 +2,7 @@
 //! decide what a component answers. Every answer is written to its end or given up when the caller went away.
 
 pub mod config;
+pub mod fault;
 pub mod http;
 pub mod query;
 

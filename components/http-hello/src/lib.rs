@@ -2,7 +2,7 @@
 //! calls to others. A config that it does not understand makes every answer a 500 that names the key.
 
 use lath_guest::http::Exchange;
-use lath_guest::{VERSION, config};
+use lath_guest::{VERSION, config, fault};
 use wasip2::exports::http::incoming_handler::Guest;
 use wasip2::http::types::{IncomingRequest, Method, ResponseOutparam};
 
@@ -21,7 +21,11 @@ impl Guest for Hello {
             (_, "/healthz") => exchange.text(200, "ok"),
             (Method::Post, "/echo") => exchange.echo(),
             (_, "/echo") => exchange.text(405, "/echo takes POST"),
-            _ => hello(exchange, &greeting),
+            _ => match fault::is_due() {
+                Ok(false) => hello(exchange, &greeting),
+                Ok(true) => exchange.text(500, "a fault, as the config says"),
+                Err(reason) => exchange.text(500, &reason),
+            },
         }
     }
 }

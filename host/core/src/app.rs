@@ -164,9 +164,7 @@ impl App {
 
     /// Whether every candidate of these slots runs.
     fn all_run(&self, slots: &Slots) -> bool {
-        slots
-            .iter()
-            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
+        slots.iter().all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
     }
 
     fn runs(&self, id: &ComponentId, spec: &SpecKey) -> bool {

@@ -3,7 +3,7 @@
 //! Derived as a whole from the state of the apps and never changed in place; readers see one table or the next.
 //! The table is generic in what it leads to, so that a host can put its own handles in the place of keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -238,8 +238,10 @@ impl Core {
         for app in self.apps.values() {
             add_serving(&mut table, app, self.http_default);
         }
+        let open = table.listeners.iter().filter(|(_, listener)| listener.open).map(|(address, _)| *address);
+        let taken: BTreeSet<SocketAddr> = open.collect();
         for app in self.apps.values() {
-            add_draining(&mut table, app, self.http_default);
+            add_draining(&mut table, app, &taken, self.http_default);
         }
         table.targets.retain(|_, target| target.units().next().is_some());
         table
@@ -269,19 +271,25 @@ fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<Socke
     }
 }
 
-fn add_draining(table: &mut RouteTable<UnitKey>, app: &App, default: Option<SocketAddr>) {
+fn add_draining(
+    table: &mut RouteTable<UnitKey>,
+    app: &App,
+    taken: &BTreeSet<SocketAddr>,
+    default: Option<SocketAddr>,
+) {
     for (id, slot) in &app.serving {
         let (stable, candidate) = app.taking(id, slot);
         let moved = candidate.is_some_and(|(_, weight)| weight == Weight::ALL);
         let place = stable.filter(|_| moved).map(|spec| (id.clone(), spec.clone()));
         if let Some((place, unit)) = place.and_then(|place| app.units.get_key_value(&place)) {
-            add_closing_listeners(table, unit, &label(app, unit, app.key(place)), default);
+            // Whoever still comes to an address that has moved is answered until the rollout settles.
+            add_closing_listeners(table, unit, &label(app, unit, app.key(place)), taken, true, default);
         }
     }
     let reachable = |unit: &Unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.closed);
     for (place, unit) in app.units.iter().filter(|(_, unit)| reachable(unit)) {
         let labelled = label(app, unit, app.key(place));
-        add_closing_listeners(table, unit, &labelled, default);
+        add_closing_listeners(table, unit, &labelled, taken, false, default);
         let target = table.targets.entry(place.0.clone()).or_insert_with(Target::empty);
         target.draining.push(labelled);
         target.draining.sort_by_key(|labelled| std::cmp::Reverse(labelled.revision));
@@ -330,11 +338,14 @@ fn add_closing_listeners(
     table: &mut RouteTable<UnitKey>,
     unit: &Unit,
     labelled: &Labelled<UnitKey>,
+    taken: &BTreeSet<SocketAddr>,
+    open: bool,
     default: Option<SocketAddr>,
 ) {
     for (address, route) in routes_of(unit, default) {
         let listener = table.listeners.entry(address).or_default();
-        if !listener.open {
+        if !taken.contains(&address) {
+            listener.open |= open;
             listener.vias.push(Arc::new(Via::new(labelled, route, Share::Rest)));
         }
     }

@@ -1,7 +1,7 @@
 //! Counts of calls and how long they took. Atomics only: the call path takes no lock here.
 //!
 //! Every call that is counted as begun is counted as ended exactly once, also when its future is dropped or panics.
-//! Latency falls into buckets that double, so that one addition is all that a call costs and any two hosts'
+//! Latency falls into buckets of which each is a fifth to a quarter wider than the one before, so that one addition is all that a call costs and any two hosts'
 //! histograms can be added up.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,20 @@ use crate::engine::Outcome;
 
 /// The first bucket ends at 2^6 = 64 µs: less is noise.
 const FIRST_BITS: u32 = 6;
-/// Buckets with a bound, 64 µs to 2^26 µs = 67 s, and one without.
-const BUCKETS: usize = 22;
+/// Longer ones up to 2^26 µs = 67 s have a bound.
+const LAST_BITS: u32 = 26;
+/// Buckets with a bound, four to each doubling, and one without.
+const BUCKETS: usize = 1 + 4 * (LAST_BITS - FIRST_BITS) as usize + 1;
+
+/// Calls by how long they took.
+#[derive(Debug)]
+struct Latency([AtomicU64; BUCKETS]);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
 
 /// Counters of one unit.
 #[derive(Debug, Default)]
@@ -27,7 +39,7 @@ pub(crate) struct Counters {
     failed: AtomicU64,
     answered_5xx: AtomicU64,
     abandoned: AtomicU64,
-    latency: [AtomicU64; BUCKETS],
+    latency: Latency,
 }
 
 impl Counters {
@@ -46,6 +58,7 @@ impl Counters {
             in_flight,
             latency_us: self
                 .latency
+                .0
                 .iter()
                 .enumerate()
                 .map(|(bucket, count)| (bound(bucket), of(count)))
@@ -73,7 +86,7 @@ impl Counters {
             Outcome::Abandoned => &self.abandoned,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        if let Some(bucket) = self.latency.get(bucket(time)) {
+        if let Some(bucket) = self.latency.0.get(bucket(time)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -81,14 +94,21 @@ impl Counters {
 
 /// Upper bound of a bucket in microseconds.
 fn bound(bucket: usize) -> u64 {
-    if bucket + 1 >= BUCKETS { u64::MAX } else { 1 << (FIRST_BITS as usize + bucket) }
+    let Some(after_first) = bucket.checked_sub(1) else { return 1 << FIRST_BITS };
+    if bucket + 1 >= BUCKETS {
+        return u64::MAX;
+    }
+    let (doublings, quarter) = (after_first / 4, after_first as u64 % 4);
+    (5 + quarter) << (doublings + FIRST_BITS as usize - 2)
 }
 
 /// The bucket of a call that took `time`: the first whose bound is not less.
 fn bucket(time: Duration) -> usize {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let bits = u64::BITS - micros.saturating_sub(1).leading_zeros();
-    (bits.saturating_sub(FIRST_BITS) as usize).min(BUCKETS - 1)
+    let below = micros.saturating_sub(1);
+    let Some(doublings) = below.checked_ilog2().and_then(|log| log.checked_sub(FIRST_BITS)) else { return 0 };
+    let quarter = (below >> (doublings + FIRST_BITS - 2)) & 3;
+    (1 + 4 * doublings as usize + quarter as usize).min(BUCKETS - 1)
 }
 
 /// The head of an HTTP answer: what its status counts as, if all else goes well, and how long it took.
@@ -150,15 +170,24 @@ mod tests {
         for (micros, expected) in [
             (0, 64),
             (64, 64),
-            (65, 128),
-            (1000, 1024),
-            (1025, 2048),
+            (65, 80),
+            (80, 80),
+            (81, 96),
+            (128, 128),
+            (129, 160),
+            (1_000, 1_024),
+            (1_025, 1_280),
             (60_000_000, 1 << 26),
-            (90_000_000, u64::MAX),
+            ((1 << 26) + 1, u64::MAX),
         ] {
             assert_eq!(bound(bucket(Duration::from_micros(micros))), expected, "{micros} µs");
         }
         assert_eq!(bound(bucket(Duration::MAX)), u64::MAX);
+        let bounds: Vec<u64> = (0..BUCKETS).map(bound).collect();
+        assert!(bounds.is_sorted_by(|a, b| a < b), "{bounds:?}");
+        for (before, at) in bounds.windows(2).flat_map(|pair| [(pair[0], pair[0]), (pair[1], pair[0] + 1)]) {
+            assert_eq!(bound(bucket(Duration::from_micros(at))), before, "{at} µs");
+        }
     }
 
     #[test]

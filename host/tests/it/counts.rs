@@ -66,7 +66,7 @@ async fn a_client_that_hangs_up_is_no_failure_of_the_component() {
     host.stop().await;
 }
 
-fn of<'a>(apps: &'a [AppInventory], role: Role) -> &'a CallCounts {
+fn of(apps: &[AppInventory], role: Role) -> &CallCounts {
     let components = apps.iter().flat_map(|app| &app.components).filter(|held| held.id == id("hello"));
     let mut units = components.flat_map(|component| &component.units);
     &units.find(|unit| unit.role == role).unwrap().calls

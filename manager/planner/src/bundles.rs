@@ -107,8 +107,10 @@ impl Composer<'_> {
         let Some(spec) = self.old else { return Vec::new() };
         let on = self.record.base.on(self.host);
         let more = u32::from(planted!("back-to-more"));
-        on.filter_map(|(name, instances)| bundle(spec, name, Some(spec.spec_for(name, instances + more)?), None))
-            .collect()
+        on.filter_map(|(name, instances)| {
+            bundle(spec, name, Some(spec.spec_for(name, instances + more)?), None)
+        })
+        .collect()
     }
 
     /// Old and new beside each other. Components that both revisions ask for in the same way are there twice as well:

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lath_control_api::app::{Cause, ChangeKind, ChangeReply};
-use lath_control_api::{ApiError, AppName, ComponentName, Digest, ErrorCode, Revision, Step, Timestamp};
+use lath_control_api::app::{Cause, ChangeKind, ChangeReply, ScaleRequest};
+use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Timestamp};
 
 use crate::planted::planted;
 use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
@@ -143,25 +143,22 @@ pub fn rollback(
 pub fn scale(
     record: &DesiredRecord,
     current: Option<&RevisionRecord>,
-    component: &ComponentName,
-    instances: u32,
-    cause: Cause,
-    if_revision: Option<Revision>,
+    ask: &ScaleRequest,
     now: Timestamp,
 ) -> Result<Change, ApiError> {
     let app = &record.app;
-    check_expected(Some(record), app, if_revision)?;
+    check_expected(Some(record), app, ask.if_revision)?;
     let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
         return Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
             .with_help(format!("deploy it first: lath deploy {app}@REVISION")));
     };
     let mut scaled = current.clone();
-    scaled.scale.insert(component.clone(), instances);
+    scaled.scale.insert(ask.component.clone(), ask.instances);
     scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.scale);
     if runs(record, Some(current), &scaled.content) {
         return Ok(unchanged(record));
     }
-    let mut change = repeat(record, &scaled, ChangeKind::Scale, cause, now);
+    let mut change = repeat(record, &scaled, ChangeKind::Scale, ask.cause.clone(), now);
     if let Some(revision) = &mut change.revision {
         revision.repeats = None;
     }

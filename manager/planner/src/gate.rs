@@ -213,22 +213,16 @@ impl Sample {
         }
     }
 
-    /// The time that so many of a hundred calls needed at most, within the bucket by how far into it they reach.
+    /// The bound of the bucket that so many of a hundred calls end in at the latest.
     fn latency(&self, percentile: u8) -> u64 {
         let calls: u64 = self.latency_us.values().fold(0, |sum, count| sum.saturating_add(*count));
         let wanted = calls.saturating_mul(u64::from(percentile)).div_ceil(100);
-        let (mut below, mut lower) = (0_u64, 0_u64);
-        for (upper, count) in &self.latency_us {
-            if *count > 0 && below.saturating_add(*count) >= wanted {
-                // The last bucket has no upper end to reach.
-                let width = if *upper == u64::MAX { 0 } else { upper.saturating_sub(lower) };
-                let part = u128::from(width) * u128::from(wanted.saturating_sub(below)) / u128::from(*count);
-                return lower.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
-            }
-            below = below.saturating_add(*count);
-            lower = *upper;
-        }
-        0
+        let mut below = 0_u64;
+        let reaches = |(_, count): &(&u64, &u64)| {
+            below = below.saturating_add(**count);
+            below >= wanted
+        };
+        self.latency_us.iter().find(reaches).map_or(0, |(bound, _)| *bound)
     }
 }
 
@@ -271,24 +265,4 @@ fn time(micros: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_of_500_are_errors_and_abandoned_calls_say_nothing() {
-        let calls = CallCounts {
-            started: 100,
-            succeeded: 30,
-            answered_5xx: 10,
-            abandoned: 59,
-            in_flight: 1,
-            ..CallCounts::default()
-        };
-        let sample = Sample::of(&calls);
-        assert_eq!((sample.ended, sample.value(Metric::Errors)), (40, 250_000));
-        let mut delta = calls.clone();
-        combine(&mut delta, &calls, u64::saturating_sub);
-        assert_eq!(Sample::of(&delta).ended, 0);
-        assert_eq!(delta.abandoned, 0);
-    }
-}
+mod tests;

@@ -86,8 +86,7 @@ impl Ladder {
         // A canary asks at each step instead; the others have one moment to be looked at.
         let asks_once =
             matches!(policy.strategy, Strategy::BlueGreen | Strategy::Rolling | Strategy::Recreate);
-        let waits_for_promotion =
-            asks_once && !policy.promotes_itself() && !planted!("promote-unpromoted");
+        let waits_for_promotion = asks_once && !policy.promotes_itself() && !planted!("promote-unpromoted");
         let asks_webhook = policy.webhook.is_some();
         Self { empties, waits_for_promotion, rungs, waves, gated, asks_webhook, warm }
     }
@@ -167,3 +166,6 @@ fn waves(hosts: BTreeSet<HostId>, policy: &RolloutPolicy, observed: &ObservedSta
     let waves = groups.flat_map(|group| group.chunks(at_once));
     waves.map(|wave| wave.iter().map(|(_, host)| host.clone()).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

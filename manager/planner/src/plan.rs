@@ -20,8 +20,8 @@ use crate::check::{self, Violation};
 use crate::desired::{AppSpec, Difference};
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
-use crate::planted::planted;
 use crate::placement::{self, Candidate, Placement};
+use crate::planted::planted;
 use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 use crate::rollout::{Advance, Situation, advance};
 use crate::status::{self, Told};
@@ -231,7 +231,8 @@ impl Planner<'_> {
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
         let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
         let current = record.assignment.and(&record.base);
-        let Placement { mut assignment, problems } = placement::place(spec, &hosts, &current);
+        let Placement { mut assignment, mut problems } = placement::place(spec, &hosts, &current);
+        self.name_drained(&mut problems);
         if record.rollout.is_some() {
             keep_last_places(&mut assignment, &record.assignment, spec);
         }
@@ -279,6 +280,18 @@ impl Planner<'_> {
             let left = record.base.count(host, name).is_none() && component.units.iter().any(is_left);
             left && (elsewhere(name) || !self.is_promised(record, name))
         })
+    }
+
+    /// Says which hosts are there and take nothing, since people wonder where they are.
+    fn name_drained(&self, problems: &mut [Problem]) {
+        let hosts = self.input.observed.hosts().filter(|(id, _)| self.is_alive(id) && !self.takes_work(id));
+        let names: Vec<&str> = hosts.map(|(_, host)| host.summary.name.as_str()).collect();
+        if names.is_empty() {
+            return;
+        }
+        for problem in problems {
+            problem.message = format!("{}; drained or stopping: {}", problem.message, names.join(", "));
+        }
     }
 
     /// Hosts that may run something of the app and have never been heard may just not have spoken yet: nothing

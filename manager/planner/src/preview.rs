@@ -28,6 +28,9 @@ pub fn plan_id(record: Option<&DesiredRecord>, revision: &RevisionRecord, change
     Digest::of(text.as_bytes()).short().to_owned()
 }
 
+/// Most hosts that a step of the order names.
+const HOSTS_SHOWN: usize = 10;
+
 /// What is known when a plan is made.
 #[derive(Debug)]
 pub struct Preview<'a> {
@@ -124,7 +127,10 @@ fn order(observed: &ObservedState, policy: &RolloutPolicy, ladder: &Ladder, upgr
     let names = |hosts: &BTreeSet<HostId>| {
         let mut names: Vec<String> = hosts.iter().map(|host| observed.name_of(host)).collect();
         names.sort();
-        names.join(", ")
+        let more = names.len().saturating_sub(HOSTS_SHOWN);
+        names.truncate(HOSTS_SHOWN);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("{}{more}", names.join(", "))
     };
     let everywhere: BTreeSet<HostId> = ladder.waves.iter().flatten().cloned().collect();
     let mut order = vec![format!("prepare on {}", names(&everywhere))];

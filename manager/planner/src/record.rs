@@ -167,6 +167,10 @@ pub struct Rollout {
     /// What a person has allowed since the step at hand began.
     #[serde(default, skip_serializing_if = "Promotion::is_none")]
     pub promotion: Promotion,
+    /// What had been counted when the step at hand became healthy; none when nothing is judged by counts. Not within
+    /// the stage: what serde reads of a tagged enum loses maps with numbers as keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// What the webhook has last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<WebhookAnswer>,
@@ -198,7 +202,6 @@ pub enum Promotion {
 impl Promotion {
     /// Whether it allows nothing.
     #[must_use]
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
@@ -254,9 +257,6 @@ pub enum Stage {
         /// Since when all of `shifted` have been healthy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         healthy_since: Option<Timestamp>,
-        /// What had been counted then; none when nothing is judged by counts.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        window: Option<Box<Window>>,
     },
     /// The new revision has all traffic and the old one is ready beside it. Forward: that has been so long enough.
     Warm {

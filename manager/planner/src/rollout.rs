@@ -112,7 +112,6 @@ struct Shifting<'a> {
     weight: Weight,
     alone: bool,
     healthy_since: Option<Timestamp>,
-    window: Option<&'a Window>,
 }
 
 impl Forward<'_> {
@@ -127,16 +126,13 @@ impl Forward<'_> {
         let next = match &self.rollout.stage {
             Stage::Preparing => self.prepare(),
             Stage::Emptying => self.empty(),
-            Stage::Shifting { shifted, rung, weight, alone, healthy_since, window } => {
-                self.shift(&Shifting {
-                    shifted,
-                    rung: *rung,
-                    weight: *weight,
-                    alone: *alone,
-                    healthy_since: *healthy_since,
-                    window: window.as_deref(),
-                })
-            }
+            Stage::Shifting { shifted, rung, weight, alone, healthy_since } => self.shift(&Shifting {
+                shifted,
+                rung: *rung,
+                weight: *weight,
+                alone: *alone,
+                healthy_since: *healthy_since,
+            }),
             Stage::Warm { until } => self.keep_warm(*until),
             Stage::Settling => self.settle(),
             Stage::RollingBack | Stage::Stopping | Stage::Stuck => Advance::default(),
@@ -168,9 +164,8 @@ impl Forward<'_> {
         }
         // A host may be away, but no component may be away with it.
         let fails_everywhere = |problem: &&Problem| {
-            let fails = |host: &Assessment| {
-                host.failed.iter().any(|other| other.component == problem.component)
-            };
+            let fails =
+                |host: &Assessment| host.failed.iter().any(|other| other.component == problem.component);
             let Some(name) = &problem.component else { return false };
             self.places(name).all(|host| self.situation.hosts.get(host).is_some_and(fails))
         };
@@ -191,10 +186,15 @@ impl Forward<'_> {
     }
 
     fn all_ready(&self) -> bool {
+        self.situation.unplaced.is_empty() && self.assigned_ready()
+    }
+
+    /// Every host that has been given something is ready, but for as many as may be missing.
+    fn assigned_ready(&self) -> bool {
         let ready = |host: &HostId| self.situation.hosts.get(host).is_some_and(Assessment::is_ready);
         let missing = self.record.assignment.hosts().filter(|host| !ready(host)).count();
-        if missing == 0 || !self.situation.unplaced.is_empty() {
-            return self.situation.unplaced.is_empty();
+        if missing == 0 {
+            return true;
         }
         // A host may be away, but no component may be away with it.
         let has = |host, name| self.situation.hosts.get(host).is_some_and(|host| host.has_ready(name));
@@ -253,8 +253,8 @@ impl Forward<'_> {
     /// The rollout has failed: go back, or hold where it is when the policy says so.
     fn fail(&self, problem: Problem) -> DesiredRecord {
         let policy = self.situation.policy;
-        let by_itself = policy.auto_rollback && policy.rollback == RollbackRule::Allowed
-            || planted!("back-by-itself");
+        let by_itself =
+            policy.auto_rollback && policy.rollback == RollbackRule::Allowed || planted!("back-by-itself");
         let held = !by_itself && self.record.serving.is_some();
         let mut next = take_back(self.record, self.rollout, problem, self.situation.now);
         if held {
@@ -283,7 +283,8 @@ impl Forward<'_> {
         let full = self.rollout.promotion == Promotion::Full;
         let promotion = if fresh && !full { Promotion::None } else { self.rollout.promotion };
         let progressed = if fresh { self.situation.now } else { self.rollout.progressed };
-        let rollout = Rollout { stage, promotion, progressed, ..self.rollout.clone() };
+        let window = self.rollout.window.clone().filter(|_| !fresh);
+        let rollout = Rollout { stage, promotion, progressed, window, ..self.rollout.clone() };
         DesiredRecord { step, rollout: Some(rollout), ..self.record.clone() }
     }
 
@@ -331,7 +332,7 @@ impl Forward<'_> {
             None => return self.leave(),
         };
         let Some(weight) = ladder.rungs.get(rung).map(|rung| rung.weight) else { return self.leave() };
-        self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None, window: None })
+        self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None })
     }
 
     fn leave(&self) -> Advance {
@@ -343,8 +344,10 @@ impl Forward<'_> {
         let mut next = self.with(Stage::Warm { until: self.situation.now.plus(warm) }, self.record.step);
         if let Some(rollout) = &mut next.rollout {
             rollout.promotion = Promotion::None;
+            rollout.window = None;
         }
         next.end_history(Outcome::Completed, None, self.situation.now);
+        begin::note_good(&mut next);
         Advance::to(next)
     }
 
@@ -366,14 +369,7 @@ impl Forward<'_> {
         if self.rollout.promotion == Promotion::Full && !self.has_all(at) && paused.is_none() {
             let (rung, shifted) = (0, self.record.assignment.hosts().cloned().collect());
             let (weight, alone) = (Weight::ALL, at.alone);
-            return self.enter(Stage::Shifting {
-                shifted,
-                rung,
-                weight,
-                alone,
-                healthy_since: None,
-                window: None,
-            });
+            return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
         }
         // On one rung without waves a host that came later has the same share as the others.
         if ladder.waves.len() <= 1
@@ -381,14 +377,7 @@ impl Forward<'_> {
         {
             let shifted = at.shifted.union(&late).cloned().collect();
             let (rung, weight, alone) = (at.rung, at.weight, at.alone);
-            return self.enter(Stage::Shifting {
-                shifted,
-                rung,
-                weight,
-                alone,
-                healthy_since: None,
-                window: None,
-            });
+            return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
         }
         let Some(since) = at.healthy_since else {
             let window = ladder.gated.then(|| self.counted());
@@ -407,11 +396,12 @@ impl Forward<'_> {
             Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
                 baked.map(Advance::until).unwrap_or_default()
             }
-            Judgement::Unknown(what) => self.unknown(at, what),
-            Judgement::Holds if baked.is_none() => Advance::held(format!(
+            // A person decides, and sees how the gates stand.
+            Judgement::Holds | Judgement::Unknown(_) if baked.is_none() => Advance::held(format!(
                 "{} of the traffic is on the new revision, and it waits to be promoted",
                 percent(at.weight)
             )),
+            Judgement::Unknown(what) => self.unknown(at, what),
             Judgement::Holds => self.go_on(at),
         };
         Advance { gates, ..next }
@@ -437,12 +427,14 @@ impl Forward<'_> {
         window: Option<Window>,
     ) -> DesiredRecord {
         let (shifted, rung, weight, alone) = (at.shifted.clone(), at.rung, at.weight, at.alone);
-        let window = window.map(Box::new);
         // Hosts are told nothing new by this, so the step stays.
-        let mut next = self
-            .with(Stage::Shifting { shifted, rung, weight, alone, healthy_since, window }, self.record.step);
-        if let (None, Some(rollout)) = (healthy_since, &mut next.rollout) {
-            rollout.progressed = self.situation.now;
+        let mut next =
+            self.with(Stage::Shifting { shifted, rung, weight, alone, healthy_since }, self.record.step);
+        if let Some(rollout) = &mut next.rollout {
+            rollout.window = window;
+            if healthy_since.is_none() {
+                rollout.progressed = self.situation.now;
+            }
         }
         next
     }
@@ -461,7 +453,8 @@ impl Forward<'_> {
         let ready = self.situation.hosts.values().filter(|host| host.is_ready());
         let gone = ready.into_iter().all(|host| host.draining == 0);
         let overdue = self.deadline().is_some_and(|(deadline, _)| deadline <= self.situation.now);
-        let ready = self.all_ready() || planted!("settle-unready");
+        // What has no place now waits for one when the rollout is over, as it would at any other time.
+        let ready = self.assigned_ready() || planted!("settle-unready");
         if !ready || !(gone || overdue) {
             return Advance::default();
         }
@@ -487,6 +480,7 @@ pub(crate) fn take_back(
     let mut next = record.clone();
     if let Some(revision) = record.revision {
         next.failed.insert(revision, problem.clone());
+        next.good.retain(|good| *good != revision);
     }
     next.generation = record.generation.next();
     next.step = Step(1);
@@ -504,6 +498,7 @@ pub(crate) fn take_back(
         progressed: now,
         paused: None,
         promotion: Promotion::None,
+        window: None,
         ..rollout.clone()
     });
     next

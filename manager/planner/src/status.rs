@@ -1,6 +1,6 @@
 //! What people are told of an app: derived from the record and what was observed, stored nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
@@ -37,6 +37,7 @@ pub struct Told<'a> {
 pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) -> AppStatus {
     let Told { hosts, unplaced, .. } = *told;
     let (revision, assignment) = goal(record);
+    let assignment = &with_last_places(record, assignment);
     let spec = revision.and_then(|revision| input.revisions.get(&revision));
     let components = spec.map(|spec| components(input, record, spec, assignment)).unwrap_or_default();
     let mut problems: Vec<Problem> = unplaced.to_vec();
@@ -44,14 +45,15 @@ pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) ->
     problems.extend(record.rollout.as_ref().and_then(|rollout| rollout.problem.clone()));
     problems.extend(hosts.values().flat_map(|host| &host.failed_beside).cloned());
     problems.extend(lost(input, record));
-    problems.dedup();
+    let mut seen = BTreeSet::new();
+    problems.retain(|problem| seen.insert(problem.clone()));
     let waiting: Vec<String> =
         hosts.values().flat_map(|host| &host.waiting).take(WAITING_SHOWN).cloned().collect();
     let state = state(record, told, &components);
     AppStatus {
         app: record.app.clone(),
         state,
-        message: message(record, state, &problems, told.advance.held.as_ref().or(waiting.first())),
+        message: message(record, state, &problems, told.advance.held.as_ref().or_else(|| waiting.first())),
         revision: record.revision,
         generation: record.generation,
         rollout: record.rollout.as_ref().map(|rollout| rollout_status(input, record, rollout, told, waiting)),
@@ -70,6 +72,19 @@ fn goal(record: &DesiredRecord) -> (Option<Revision>, &Assignment) {
     } else {
         (record.revision, &record.assignment)
     }
+}
+
+/// What has no place of its own is where it is kept until it has one.
+fn with_last_places(record: &DesiredRecord, assignment: &Assignment) -> Assignment {
+    let mut all = assignment.clone();
+    for (host, on) in &record.surplus.0 {
+        for (name, instances) in on {
+            if !assignment.0.values().any(|placed| placed.contains_key(name)) {
+                all.add(host, name, *instances);
+            }
+        }
+    }
+    all
 }
 
 fn describe(route: &lath_control_api::HttpRoute) -> String {

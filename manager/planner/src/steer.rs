@@ -111,9 +111,9 @@ fn resumed(record: &DesiredRecord, now: Timestamp) -> DesiredRecord {
 
 fn begin_step_anew(rollout: &mut Rollout, now: Timestamp) {
     rollout.progressed = now;
-    if let Stage::Shifting { healthy_since, window, .. } = &mut rollout.stage {
+    rollout.window = None;
+    if let Stage::Shifting { healthy_since, .. } = &mut rollout.stage {
         *healthy_since = None;
-        *window = None;
     }
 }
 

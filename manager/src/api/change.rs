@@ -196,8 +196,7 @@ impl Ask {
                 let current = current.as_ref();
                 has_component(current.map(AsRef::as_ref), ask)?;
                 let current = current.map(|known| &known.record);
-                let (cause, instances) = (ask.cause.clone(), ask.instances);
-                change::scale(there()?, current, &ask.component, instances, cause, ask.if_revision, now)
+                change::scale(there()?, current, ask, now)
             }
             Self::Tag(ask) => {
                 let record = there()?;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use lath_control_api::{
     ApiError, AppInventory, AppName, ApplyReply, ApplyRequest, BuiltinAliases, CallCounts, ComponentBundle,
-    ComponentInventory, ComponentSpec, Epoch, ErrorCode, EventData, Fence, HostEventKind, HostGone, HostId,
-    HostInventory, HostState, HostSummary, InventoryPage, Labels, Order, Phase, PingReply, Reason, Reply,
-    Role, Subjects, Timestamp, UnitInventory, Weight,
+    ComponentInventory, ComponentSpec, Epoch, ErrorCode, EventData, Fence, HostCalls, HostEventKind,
+    HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels, Order, Phase, PingReply,
+    Reason, Reply, Role, Subjects, Timestamp, UnitInventory, Weight,
 };
 use lath_control_api_client::async_nats::Message;
 use lath_control_api_client::{ConnectOptions, ControlClient, connect, envelope};
@@ -110,6 +110,18 @@ impl FakeHost {
         let mut state = self.inner.state.lock().unwrap();
         state.epoch = state.epoch.max(epoch);
         state.sequence += 1;
+    }
+
+    /// Tells how calls of an app go, without an inventory: `counts` gives those of a role.
+    pub(crate) async fn tell_calls(&self, app: &str, counts: impl Fn(Role) -> CallCounts) {
+        let HostInventory { summary, mut apps, .. } = self.inner.inventory();
+        apps.retain(|entry| entry.app.as_str() == app);
+        for unit in apps.iter_mut().flat_map(|entry| &mut entry.components).flat_map(|held| &mut held.units) {
+            unit.calls = counts(unit.role);
+        }
+        let (host, boot, sequence) = (summary.host, summary.boot, summary.sequence);
+        let calls = HostCalls { host, boot, sequence, apps };
+        self.inner.publish(HostEventKind::Calls, EventData::Calls(Box::new(calls))).await;
     }
 
     /// Leaves in order.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod apps;
+mod counts;
 mod host;
 mod lattice;
 mod leadership;

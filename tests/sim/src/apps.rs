@@ -93,8 +93,10 @@ impl Scene {
         ];
         let reason = rng.pick(&reasons).copied().unwrap_or(Reason::CompileFailed);
         let slow = if rng.chance(300) { Behaviour::Hangs } else { Behaviour::Good(10_000) };
-        let behaviours =
-            BTreeMap::from([("file://front-bad.wasm", Behaviour::Bad(reason)), ("file://back-slow.wasm", slow)]);
+        let behaviours = BTreeMap::from([
+            ("file://front-bad.wasm", Behaviour::Bad(reason)),
+            ("file://back-slow.wasm", slow),
+        ]);
         let errs = if rng.chance(500) { 1_000 } else { rng.below(400) };
         let calls = rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default();
         let hooks = [Webhook::Agrees, Webhook::Agrees, Webhook::Wavers, Webhook::Refuses, Webhook::Hangs];

@@ -32,14 +32,22 @@ const fn check(id: &'static str, rule: &'static str, run: fn(&mut Memory, &Fact<
 
 /// All that is checked after every step. What is checked at the end of a run stands in `rest.rs`.
 pub(crate) const CHECKS: [Check; 30] = [
-    check("R4", "nothing planned leaves fewer places than both revisions have, but for max_unavailable", hosts::r4),
+    check(
+        "R4",
+        "nothing planned leaves fewer places than both revisions have, but for max_unavailable",
+        hosts::r4,
+    ),
     check("R5a", "calls go only to units that are ready", hosts::r5a),
     check("R5b", "a rollout goes forward only when the new revision is ready where it belongs", records::r5b),
     check("R6", "what was taken is finished, except at the drain deadline", hosts::r6),
     check("R7a", "a revision is always told in the same bytes, in the numbers of its record", commands::r7a),
     check("R7b", "the places to go back to are not lost", records::r7b),
     check("R9", "people go back only to what was good", records::r9),
-    check("R10", "a rollout moves along the edges of its state chart only, and never back and forth", records::r10),
+    check(
+        "R10",
+        "a rollout moves along the edges of its state chart only, and never back and forth",
+        records::r10,
+    ),
     check("R11", "nobody works on a change after a newer one", records::r11),
     check("R12", "nothing planned takes the last place of what serves", hosts::r12),
     check("R13a", "counters of a record only grow", records::r13a),

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::{
-    ApiError, AppName, ApplyReply, ApplyRequest, CallCounts, ComponentId, ComponentSpec, HostId, HostInventory, HostState,
-    HostSummary, Labels, Reason, Revision, Timestamp,
+    ApiError, AppName, ApplyReply, ApplyRequest, CallCounts, ComponentId, ComponentSpec, HostId,
+    HostInventory, HostState, HostSummary, Labels, Reason, Revision, Timestamp,
 };
 use lath_host_core::{Core, JournalEntry, News, SpecKey, Ticket, Transition, UnitKey};
 use lath_manager_planner::example;

@@ -31,7 +31,9 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["--seed", seed] => number(seed).map_or_else(usage, one),
         ["--bugs", seeds] => number(seeds).map_or_else(usage, bugs),
-        [seeds, first] => number(seeds).zip(number(first)).map_or_else(usage, |(seeds, first)| many(seeds, first)),
+        [seeds, first] => {
+            number(seeds).zip(number(first)).map_or_else(usage, |(seeds, first)| many(seeds, first))
+        }
         _ => usage(),
     }
 }
@@ -45,7 +47,10 @@ fn usage() -> ExitCode {
 fn one(seed: u64) -> ExitCode {
     let report = run(seed, Options { all_lines: true, ..Options::default() });
     println!("{}", report.lines.join("\n"));
-    println!("\nseed {seed} ({}): {} events, {} plans", report.profile, report.counts.events, report.counts.plans);
+    println!(
+        "\nseed {seed} ({}): {} events, {} plans",
+        report.profile, report.counts.events, report.counts.plans
+    );
     match report.broken {
         None => {
             println!("everything holds");
@@ -96,7 +101,12 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let Some(worst) = all.failed.first() else { return ExitCode::SUCCESS };
     println!("\n{}\n", worst.lines.join("\n"));
     for report in &all.failed {
-        println!("seed {} ({}): {}", report.seed, report.profile, report.broken.as_deref().unwrap_or_default());
+        println!(
+            "seed {} ({}): {}",
+            report.seed,
+            report.profile,
+            report.broken.as_deref().unwrap_or_default()
+        );
     }
     println!("replay the first: cargo xtask sim --seed {}", worst.seed);
     ExitCode::FAILURE
@@ -146,7 +156,8 @@ fn summarise(all: &All, took: Duration, threads: usize) {
         let name = if other.is_empty() { (*one).to_owned() } else { format!("{one} > {other}") };
         kinds.entry(kind).or_default().push(format!("{name}: {times}"));
     }
-    let of_profiles: Vec<String> = profiles.iter().map(|(profile, runs)| format!("{profile}: {runs}")).collect();
+    let of_profiles: Vec<String> =
+        profiles.iter().map(|(profile, runs)| format!("{profile}: {runs}")).collect();
     println!("profiles: {}", of_profiles.join(", "));
     for (kind, names) in kinds {
         println!("{kind}: {}", names.join(", "));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lath_control_api::{
-    ApiError, AppName, ApplyReply, ApplyRequest, Generation, HostCalls, HostId, HostInventory, HostSummary, Step,
+    ApiError, AppName, ApplyReply, ApplyRequest, Generation, HostCalls, HostId, HostInventory, HostSummary,
+    Step,
 };
 use lath_manager_planner::DesiredRecord;
 
@@ -27,20 +28,57 @@ pub(crate) type RequestId = u64;
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     /// To a host.
-    Apply { from: ManagerRun, id: RequestId, request: Arc<ApplyRequest>, known: Known },
-    AskInventory { from: ManagerRun },
+    Apply {
+        from: ManagerRun,
+        id: RequestId,
+        request: Arc<ApplyRequest>,
+        known: Known,
+    },
+    AskInventory {
+        from: ManagerRun,
+    },
     /// From a host.
-    Applied { to: ManagerRun, id: RequestId, answer: Box<Result<ApplyReply, ApiError>> },
-    Beat { summary: Arc<HostSummary> },
-    Inventory { inventory: Arc<HostInventory> },
-    Calls { calls: Arc<HostCalls> },
-    Stopped { host: HostId, boot: String },
+    Applied {
+        to: ManagerRun,
+        id: RequestId,
+        answer: Box<Result<ApplyReply, ApiError>>,
+    },
+    Beat {
+        summary: Arc<HostSummary>,
+    },
+    Inventory {
+        inventory: Arc<HostInventory>,
+    },
+    Calls {
+        calls: Arc<HostCalls>,
+    },
+    Stopped {
+        host: HostId,
+        boot: String,
+    },
     /// To the store.
-    Ask { from: ManagerRun, id: RequestId, ask: Ask },
+    Ask {
+        from: ManagerRun,
+        id: RequestId,
+        ask: Ask,
+    },
     /// From the store.
-    Answer { to: ManagerRun, id: RequestId, answer: Answer },
-    Changed { era: u64, number: Number, app: AppName, record: Option<Arc<DesiredRecord>> },
-    LostWrites { era: u64, head: Number, apps: Arc<Apps> },
+    Answer {
+        to: ManagerRun,
+        id: RequestId,
+        answer: Answer,
+    },
+    Changed {
+        era: u64,
+        number: Number,
+        app: AppName,
+        record: Option<Arc<DesiredRecord>>,
+    },
+    LostWrites {
+        era: u64,
+        head: Number,
+        apps: Arc<Apps>,
+    },
 }
 
 /// What the sender of a command knew of the host; no part of the real message, for the checks alone.
@@ -56,13 +94,26 @@ pub(crate) struct Known {
 #[derive(Debug, Clone)]
 pub(crate) enum Ask {
     Lease,
-    TakeLease { expected: Option<Number>, lease: LeaseRecord },
+    TakeLease {
+        expected: Option<Number>,
+        lease: LeaseRecord,
+    },
     Apps,
     App(AppName),
-    Write { expected: Number, record: Arc<DesiredRecord>, basis: Basis },
-    Delete { app: AppName, expected: Number },
+    Write {
+        expected: Number,
+        record: Arc<DesiredRecord>,
+        basis: Basis,
+    },
+    Delete {
+        app: AppName,
+        expected: Number,
+    },
     /// To have a decision again that was lost.
-    Restore { expected: Option<Number>, record: Arc<DesiredRecord> },
+    Restore {
+        expected: Option<Number>,
+        record: Arc<DesiredRecord>,
+    },
 }
 
 /// What a manager's write rests on; no part of the real message, for the checks alone.
@@ -78,7 +129,11 @@ pub(crate) struct Basis {
 pub(crate) enum Answer {
     Lease(Option<(Number, LeaseRecord)>),
     /// As of the write with the number `head`.
-    Apps { era: u64, head: Number, apps: Arc<Apps> },
+    Apps {
+        era: u64,
+        head: Number,
+        apps: Arc<Apps>,
+    },
     App(Option<Held>),
     Written(Written),
 }
@@ -96,7 +151,11 @@ pub(crate) struct Verdict {
 /// Everything that is due at some time.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    Deliver { from: Node, to: Node, message: Message },
+    Deliver {
+        from: Node,
+        to: Node,
+        message: Message,
+    },
     /// An edge of a host has news of a unit.
     Word(usize, Box<Word>),
     HostTick(usize, u64),

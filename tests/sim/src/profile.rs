@@ -205,13 +205,7 @@ impl Profile {
     /// The same without any fault: the quiet tail.
     pub(crate) fn quiet(&self) -> Self {
         let counts_lost = if self.counts_lost == 1_000 { 1_000 } else { 0 };
-        Self {
-            name: "quiet",
-            managers: self.managers,
-            deaf: self.deaf,
-            counts_lost,
-            ..Self::default()
-        }
+        Self { name: "quiet", managers: self.managers, deaf: self.deaf, counts_lost, ..Self::default() }
     }
 
     /// Whether nothing can go wrong but what users ask for.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::app::{AppState, AppStatus};
-use lath_control_api::{AppInventory, AppName, ComponentBundle, ComponentName, Epoch, Order, Role, Timestamp, UnitInventory};
+use lath_control_api::{
+    AppInventory, AppName, ComponentBundle, ComponentName, Epoch, Order, Role, Timestamp, UnitInventory,
+};
 use lath_manager_planner::bundles::{self, Revisions};
-use lath_manager_planner::{AppSpec, DesiredRecord};
 use lath_manager_planner::record::{Rollout, Stage, Wanted};
+use lath_manager_planner::{AppSpec, DesiredRecord};
 use lath_manifests::manifest::{Scaling, Spread, Strategy};
 
 use crate::apps::{NAMES, Scene};
@@ -268,7 +270,8 @@ impl At<'_> {
     fn m1_intended(&self) -> Option<String> {
         let app = &self.record.app;
         let last = self.world.requests.iter().rev().find(|request| request.app == *app);
-        let Some(What::Deploy(manifest)) = last.filter(|_| self.world.calm).map(|request| &request.what) else {
+        let Some(What::Deploy(manifest)) = last.filter(|_| self.world.calm).map(|request| &request.what)
+        else {
             return None;
         };
         let policy = manifest.spec.rollouts.first()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::app::{Cause, RolloutAction};
+use lath_control_api::app::{Cause, RolloutAction, ScaleRequest};
 use lath_control_api::{AppName, Revision, Timestamp};
 use lath_manager_planner::change::{self, Change};
 use lath_manager_planner::record::Rollout;
@@ -110,8 +110,15 @@ pub(crate) fn judge(
         What::Steer(dice) => steer(record?, *dice, store, now),
         What::Scale(instances) => {
             let name = if rng.chance(700) { "front" } else { "http" };
-            let name = name.parse().ok()?;
-            plain(change::scale(record?, current, &name, *instances, Cause::default(), None, now).ok()?)
+            let ask = ScaleRequest {
+                app: app.clone(),
+                component: name.parse().ok()?,
+                instances: *instances,
+                cause: Cause::default(),
+                if_revision: None,
+                dry_run: false,
+            };
+            plain(change::scale(record?, current, &ask, now).ok()?)
         }
         What::Tag(revision) => {
             let revision = Some(Revision(*revision)).filter(|revision| revision.0 > 0);

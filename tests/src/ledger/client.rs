@@ -56,6 +56,9 @@ async fn exchange(
     if let Some(host) = &load.host {
         request = request.header(http::header::HOST, host);
     }
+    if let Some(revision) = load.revision {
+        request = request.header("x-lath-revision", revision);
+    }
     let request = request.body(Empty::new()).map_err(|error| whole(&error))?;
     let response = client.request(request).await.map_err(|error| whole(&error))?;
     let status = response.status();

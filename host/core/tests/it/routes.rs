@@ -130,3 +130,41 @@ fn requests_enter_the_revision_that_their_dice_choose_and_find_its_routes() {
     host.accept(&step(3, 100));
     assert_eq!(by_weight(&host, "/old"), 100, "nothing of the old one is left on an address that stays");
 }
+
+#[test]
+fn an_address_that_moves_is_kept_until_the_rollout_settles() {
+    let web = |port: u16, revision| {
+        let address = format!("127.0.0.1:{port}");
+        http_server(vec![route(Some(&address), None, None, "a")], revision)
+    };
+    let mut host = Model::new();
+    host.accept(&request(
+        1,
+        1,
+        vec![bundle("web", Some(web(9000, 1)), None), bundle("a", Some(spec(1, 1)), None)],
+    ));
+    host.prepare_all();
+    let step = |k, weight| {
+        let web = bundle("web", Some(web(9000, 1)), Some((web(9001, 2), weight)));
+        request(2, k, vec![web, bundle("a", Some(spec(1, 1)), Some((spec(2, 2), weight)))])
+    };
+    let open = |host: &Model| {
+        let table = host.core.routes();
+        let open = table.listeners().filter(|(_, listener)| listener.open);
+        open.map(|(address, _)| address.port()).collect::<Vec<_>>()
+    };
+    host.accept(&step(1, 0));
+    host.prepare_all();
+    assert_eq!(open(&host), [9000], "the new address is held, and nobody is let in yet");
+    host.accept(&step(2, 100));
+    assert_eq!(open(&host), [9000, 9001], "the new one is open before the old one closes");
+    let old = host.core.routes();
+    let via = old.find("127.0.0.1:9000".parse().unwrap(), None, "/", Choice::Dice(0)).unwrap();
+    assert_eq!(via.revision, Revision(1));
+    host.accept(&request(
+        2,
+        3,
+        vec![bundle("web", Some(web(9001, 2)), None), bundle("a", Some(spec(2, 2)), None)],
+    ));
+    assert_eq!(open(&host), [9001]);
+}

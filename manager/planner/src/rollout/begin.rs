@@ -11,6 +11,11 @@ use crate::record::{Assignment, DesiredRecord, Promotion, Rollout, Stage};
 pub(crate) fn complete(record: &mut DesiredRecord) {
     record.serving = record.revision;
     record.base = Assignment::default();
+    note_good(record);
+}
+
+/// The revision that is wanted has taken all traffic: it is one that people may go back to.
+pub(super) fn note_good(record: &mut DesiredRecord) {
     if let Some(revision) = record.revision {
         record.failed.remove(&revision);
         record.good.retain(|good| *good != revision);
@@ -59,6 +64,7 @@ pub(crate) fn begin(
         overrides,
         paused: None,
         promotion: Promotion::None,
+        window: None,
         webhook: None,
     });
 }

@@ -32,7 +32,7 @@ pub(super) fn judge(forward: &Forward<'_>, at: &Shifting<'_>) -> Judged {
         return Judged { gates: Vec::new(), judgement: Judgement::Holds };
     }
     let now = forward.counted();
-    let Some(window) = at.window.filter(|window| gate::goes_on(window, &now)) else {
+    let Some(window) = forward.rollout.window.as_ref().filter(|window| gate::goes_on(window, &now)) else {
         return Judged { gates: Vec::new(), judgement: Judgement::Anew(now) };
     };
     let shares = at.weight != Weight::ALL || !forward.has_all(at);

@@ -10,6 +10,7 @@
 )]
 
 mod host;
+mod lessons;
 mod properties;
 mod scenarios;
 mod script;

@@ -190,7 +190,9 @@ proptest! {
         world.deploy("other", "web=1,daemon");
         world.deploy(APP, APPS[0]);
         until_silent(&mut world);
-        for event in history.iter().filter(|event| !matches!(event, Event::Manager(_) | Event::Label(..))) {
+        for event in history.iter().filter(|event| {
+            !matches!(event, Event::Manager(_) | Event::Label(..) | Event::Drain(_) | Event::Undrain(_))
+        }) {
             event.happen(&mut world);
             let others: Vec<_> =
                 commands(&mut world, 2).into_iter().filter(|request| request.app.as_str() == "other").collect();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use lath_control_api::Reason;
+use lath_control_api::{HostState, Reason};
 
 use crate::world::World;
 
@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Busy(usize),
     Idle(usize),
     Label(usize, &'static str),
+    Drain(usize),
+    Undrain(usize),
     Manager(bool),
     Tick(usize),
 }
@@ -68,6 +70,8 @@ impl Event {
                 let labels = &mut world.host(name(host)).summary.labels.0;
                 labels.insert("zone".to_owned(), zone.to_owned());
             }
+            Self::Drain(host) => world.host(name(host)).summary.state = HostState::Draining,
+            Self::Undrain(host) => world.host(name(host)).summary.state = HostState::Ready,
             Self::Manager(false) => world.managed = false,
             Self::Manager(true) => world.restart_manager(),
             Self::Tick(_) => {}
@@ -87,6 +91,8 @@ impl Event {
                 | Self::Busy(_)
                 | Self::Idle(_)
                 | Self::Label(..)
+                | Self::Drain(_)
+                | Self::Undrain(_)
                 | Self::Manager(_)
                 | Self::Tick(_)
         )
@@ -107,6 +113,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => host.clone().prop_map(Event::Release),
         1 => host.clone().prop_map(Event::Busy),
         2 => host.clone().prop_map(Event::Idle),
+        1 => host.clone().prop_map(Event::Drain),
+        1 => host.clone().prop_map(Event::Undrain),
         1 => (host, prop_oneof![Just("w"), Just("e")]).prop_map(|(host, zone)| Event::Label(host, zone)),
         2 => any::<bool>().prop_map(Event::Manager),
         6 => (1..25_usize).prop_map(Event::Tick),
@@ -136,6 +144,7 @@ pub(crate) fn heal(world: &mut World) {
         host.connected = true;
         host.holds = false;
         host.busy = false;
+        host.summary.state = HostState::Ready;
     }
     if !world.managed {
         world.restart_manager();

@@ -257,6 +257,12 @@ impl World {
             assert_eq!(late, None, "{name} would be planned without end at {}", shown());
             self.tell(name, &output.status, seen);
             if let Some(next) = output.record {
+                let stored = serde_json::to_vec(&next).unwrap();
+                assert_eq!(
+                    serde_json::from_slice::<DesiredRecord>(&stored).unwrap(),
+                    next,
+                    "N7: it can be read again"
+                );
                 self.apps.get_mut(name).unwrap().record = Some(next.clone());
                 seen(self, Happened::Committed(&next));
                 continue;

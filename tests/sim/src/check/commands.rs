@@ -93,7 +93,10 @@ pub(super) fn r7a(memory: &mut Memory, fact: &Fact<'_>) -> Said {
         };
         let found = bundle.stable.as_ref().map(|spec| spec.max_instances);
         if found.is_some() && found != stable.map(|count| count.max(1)) {
-            return Some(Err(format!("{} is told {name} in {found:?} instances for {stable:?}", step.host.summary.name)));
+            return Some(Err(format!(
+                "{} is told {name} in {found:?} instances for {stable:?}",
+                step.host.summary.name
+            )));
         }
         if back && bundle.stable.as_ref().map(|spec| spec.revision) != record.serving {
             return Some(Err(format!("{} goes back to another revision of {name}", step.host.summary.name)));

@@ -47,7 +47,10 @@ pub(crate) enum Writer<'a> {
     Plan(&'a Basis),
     /// A manager by what was lost.
     Restore,
-    User { what: &'static str, action: Option<RolloutAction> },
+    User {
+        what: &'static str,
+        action: Option<RolloutAction>,
+    },
     /// The store itself, which has gone back in time.
     Time,
 }

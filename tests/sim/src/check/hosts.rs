@@ -38,7 +38,9 @@ pub(super) fn r4(memory: &mut Memory, fact: &Fact<'_>) -> Said {
         let floor = floor.unwrap_or(0);
         if served < floor {
             let host = &step.host.summary.name;
-            return Some(Err(format!("{id} is served in {served} places without {host}, and {floor} are promised")));
+            return Some(Err(format!(
+                "{id} is served in {served} places without {host}, and {floor} are promised"
+            )));
         }
         said = Some(Ok(()));
     }
@@ -47,12 +49,16 @@ pub(super) fn r4(memory: &mut Memory, fact: &Fact<'_>) -> Said {
 
 pub(super) fn r5a(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = changed(fact)?;
-    none(&step.outcome.unready, |unit| format!("{} sends calls to {unit}, which is not ready", step.host.summary.name))
+    none(&step.outcome.unready, |unit| {
+        format!("{} sends calls to {unit}, which is not ready", step.host.summary.name)
+    })
 }
 
 pub(super) fn r6(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = changed(fact)?;
-    none(&step.outcome.cut_off, |unit| format!("{} stopped {unit} with calls in flight", step.host.summary.name))
+    none(&step.outcome.cut_off, |unit| {
+        format!("{} stopped {unit} with calls in flight", step.host.summary.name)
+    })
 }
 
 pub(super) fn r12(memory: &mut Memory, fact: &Fact<'_>) -> Said {
@@ -62,7 +68,10 @@ pub(super) fn r12(memory: &mut Memory, fact: &Fact<'_>) -> Said {
         let since = memory.needed.values().find_map(|needed| needed.get(id));
         let wanted = since.is_some_and(|since| step.now.since(*since) >= WANTED_FOR);
         if wanted && !step.hosts.iter().any(|host| host.up && host.face.serves(id)) {
-            return Some(Err(format!("{id} was served last by {}, and no fault took it", step.host.summary.name)));
+            return Some(Err(format!(
+                "{id} was served last by {}, and no fault took it",
+                step.host.summary.name
+            )));
         }
         said = Some(Ok(()));
     }
@@ -73,7 +82,10 @@ pub(super) fn r13b(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = obeyed(fact).filter(|step| step.unchanged)?;
     if step.outcome.acted || *step.before != step.host.face {
         let name = &step.host.summary.name;
-        return Some(Err(format!("{name} knew {} {} and did something", step.request.app, step.request.fence)));
+        return Some(Err(format!(
+            "{name} knew {} {} and did something",
+            step.request.app, step.request.fence
+        )));
     }
     Some(Ok(()))
 }
@@ -97,7 +109,10 @@ pub(super) fn r14(_: &mut Memory, fact: &Fact<'_>) -> Said {
     }
     let all = host.face.0.len();
     if serving != all {
-        return Some(Err(format!("{} says that it serves {serving} components, and serves {all}", host.summary.name)));
+        return Some(Err(format!(
+            "{} says that it serves {serving} components, and serves {all}",
+            host.summary.name
+        )));
     }
     Some(Ok(()))
 }

@@ -102,7 +102,8 @@ impl Memory {
             Fact::Obeyed(obeyed) => {
                 let life = obeyed.host.disk_life;
                 let app = &obeyed.request.app;
-                for candidate in obeyed.request.bundles.iter().filter_map(|bundle| bundle.candidate.as_ref()) {
+                for candidate in obeyed.request.bundles.iter().filter_map(|bundle| bundle.candidate.as_ref())
+                {
                     let share = candidate.weight.percent();
                     self.shares.insert((obeyed.at, life, app.clone(), candidate.spec.revision, share));
                 }
@@ -175,7 +176,8 @@ impl Memory {
                 self.promoted.insert(stored.app.clone(), at);
             }
             Writer::Plan(basis) => {
-                let kept = record.rollout.as_ref().is_some_and(|rollout| rollout.promotion != Promotion::None);
+                let kept =
+                    record.rollout.as_ref().is_some_and(|rollout| rollout.promotion != Promotion::None);
                 let same = stage_of(&basis.record) == stage_of(record);
                 let before = (basis.record.generation, basis.record.step);
                 if kept && same && self.promoted.get(stored.app) == Some(&before) {
@@ -199,9 +201,7 @@ impl Memory {
 }
 
 /// Specs of a bundle, each with its bundle.
-pub(super) fn specs_of(
-    bundle: &ComponentBundle,
-) -> impl Iterator<Item = (&ComponentBundle, &ComponentSpec)> {
+pub(super) fn specs_of(bundle: &ComponentBundle) -> impl Iterator<Item = (&ComponentBundle, &ComponentSpec)> {
     let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
     bundle.stable.iter().chain(candidate).map(move |spec| (bundle, spec))
 }

@@ -147,7 +147,10 @@ pub(super) fn r7b(_: &mut Memory, fact: &Fact<'_>) -> Said {
         return None;
     }
     if fewer(&before.base, &after.base) {
-        return Some(Err(format!("{} has lost a place of r{:?} in the middle of a rollout", step.app, before.serving)));
+        return Some(Err(format!(
+            "{} has lost a place of r{:?} in the middle of a rollout",
+            step.app, before.serving
+        )));
     }
     Some(Ok(()))
 }

@@ -14,11 +14,8 @@ type Counted = BTreeMap<(ComponentName, Role), CallCounts>;
 /// Whether some gate of the step at hand certainly does not hold: enough calls, by hosts that have counted on, and the
 /// candidate beyond a bound of its own.
 pub(super) fn failed(record: &DesiredRecord, revisions: &Revisions, observed: &ObservedState) -> bool {
-    let Some(Stage::Shifting { window: Some(window), .. }) =
-        record.rollout.as_ref().map(|rollout| &rollout.stage)
-    else {
-        return false;
-    };
+    let shifting = record.rollout.as_ref().filter(|rollout| matches!(rollout.stage, Stage::Shifting { .. }));
+    let Some(window) = shifting.and_then(|rollout| rollout.window.as_ref()) else { return false };
     let Some(spec) = record.revision.and_then(|revision| revisions.get(&revision)) else { return false };
     let Some(policy) = spec.rollouts.first().filter(|policy| !policy.gates.limits.is_empty()) else {
         return false;

@@ -62,14 +62,7 @@ impl Manager {
 
     /// A list replaces what is known. What is missing in it is left alone, not deleted. One of another past of the
     /// store shows that writes were lost: the decisions at hand are written again.
-    pub(super) fn hear_list(
-        &mut self,
-        era: u64,
-        head: Number,
-        apps: &Apps,
-        now: Timestamp,
-        out: &mut Out,
-    ) {
+    pub(super) fn hear_list(&mut self, era: u64, head: Number, apps: &Apps, now: Timestamp, out: &mut Out) {
         if era < self.era {
             return;
         }
@@ -142,12 +135,7 @@ impl Manager {
     }
 
     /// The bug: before the store was listed, nothing is there, so everything that hosts run is left over.
-    pub(super) fn take_unknown_for_deleted(
-        &self,
-        inventory: &HostInventory,
-        view: View<'_>,
-        out: &mut Out,
-    ) {
+    pub(super) fn take_unknown_for_deleted(&self, inventory: &HostInventory, view: View<'_>, out: &mut Out) {
         for entry in &inventory.apps {
             let generation = entry.fence.generation.next();
             let fence = Fence { epoch: inventory.summary.epoch, generation, step: Step(1) };

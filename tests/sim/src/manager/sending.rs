@@ -57,14 +57,7 @@ impl Manager {
         }
     }
 
-    fn send(
-        &mut self,
-        app: &AppName,
-        command: &Command,
-        boot: String,
-        view: View<'_>,
-        out: &mut Out,
-    ) {
+    fn send(&mut self, app: &AppName, command: &Command, boot: String, view: View<'_>, out: &mut Out) {
         let Command { host, request, .. } = command;
         let Some(node) = view.node(host) else { return };
         self.last_id += 1;

@@ -98,8 +98,7 @@ impl Manager {
         let output = self.judge(&held.record, revisions, epoch, view.now);
         self.visits += 1;
         out.plans += 1;
-        if self.visits.is_multiple_of(TWICE)
-            && self.judge(&held.record, revisions, epoch, view.now) != output
+        if self.visits.is_multiple_of(TWICE) && self.judge(&held.record, revisions, epoch, view.now) != output
         {
             out.broken.push(format!("M9: {app} was planned twice and not in the same way"));
         }

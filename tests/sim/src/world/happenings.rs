@@ -68,7 +68,8 @@ impl World {
     pub(super) fn user_of_host(&mut self, what: OfHost) {
         let at = usize::try_from(self.rng.below(3)).unwrap_or(0);
         let zone = if self.rng.chance(500) { "w" } else { "e" };
-        let Some(host) = self.hosts.get_mut(at).filter(|host| host.up && host.frozen_until <= self.now) else {
+        let Some(host) = self.hosts.get_mut(at).filter(|host| host.up && host.frozen_until <= self.now)
+        else {
             return;
         };
         let changed = match what {
@@ -164,8 +165,7 @@ impl World {
     /// Some links go one after another, and come back in another order.
     fn swizzle(&mut self) {
         self.count_fault(Fault::Swizzle.name());
-        let ends: Vec<Node> =
-            (0..self.hosts.len()).map(Node::Host).chain([Node::Store]).collect();
+        let ends: Vec<Node> = (0..self.hosts.len()).map(Node::Host).chain([Node::Store]).collect();
         for manager in (0..self.managers.len()).map(Node::Manager) {
             for end in &ends {
                 for (from, to) in [(*end, manager), (manager, *end)] {

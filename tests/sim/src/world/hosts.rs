@@ -154,10 +154,10 @@ impl World {
         let mut answer = None;
         self.on_host(at, Cause::Command, |host, edge| {
             let (said, outcome) = host.apply(request, edge);
-            let taken = said.as_ref().and_then(|said| said.as_ref().ok()).map(|reply| Taken {
-                request: Arc::clone(request),
-                unchanged: reply.unchanged,
-            });
+            let taken = said
+                .as_ref()
+                .and_then(|said| said.as_ref().ok())
+                .map(|reply| Taken { request: Arc::clone(request), unchanged: reply.unchanged });
             answer = said;
             (outcome, taken)
         });

@@ -104,12 +104,7 @@ impl World {
         self.tell_managers(&message);
     }
 
-    pub(super) fn see_stored(
-        &mut self,
-        app: &AppName,
-        before: Option<&Arc<DesiredRecord>>,
-        by: Writer<'_>,
-    ) {
+    pub(super) fn see_stored(&mut self, app: &AppName, before: Option<&Arc<DesiredRecord>>, by: Writer<'_>) {
         let (hosts, store, now) = (&self.hosts, &self.store, self.now);
         let after = self.store.app(app).map(|held| &held.record);
         self.checker.see(&Fact::Stored(Stored { app, by, before, after, store, hosts, now }));

@@ -1,0 +1,280 @@
+//! Rollouts by other strategies than the usual one, under load from outside: shares that are exact, candidates that
+//! are found out, switches that nobody notices, and what people tell a rollout on its way.
+
+use std::time::Duration;
+
+use lath_tests::{App, Ended, Lattice, Load, eventually, ports};
+use serde_json::Value;
+
+use crate::words;
+
+const OLD: &str = "v1 > v1 Hello, Ada";
+const NEW: &str = "v2 > v2 Welcome, Ada";
+
+fn old(lattice: &Lattice) -> App {
+    App::greeting("shop", lattice.address)
+}
+
+fn new(lattice: &Lattice) -> App {
+    let images = old(lattice).image("front", "http-front-v2").image("greeter", "greeter-v2");
+    images.config("greeter", "word", "Welcome")
+}
+
+async fn serving() -> Lattice {
+    let lattice = Lattice::of_two_hosts().await;
+    let _ = lattice.deploy(&old(&lattice)).await.exits(0);
+    lattice
+}
+
+async fn steer(lattice: &Lattice, action: &str) -> Ended {
+    lattice.lath().run(["rollout", action, "shop"]).await
+}
+
+/// Waits until the app's status has what is wanted.
+async fn until(lattice: &Lattice, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let lath = lattice.lath();
+    eventually(Duration::from_secs(30), what, async || {
+        let status = lath.run(["status", "shop", "-o", "json"]).await.exits(0).json();
+        if holds(&status) { Ok(status) } else { Err(format!("{status:#}")) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_takes_its_share_of_requests_and_of_linked_calls() {
+    const REQUESTS: usize = 2_000;
+    let lattice = serving().await;
+    let canary = new(&lattice).rollout("strategy", "canary").rollout("min_healthy_time", "0s");
+    let canary = canary.rollout("steps", "5%/promote, 25%/promote, 50%/promote");
+    lattice.deploy(&canary).await.exits(0).says(&["promote"]);
+    for weight in [5_usize, 25, 50] {
+        let shown = until(&lattice, "the step", |status| {
+            status["state"] == "Paused" && status["rollout"]["weight"] == weight
+        });
+        assert_eq!(shown.await["rollout"]["strategy"], "canary");
+        let ledger = Load::new(lattice.address, "/?name=Ada").rate(400).start();
+        words::more(&ledger, REQUESTS).await;
+        let accounts = ledger.finish().await;
+        println!("{weight} %: {}", accounts.summary(words::greeting));
+        accounts.none_failed();
+        let by = accounts.by(words::greeting);
+        assert!(by.keys().all(|name| name == OLD || name == NEW), "old and new in one answer: {by:?}");
+        let share = by[NEW] * 1_000 / accounts.sent();
+        assert!(share.abs_diff(weight * 10) <= 10, "{share} of a thousand at {weight} %");
+        let _ = steer(&lattice, "promote").await.exits(0);
+    }
+    until(&lattice, "the end", |status| status["rollout"].is_null() && status["state"] == "Serving").await;
+    assert_eq!(
+        Load::new(lattice.address, "/?name=Ada").once().await.map(|answer| words::greeting(&answer)),
+        Ok(NEW.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_fails_too_many_of_its_calls_is_taken_back() {
+    // At the way in it answers 500; behind a link it traps.
+    for component in ["hello", "greeter"] {
+        let lattice = Lattice::of_two_hosts().await;
+        let app = || match component {
+            "hello" => App::hello("shop", lattice.address),
+            _ => old(&lattice),
+        };
+        let _ = lattice.deploy(&app()).await.exits(0);
+        let ledger = Load::new(lattice.address, "/?name=Ada").rate(200).start();
+        words::more(&ledger, 100).await;
+        let bad = app().config(component, "fail-percent", "20").rollout("strategy", "canary");
+        let bad = bad.rollout("steps", "25%/60s").rollout("gates", "errors<=1%, samples>=20");
+        let ended = lattice.deploy(&bad).await;
+        words::more(&ledger, 200).await;
+        let accounts = ledger.finish().await;
+        println!("{component} in {:.2?}: {:?} of {}", ended.took(), accounts.causes(), accounts.sent());
+
+        let ended = ended.exits(9);
+        ended.says(&["gate-failed", "errors", component]);
+        // Only answers of the candidate itself have failed, and none after it was taken back.
+        let causes = accounts.causes();
+        let of_it = |cause: &String| cause.contains("a fault, as the config says") || cause.contains("502");
+        assert!(!causes.is_empty() && causes.keys().all(of_it), "{causes:?}");
+        let failed = accounts.failed().count();
+        assert!(failed * 100 <= accounts.sent() * 25, "{failed} of {}", accounts.sent());
+        assert_eq!(accounts.sent_after(ended.at).failed().count(), 0);
+        let status = lattice.lath().run(["status", "shop", "-o", "json"]).await.exits(0).json();
+        assert_eq!((&status["state"], &status["revision"]), (&"Serving".into(), &1.into()), "{status:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blue_green_moves_address_config_and_code_in_one_switch_and_back() {
+    let lattice = serving().await;
+    let (from, to) = (lattice.address, ports::free_address());
+    let green = new(&lattice).address(to).rollout("strategy", "blue-green");
+    let ledger = Load::new(from, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 50).await;
+    lattice.deploy(&green).await.exits(0).says(&["promote"]);
+    // It can be looked at where the old one answers, and where it will answer there is nobody yet.
+    let preview = Load::new(from, "/?name=Ada").revision(1).once().await;
+    assert_eq!(preview.map(|answer| words::greeting(&answer)), Ok(OLD.into()));
+    let early = Load::new(to, "/?name=Ada").once().await;
+    assert!(early.is_err(), "{early:?}");
+
+    let _ = steer(&lattice, "promote").await.exits(0);
+    let moved = Load::new(to, "/?name=Ada").rate(100).start();
+    words::more(&moved, 100).await;
+    // Whoever has not heard of it is still answered.
+    words::more(&ledger, 50).await;
+    until(&lattice, "warmth", |status| status["rollout"]["phase"] == "keeping-warm").await;
+    let accounts = moved.finish().await;
+    accounts.none_failed();
+    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), [NEW]);
+
+    // Nothing but the hosts is needed to go back.
+    lattice.store().await.remove_components().await;
+    let back = steer(&lattice, "abort").await.exits(0);
+    println!("switched back in {:.2?}", back.took());
+    words::more(&ledger, 100).await;
+    let accounts = ledger.finish().await;
+    accounts.none_failed();
+    let late = accounts.sent_after(back.at).by(words::greeting);
+    assert_eq!(late.keys().collect::<Vec<_>>(), [OLD]);
+    assert!(Load::new(to, "/").once().await.is_err(), "the address of what was left is closed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_traffic_yet_is_reached_by_the_header() {
+    let lattice = serving().await;
+    let green = new(&lattice).rollout("strategy", "blue-green");
+    let _ = lattice.deploy(&green).await.exits(0);
+    let ask = |revision| Load::new(lattice.address, "/?name=Ada").revision(revision);
+    let found = async |load: Load| load.once().await.map(|answer| words::greeting(&answer));
+    assert_eq!(found(ask(2)).await, Ok(NEW.into()));
+    assert_eq!(found(ask(1)).await, Ok(OLD.into()));
+    assert_eq!(found(Load::new(lattice.address, "/?name=Ada")).await, Ok(OLD.into()));
+    assert!(found(ask(3)).await.unwrap_err().contains("404"));
+    let _ = steer(&lattice, "abort").await.exits(0);
+    assert!(found(ask(2)).await.unwrap_err().contains("404"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recreate_stops_the_old_one_before_the_new_one_answers() {
+    let lattice = serving().await;
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 50).await;
+    let done = lattice.deploy(&new(&lattice).rollout("strategy", "recreate")).await.exits(0);
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    let of = |name: &str| {
+        accounts.answered().filter(|(_, answer)| words::greeting(answer) == name).collect::<Vec<_>>()
+    };
+    let last_old = of(OLD).into_iter().map(|(record, _)| record.sent).max().unwrap();
+    let first_new = of(NEW).into_iter().map(|(record, _)| record.ended).min().unwrap();
+    assert!(last_old < first_new, "both answered at the same time");
+    assert_eq!(accounts.sent_after(done.at).failed().count(), 0);
+    // A revision that cannot be prepared stops nothing.
+    let bad = new(&lattice).image("front", "misbehave-trap-at-start-v1").rollout("strategy", "recreate");
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 20).await;
+    let _ = lattice.deploy(&bad).await.exits(9);
+    words::more(&ledger, 20).await;
+    ledger.finish().await.none_failed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_mixed_outcomes_tells_what_happened() {
+    let lattice = Lattice::of_two_hosts().await;
+    let app = |greeting: &str| {
+        App::hello("shop", lattice.address)
+            .config("hello", "greeting", greeting)
+            .rollout("min_healthy_time", "0s")
+    };
+    let lath = lattice.lath();
+    let _ = lattice.deploy(&app("a")).await.exits(0);
+    let _ = lattice.deploy(&app("b")).await.exits(0);
+    let _ = lattice.deploy(&app("c").image("hello", "needs-missing-v1")).await.exits(9);
+    let _ = lath.run(["rollback", "shop"]).await.exits(0);
+    let _ = lattice.deploy(&app("a")).await.exits(0);
+    let canary = app("d").rollout("strategy", "canary").rollout("steps", "50%/promote");
+    let _ = lattice.deploy(&canary).await.exits(0);
+    let _ = steer(&lattice, "abort").await.exits(0);
+    let _ = lattice.deploy(&canary).await.exits(0);
+    let _ = lattice.deploy(&app("e")).await.exits(0);
+    let _ = lath.run(["scale", "shop/hello", "7"]).await.exits(0);
+    let _ = lath.run(["rollback", "shop", "--to", "2"]).await.exits(0);
+    let _ = lath.run(["undeploy", "shop"]).await.exits(0);
+    let history = lath.run(["history", "shop", "-o", "json"]).await.exits(0).json();
+    let entries = history["entries"].as_array().unwrap();
+    let told: Vec<String> = entries
+        .iter()
+        .rev()
+        .map(|entry| {
+            let text = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+            format!("{} {} {}", text("kind"), entry["revision"], text("outcome"))
+        })
+        .collect();
+    let expected = [
+        "deploy 1 Completed",
+        "deploy 2 Completed",
+        "deploy 3 RolledBack",
+        "rollback 4 Completed",
+        // The content is that of revision 4, which serves: nothing had to change.
+        "deploy 5 RolledBack",
+        "deploy 6 Superseded",
+        "deploy 7 Completed",
+        "scale 8 Completed",
+        "rollback 9 Completed",
+        "undeploy null Stopped",
+    ];
+    assert_eq!(told, expected, "{history:#}");
+    lath.run(["history", "shop"]).await.exits(0).says(&[
+        "aborted",
+        "import-unsatisfied",
+        "Superseded",
+        "Stopped",
+    ]);
+    // What is planned and not different says so.
+    let file = app("a").write(lattice.folder());
+    let _ = lattice.deploy(&app("a")).await.exits(0);
+    let plan = |extra: &[&str]| {
+        let mut words = vec!["plan".to_owned(), file.display().to_string()];
+        words.extend(extra.iter().map(|word| (*word).to_owned()));
+        words
+    };
+    let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(0);
+    std::fs::write(&file, app("z").yaml()).unwrap();
+    lath.run(plan(&[])).await.exits(0).says(&["greeting", "z"]);
+    let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wc3845_an_address_that_is_taken_fails_the_step_and_nothing_moves() {
+    let lattice = serving().await;
+    let stranger = std::net::TcpListener::bind(ports::free_address()).unwrap();
+    let taken = stranger.local_addr().unwrap();
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 20).await;
+    let ended = lattice.deploy(&new(&lattice).address(taken)).await.exits(9);
+    ended.says(&["address-unavailable", &taken.to_string(), "http on host-"]);
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    accounts.none_failed();
+    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), [OLD]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_users_who_expect_the_same_revision_one_is_refused() {
+    let lattice = serving().await;
+    let lath = lattice.lath();
+    let deploy = |word: &str| {
+        let file = old(&lattice).config("greeter", "word", word).write(lattice.folder());
+        let own = file.with_file_name(format!("{word}.yaml"));
+        std::fs::copy(&file, &own).unwrap();
+        lath.start(["deploy".as_ref(), own.as_os_str(), "--if-revision".as_ref(), "1".as_ref()])
+    };
+    let (one, other) = (deploy("Hey"), deploy("Hi"));
+    let (one, other) = tokio::join!(one.ended(), other.ended());
+    let mut codes = [one.code(), other.code()];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(5)], "{}\n{}", one.told(), other.told());
+    let history = lath.run(["history", "shop", "-o", "json"]).await.exits(0).json();
+    assert_eq!(history["entries"].as_array().map(Vec::len), Some(2), "{history:#}");
+}

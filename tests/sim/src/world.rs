@@ -203,7 +203,7 @@ impl World {
             Event::HostTick(host, boot) => self.host_tick(host, boot),
             Event::ManagerTick(at) => self.on_manager(at, Event::ManagerTick(at), Manager::tick),
             Event::GiveUp(at, id) => self.give_up(at, id),
-            Event::Webhook(at, verdict) => self.webhook_answers(at, verdict),
+            Event::Webhook(at, verdict) => self.webhook_answers(at, &verdict),
             Event::User(number) => self.user(number),
             Event::OfHost(what) => self.user_of_host(what),
             Event::Fault(fault) => self.fault(fault),

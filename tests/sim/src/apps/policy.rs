@@ -62,10 +62,9 @@ pub(super) fn draw(rng: &mut Rng) -> String {
     } else if rng.chance(100) {
         say("auto_promote", "false");
     }
-    if strategy == "blue-green" || (strategy != "recreate" && rng.chance(150)) {
-        if let Some(warm) = rng.pick(&["0s", "2s", "6s"]) {
-            say("keep_warm", warm);
-        }
+    let may_be_warm = strategy == "blue-green" || (strategy != "recreate" && rng.chance(150));
+    if may_be_warm && let Some(warm) = rng.pick(&["0s", "2s", "6s"]) {
+        say("keep_warm", warm);
     }
     match rng.below(20) {
         0 | 1 => say("auto_rollback", "false"),

@@ -52,7 +52,7 @@ impl Manager {
             }
             Some(old) => {
                 if let Some(epoch) = self.acts(view.now) {
-                    self.visit_by(app, old, epoch, view, out);
+                    self.visit_by(app, &old, epoch, view, out);
                 }
             }
             // The news of its end are on their way, or the next list has it.

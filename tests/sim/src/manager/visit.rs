@@ -76,14 +76,14 @@ impl Manager {
             }
             return;
         }
-        self.visit_by(app, held, epoch, view, out);
+        self.visit_by(app, &held, epoch, view, out);
     }
 
     /// Visits an app whose record is `held`.
     pub(super) fn visit_by(
         &mut self,
         app: &AppName,
-        held: Held,
+        held: &Held,
         epoch: Epoch,
         view: View<'_>,
         out: &mut Out,
@@ -116,14 +116,14 @@ impl Manager {
             return;
         }
         let Some(next) = output.record.clone() else {
-            self.planned(app, held.number, epoch, output, view, out);
+            self.planned(app, (held.number, epoch), output, view, out);
             return;
         };
         if planted!("send-before-commit") {
             self.offer(app, &output.commands, view, out);
         }
         let gate_failed = gates::failed(&held.record, revisions, &self.observed);
-        self.commit(app, &held, next, gate_failed, out);
+        self.commit(app, held, next, gate_failed, out);
     }
 
     /// Writes the next record over the one that is held.
@@ -145,8 +145,7 @@ impl Manager {
     fn planned(
         &mut self,
         app: &AppName,
-        number: Number,
-        epoch: Epoch,
+        (number, epoch): (Number, Epoch),
         output: PlanOutput,
         view: View<'_>,
         out: &mut Out,

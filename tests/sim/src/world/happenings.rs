@@ -51,7 +51,7 @@ impl World {
                 _ => action.map(|action| format!("{action:?}")).unwrap_or_default(),
             };
             self.note("user", &format!("asks {app}: {} {words}", request.what.name()));
-            self.count("user", action.map_or(request.what.name(), action_name));
+            self.count("user", action.map_or_else(|| request.what.name(), action_name));
             match request.what {
                 What::Delete => drop(self.asked_to_delete.insert(app.clone())),
                 What::Deploy(_) => drop(self.asked_to_delete.remove(app)),

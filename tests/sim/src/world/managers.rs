@@ -118,15 +118,15 @@ impl World {
         self.on_manager(at, Event::GiveUp(at, id), |manager, view, out| manager.give_up(id, view, out));
     }
 
-    pub(super) fn webhook_answers(&mut self, at: ManagerRun, verdict: Box<Verdict>) {
+    pub(super) fn webhook_answers(&mut self, at: ManagerRun, verdict: &Verdict) {
         let word = match verdict.agreed {
             Some(true) => "webhook agrees",
             Some(false) => "webhook refuses",
             None => "webhook says nothing",
         };
         self.count("user", word);
-        let again = Event::Webhook(at, verdict.clone());
-        self.on_manager(at, again, |manager, view, out| manager.hear_webhook(&verdict, view, out));
+        let again = Event::Webhook(at, Box::new(verdict.clone()));
+        self.on_manager(at, again, |manager, view, out| manager.hear_webhook(verdict, view, out));
     }
 
     pub(super) fn manager_starts(&mut self, manager: usize) {

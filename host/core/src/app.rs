@@ -12,6 +12,7 @@ use lath_control_api::{
     AppName, ApplyRequest, ComponentId, DrainPolicy, Phase, Reason, Revision, Timestamp, Weight,
 };
 
+use crate::planted::planted;
 use crate::spec::{self, Slot, Slots, Specs};
 use crate::transition::{Changes, Transition};
 use crate::unit::{Leaving, News, SpecKey, Ticket, Unit, UnitKey};
@@ -155,12 +156,21 @@ impl App {
     }
 
     fn candidates_run(&self) -> bool {
-        self.serving
-            .iter()
-            .all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
+        if planted!("share-alone") {
+            return true;
+        }
+        self.all_run(&self.serving)
+    }
+
+    /// Whether every candidate of these slots runs.
+    fn all_run(&self, slots: &Slots) -> bool {
+        slots.iter().all(|(id, slot)| slot.candidate.as_ref().is_none_or(|(spec, _)| self.runs(id, spec)))
     }
 
     fn runs(&self, id: &ComponentId, spec: &SpecKey) -> bool {
+        if planted!("route-unready") {
+            return self.units.contains_key(&(id.clone(), spec.clone()));
+        }
         self.units.get(&(id.clone(), spec.clone())).is_some_and(Unit::is_running)
     }
 
@@ -194,9 +204,15 @@ impl App {
             self.serving = self.wanted.clone();
         } else {
             for (id, slot) in &self.wanted {
-                let serves = before.get(id).is_some_and(|held| self.takes(id, held));
-                if !serves && self.would_take(id, slot) {
-                    self.serving.insert(id.clone(), slot.clone());
+                let held = before.get(id);
+                let begins = !held.is_some_and(|held| self.takes(id, held)) && self.would_take(id, slot);
+                if begins || held == Some(slot) {
+                    // The candidates of an app take calls from its stable specs together or not at all.
+                    let alone = slot.stable.as_ref().is_some_and(|spec| self.runs(id, spec))
+                        && !self.all_run(&self.wanted)
+                        && !planted!("share-alone");
+                    let candidate = slot.candidate.clone().filter(|_| !alone);
+                    self.serving.insert(id.clone(), Slot { candidate, ..slot.clone() });
                 }
             }
         }
@@ -207,6 +223,9 @@ impl App {
     }
 
     fn may_flip(&self) -> bool {
+        if planted!("flip-early") {
+            return true;
+        }
         self.wanted.iter().all(|(id, slot)| match (&slot.stable, &slot.candidate) {
             // A stable spec that cannot run does not hold up the candidate that is to take all its calls.
             (Some(stable), Some((spec, Weight::ALL))) => self.runs(id, stable) || self.runs(id, spec),
@@ -344,7 +363,8 @@ impl App {
             let Some(unit) = self.units.get_mut(&place) else { continue };
             let Some(leaving) = unit.leaving.as_mut() else { continue };
             let overdue = leaving.deadline <= now;
-            if overdue || (leaving.closed && leaving.idle) {
+            let idle = leaving.idle || planted!("stop-busy");
+            if overdue || (leaving.closed && idle) {
                 changes.step(Transition::Stop { unit: key, overdue: overdue && !leaving.idle });
                 changes.routes();
                 self.units.remove(&place);

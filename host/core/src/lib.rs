@@ -19,6 +19,10 @@ mod app;
 mod core;
 mod inventory;
 mod journal;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod routes;
 mod spec;
 mod transition;

@@ -1,9 +1,11 @@
 //! How far one host has come with what it was told, judged by its inventory alone.
 
+use std::collections::BTreeSet;
+
 use lath_control_api::app::Problem;
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentBundle, ComponentInventory, ComponentName, ComponentSpec, HostId,
-    Order, Phase, Reason, Role, UnitInventory, Weight,
+    AppInventory, ApplyRequest, ComponentBundle, ComponentInventory, ComponentName, ComponentSpec, Digest,
+    HostId, Order, Phase, Reason, Role, UnitInventory, Weight,
 };
 
 use crate::observed::ObservedState;
@@ -19,6 +21,8 @@ pub struct Assessment {
     pub waiting: Vec<String>,
     /// What has failed and will not come by itself.
     pub failed: Vec<Problem>,
+    /// Components that are wanted here and do not run as asked.
+    pub unready: BTreeSet<ComponentName>,
     /// What has failed of specs that the record leaves behind: told to people, held against nobody.
     pub failed_beside: Vec<Problem>,
     /// Units that were replaced and still finish what they took.
@@ -36,6 +40,12 @@ impl Assessment {
         self.accepted && self.waiting.is_empty() && self.failed.is_empty()
     }
 
+    /// Whether a component that is wanted here runs as asked.
+    #[must_use]
+    pub fn has_ready(&self, component: &ComponentName) -> bool {
+        self.accepted && !self.unready.contains(component)
+    }
+
     /// Everything asked for is there and nothing else.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -43,13 +53,15 @@ impl Assessment {
     }
 }
 
-/// Judges `host` against `request`. Components that are not `wanted` there need not be ready.
+/// Judges `host` against `request`. Components that are not `wanted` there need not be ready. `content` gives
+/// [`ComponentSpec::content`], which is dear, perhaps from memory.
 #[must_use]
 pub fn assess(
     observed: &ObservedState,
     host: &HostId,
     request: &ApplyRequest,
     wanted: impl Fn(&ComponentName) -> bool,
+    content: impl Fn(&ComponentName, &ComponentSpec) -> Digest,
 ) -> Assessment {
     let name = observed.name_of(host);
     let known = observed.host(host);
@@ -65,7 +77,11 @@ pub fn assess(
             Assessment { unconfirmed: !entry.confirmed, ..waiting(format!("{name} has not taken it on")) }
         }
         Order::Newer => Assessment { ahead: true, ..waiting(format!("{name} holds a later decision")) },
-        Order::Same => judge(observed, host, entry, request, &wanted),
+        Order::Same => {
+            let assessment = Assessment { accepted: true, ..Assessment::default() };
+            let judge = Judge { observed, host, content: &content, assessment };
+            judge.judge(entry, request, &wanted)
+        }
     }
 }
 
@@ -73,43 +89,42 @@ fn waiting(what: String) -> Assessment {
     Assessment { waiting: vec![what], ..Assessment::default() }
 }
 
-fn judge(
-    observed: &ObservedState,
-    host: &HostId,
-    entry: &AppInventory,
-    request: &ApplyRequest,
-    wanted: &dyn Fn(&ComponentName) -> bool,
-) -> Assessment {
-    let mut judged = Judge { observed, host, assessment: Assessment::default() };
-    judged.assessment.accepted = true;
-    judged.assessment.unconfirmed = !entry.confirmed;
-    for bundle in &request.bundles {
-        let found = entry.components.iter().find(|component| component.component == bundle.component);
-        judged.bundle(bundle, found, wanted(&bundle.component));
-    }
-    for component in &entry.components {
-        let asked = request.bundles.iter().any(|bundle| bundle.component == component.component);
-        let retired = component.units.iter().filter(|unit| unit.role == Role::Retired).count();
-        judged.assessment.draining += retired;
-        judged.assessment.contradicts |= !asked && retired < component.units.len();
-    }
-    judged.assessment
-}
-
 struct Judge<'a> {
     observed: &'a ObservedState,
     host: &'a HostId,
+    content: &'a dyn Fn(&ComponentName, &ComponentSpec) -> Digest,
     assessment: Assessment,
 }
 
 impl Judge<'_> {
+    fn judge(
+        mut self,
+        entry: &AppInventory,
+        request: &ApplyRequest,
+        wanted: &dyn Fn(&ComponentName) -> bool,
+    ) -> Assessment {
+        self.assessment.unconfirmed = !entry.confirmed;
+        for bundle in &request.bundles {
+            let found = entry.components.iter().find(|component| component.component == bundle.component);
+            self.bundle(bundle, found, wanted(&bundle.component));
+        }
+        for component in &entry.components {
+            let asked = request.bundles.iter().any(|bundle| bundle.component == component.component);
+            let retired = component.units.iter().filter(|unit| unit.role == Role::Retired).count();
+            self.assessment.draining += retired;
+            self.assessment.contradicts |= !asked && retired < component.units.len();
+        }
+        self.assessment
+    }
+
     fn bundle(&mut self, bundle: &ComponentBundle, found: Option<&ComponentInventory>, wanted: bool) {
-        let stable = bundle.stable.as_ref().map(|spec| self.shown(find(found, spec, Role::Stable)));
+        let name = &bundle.component;
+        let stable = bundle.stable.as_ref().map(|spec| self.shown(name, found, spec, Role::Stable));
         match &bundle.candidate {
             Some(candidate) => {
                 // A rollout leads to the candidate. It may be the repair of a stable spec that is broken.
                 stable.flatten().into_iter().for_each(|unit| self.beside(bundle, unit));
-                let unit = self.shown(find(found, &candidate.spec, Role::Candidate));
+                let unit = self.shown(name, found, &candidate.spec, Role::Candidate);
                 self.unit(bundle, unit, candidate.weight > Weight::NONE);
             }
             None if wanted => stable.into_iter().for_each(|unit| self.unit(bundle, unit, true)),
@@ -119,7 +134,17 @@ impl Judge<'_> {
 
     /// A host shows at once what it has accepted. Without a unit of what was asked for under this very fence, it was
     /// asked for something else.
-    fn shown<'a>(&mut self, unit: Option<&'a UnitInventory>) -> Option<&'a UnitInventory> {
+    fn shown<'a>(
+        &mut self,
+        name: &ComponentName,
+        found: Option<&'a ComponentInventory>,
+        spec: &ComponentSpec,
+        role: Role,
+    ) -> Option<&'a UnitInventory> {
+        let mut units = found.into_iter().flat_map(|component| &component.units);
+        let unit = units.find(|unit| {
+            unit.role == role && unit.revision == spec.revision && unit.content == (self.content)(name, spec)
+        });
         self.assessment.contradicts |= unit.is_none();
         unit
     }
@@ -145,14 +170,19 @@ impl Judge<'_> {
         let host_name = self.observed.name_of(self.host);
         let name = &bundle.component;
         match unit {
-            None => self.assessment.waiting.push(format!("{name} on {host_name}: accepted")),
+            None => {
+                self.assessment.unready.insert(name.clone());
+                self.assessment.waiting.push(format!("{name} on {host_name}: accepted"));
+            }
             Some(unit) if unit.phase.is_failed() => {
                 let problem = self.problem(bundle, unit);
+                self.assessment.unready.insert(name.clone());
                 self.assessment.failed.push(problem);
             }
             Some(unit) if unit.phase != Phase::Running || (must_serve && !unit.serving) => {
                 let detail =
                     if unit.message.is_empty() { String::new() } else { format!(" ({})", unit.message) };
+                self.assessment.unready.insert(name.clone());
                 self.assessment
                     .waiting
                     .push(format!("{name} on {host_name}: {}{detail}", phase_text(unit.phase)));
@@ -160,18 +190,6 @@ impl Judge<'_> {
             Some(_) => {}
         }
     }
-}
-
-fn find<'a>(
-    found: Option<&'a ComponentInventory>,
-    spec: &ComponentSpec,
-    role: Role,
-) -> Option<&'a UnitInventory> {
-    let content = spec.content();
-    let is_it = |unit: &&UnitInventory| {
-        unit.role == role && unit.revision == spec.revision && unit.content == content
-    };
-    found?.units.iter().find(is_it)
 }
 
 /// A phase as it stands on the wire.

@@ -12,6 +12,7 @@ use lath_control_api::{
 };
 
 use crate::desired::AppSpec;
+use crate::planted::planted;
 use crate::record::{DesiredRecord, Stage};
 
 /// The contents of an app's revisions.
@@ -64,7 +65,8 @@ impl Composer<'_> {
             None => self.stable_only(self.new, true),
             Some(Stage::Preparing) => self.side_by_side(Weight::NONE),
             Some(Stage::Shifting { shifted, weight, alone, .. }) => {
-                let weight = if shifted.contains(self.host) { *weight } else { Weight::NONE };
+                let has_turn = shifted.contains(self.host) || planted!("shift-everywhere");
+                let weight = if has_turn { *weight } else { Weight::NONE };
                 if *alone { self.candidates(weight) } else { self.side_by_side(weight) }
             }
             Some(Stage::Warm { .. }) => self.side_by_side(Weight::ALL),
@@ -104,8 +106,11 @@ impl Composer<'_> {
     fn base_only(&self) -> Vec<ComponentBundle> {
         let Some(spec) = self.old else { return Vec::new() };
         let on = self.record.base.on(self.host);
-        on.filter_map(|(name, instances)| bundle(spec, name, Some(spec.spec_for(name, instances)?), None))
-            .collect()
+        let more = u32::from(planted!("back-to-more"));
+        on.filter_map(|(name, instances)| {
+            bundle(spec, name, Some(spec.spec_for(name, instances + more)?), None)
+        })
+        .collect()
     }
 
     /// Old and new beside each other. Components that both revisions ask for in the same way are there twice as well:

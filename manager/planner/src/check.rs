@@ -43,7 +43,7 @@ fn counters(before: &DesiredRecord, next: &DesiredRecord, broken: &mut Vec<Viola
 /// One fence never stands for two contents.
 fn contents(input: &PlanInput<'_>, next: &DesiredRecord, broken: &mut Vec<Violation>) {
     let before = input.record;
-    if (next.generation, next.step) != (before.generation, before.step) {
+    if (next.generation, next.step) != (before.generation, before.step) || next == before {
         return;
     }
     for host in bundles::hosts(before).union(&bundles::hosts(next)) {
@@ -76,9 +76,12 @@ fn capacity(input: &PlanInput<'_>, next: &DesiredRecord, command: &Command, brok
         return;
     }
     let Some(spec) = next.revision.and_then(|revision| input.revisions.get(&revision)) else { return };
+    let serving = next.serving.filter(|_| next.rollout.is_some());
+    let serving = serving.and_then(|revision| input.revisions.get(&revision));
     let entry = input.observed.host(&command.host).and_then(|known| known.app(&next.app));
     for component in entry.into_iter().flat_map(|entry| &entry.components) {
         let wanted = spec.components.contains_key(&component.component)
+            && serving.is_none_or(|serving| serving.components.contains_key(&component.component))
             && next.assignment.0.values().any(|on| on.contains_key(&component.component));
         if wanted && loses_all(component, command) && !serves_elsewhere(input, next, component, &command.host)
         {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 
 use lath_control_api::ApiError;
 use lath_control_api::{
-    AppName, Builtin, ComponentId, ComponentName, ComponentSpec, DrainPolicy, ErrorCode, Grants, HttpRoute,
-    Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
+    AppName, Builtin, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, ErrorCode, Grants,
+    HttpRoute, Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
@@ -26,6 +27,26 @@ pub struct AppSpec {
     pub rollouts: Vec<RolloutPolicy>,
     /// One line for lists.
     pub description: Option<String>,
+    /// Digests of its specs, each worked out once.
+    pub contents: Contents,
+}
+
+/// [`ComponentSpec::content`] of the components of a revision by their number of instances: asked for in every plan,
+/// and by far the dearest thing in it. Says nothing that the specs do not say, so it differs from no other.
+#[derive(Debug, Default)]
+pub struct Contents(Mutex<BTreeMap<(ComponentName, u32), Digest>>);
+
+impl Clone for Contents {
+    /// An empty one: the copy's specs may be changed.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Contents {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// One component of a revision.
@@ -84,11 +105,9 @@ impl ComponentPlan {
     /// Whether both ask the same of hosts: all but the revision.
     #[must_use]
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let renumbered = |plan: &Self| {
-            let spec = ComponentSpec { revision: other.spec.revision, ..plan.spec.clone() };
-            Self { spec, ..plan.clone() }
-        };
-        renumbered(self) == *other
+        let Self { id, capability, scaling, spec } = self;
+        (id, capability, scaling) == (&other.id, &other.capability, &other.scaling)
+            && ComponentSpec { revision: other.spec.revision, ..spec.clone() } == other.spec
     }
 }
 
@@ -100,10 +119,26 @@ impl AppSpec {
         Some(ComponentSpec { max_instances: instances.max(1), ..plan.spec.clone() })
     }
 
+    /// [`ComponentSpec::content`] of [`AppSpec::spec_for`].
+    #[must_use]
+    pub fn content_for(&self, component: &ComponentName, instances: u32) -> Option<Digest> {
+        let key = (component.clone(), instances.max(1));
+        let mut known = self.contents.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = known.get(&key) {
+            return Some(content.clone());
+        }
+        let content = self.spec_for(component, instances)?.content();
+        known.insert(key, content.clone());
+        Some(content)
+    }
+
     /// How what is replaced goes away.
     #[must_use]
     pub fn drain(&self) -> DrainPolicy {
-        DrainPolicy { deadline_ms: millis(self.policy(&BTreeSet::new()).drain_deadline) }
+        let general = self.rollouts.iter().find(|policy| policy.components.is_empty());
+        let deadline =
+            general.map_or_else(|| RolloutPolicy::default().drain_deadline, |policy| policy.drain_deadline);
+        DrainPolicy { deadline_ms: millis(deadline) }
     }
 
     /// How a rollout goes that changes these components.
@@ -135,6 +170,7 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
         components,
         rollouts: manifest.rollouts.clone(),
         description: manifest.description.clone(),
+        contents: Contents::default(),
     })
 }
 

@@ -11,6 +11,7 @@ use lath_control_api::{HostId, Weight};
 use lath_manifests::manifest::{Bake, RolloutPolicy, Strategy};
 
 use crate::observed::ObservedState;
+use crate::planted::planted;
 use crate::record::{DesiredRecord, Promotion, Stage};
 
 /// What a rollout climbs.
@@ -85,7 +86,7 @@ impl Ladder {
         // A canary asks at each step instead; the others have one moment to be looked at.
         let asks_once =
             matches!(policy.strategy, Strategy::BlueGreen | Strategy::Rolling | Strategy::Recreate);
-        let waits_for_promotion = asks_once && !policy.promotes_itself();
+        let waits_for_promotion = asks_once && !policy.promotes_itself() && !planted!("promote-unpromoted");
         let asks_webhook = policy.webhook.is_some();
         Self { empties, waits_for_promotion, rungs, waves, gated, asks_webhook, warm }
     }
@@ -137,6 +138,7 @@ fn rungs(policy: &RolloutPolicy) -> Vec<Rung> {
     let rung = |step: &lath_manifests::manifest::CanaryStep| Rung {
         weight: Weight::try_from(step.weight).unwrap_or(Weight::ALL),
         bake: match step.bake {
+            Bake::Promotion if planted!("promote-unpromoted") => Some(policy.min_healthy_time),
             // What does not promote itself asks at every step but the last, which has nothing left to move.
             _ if !policy.promotes_itself() && step.weight < 100 => None,
             Bake::MinHealthyTime => Some(policy.min_healthy_time),

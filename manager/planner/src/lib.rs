@@ -26,6 +26,10 @@ pub mod ladder;
 pub mod observed;
 pub mod placement;
 mod plan;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod preview;
 pub mod record;
 pub mod rollout;

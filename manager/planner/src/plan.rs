@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, ChangeKind, Problem};
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentInventory, ComponentName, Epoch, Generation, HostId, Revision, Step,
-    Timestamp,
+    AppInventory, ApplyRequest, ComponentInventory, ComponentName, ComponentSpec, Epoch, Generation, HostId,
+    Revision, Step, Timestamp, UnitInventory,
 };
-use lath_manifests::manifest::{RolloutPolicy, Webhook};
+use lath_manifests::manifest::{RolloutPolicy, Share, Webhook};
 use lath_manifests::rollout::override_policy;
 
 use crate::assess::{Assessment, assess};
 use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
-use crate::desired::Difference;
+use crate::desired::{AppSpec, Difference};
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
 use crate::placement::{self, Candidate, Placement};
+use crate::planted::planted;
 use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
 use crate::rollout::{Advance, Situation, advance};
 use crate::status::{self, Told};
@@ -114,21 +115,29 @@ struct Planner<'a> {
     input: &'a PlanInput<'a>,
 }
 
+/// The hosts that are there and have to do with a record: what it tells each, and how far each has come with that.
+#[derive(Debug, Default)]
+struct Concerned {
+    requests: BTreeMap<HostId, ApplyRequest>,
+    hosts: BTreeMap<HostId, Assessment>,
+}
+
 impl Planner<'_> {
     fn plan(&self) -> PlanOutput {
         let before = self.input.record;
         let mut record = before.clone();
         self.outrun(&mut record);
         let unplaced = self.place(&mut record);
-        let (policy, difference) = (self.policy(&record), self.difference(&record));
+        let difference = self.difference(&record);
+        let policy = self.policy(&record, &difference);
         let ladder = Ladder::new(&record, &policy, self.input.observed, difference.is_trivial());
         note_strategy(&mut record, &policy);
-        let hosts = self.assess_all(&record);
-        if hosts.values().any(|host| host.contradicts) {
+        let concerned = self.assess_all(&record);
+        if concerned.hosts.values().any(|host| host.contradicts) {
             record.generation = record.generation.next();
             record.step = Step(1);
-            let hosts = self.assess_all(&record);
-            return self.finish(record, &hosts, &Advance::default(), &unplaced, &ladder);
+            let concerned = self.assess_all(&record);
+            return self.finish(record, &concerned, &Advance::default(), &unplaced, &ladder);
         }
         let situation = Situation {
             now: self.input.now,
@@ -136,7 +145,8 @@ impl Planner<'_> {
             policy: &policy,
             ladder: &ladder,
             changed: &difference.changed,
-            hosts: &hosts,
+            hosts: &concerned.hosts,
+            old_unavailable: self.old_unavailable(&record),
             unplaced: &unplaced,
         };
         let waits = self.must_wait_for_news(&record);
@@ -146,30 +156,31 @@ impl Planner<'_> {
             None if waits => record.clone(),
             None => release(record.clone(), &situation),
         };
-        let hosts = if next == record { hosts } else { self.assess_all(&next) };
-        self.finish(next, &hosts, &advance, &unplaced, &ladder)
+        let concerned = if next == record { concerned } else { self.assess_all(&next) };
+        self.finish(next, &concerned, &advance, &unplaced, &ladder)
     }
 
     fn finish(
         &self,
         mut record: DesiredRecord,
-        hosts: &BTreeMap<HostId, Assessment>,
+        concerned: &Concerned,
         advance: &Advance,
         unplaced: &[Problem],
         ladder: &Ladder,
     ) -> PlanOutput {
-        self.note_touched(&mut record, hosts);
-        let commands = self.commands(&record, hosts);
+        note_touched(&mut record, concerned);
+        let commands = self.commands(&record, concerned);
         let violations = check::check(self.input, &record, &commands);
         let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
         let changed = record != *self.input.record;
         let webhook = if advance.asks_webhook { self.webhook(&record) } else { None };
         // People are told of what is stored: what is only planned may never come.
         let before = changed.then(|| self.assess_all(self.input.record));
-        let told = Told { hosts: before.as_ref().unwrap_or(hosts), unplaced, ladder, advance };
+        let hosts = &before.as_ref().unwrap_or(concerned).hosts;
+        let told = Told { hosts, unplaced, ladder, advance };
         let status = status::status(self.input, self.input.record, &told);
         PlanOutput {
-            wake_at: self.wake_at(&record, advance, changed),
+            wake_at: self.wake_at(&record, advance, concerned, changed),
             webhook,
             record: changed.then_some(record),
             commands,
@@ -182,6 +193,9 @@ impl Planner<'_> {
     /// Hosts that hold a later generation than the record are proof that the store has lost writes (N2): take the
     /// decision at hand again under a number that they obey.
     fn outrun(&self, record: &mut DesiredRecord) {
+        if planted!("ignore-lost-writes") {
+            return;
+        }
         let held = self.input.observed.hosts().filter_map(|(_, host)| Some(host.app(&record.app)?.fence));
         let highest = held.map(|fence| (fence.generation, fence.step)).max();
         if let Some((generation, _)) = highest.filter(|held| *held > (record.generation, record.step)) {
@@ -208,9 +222,10 @@ impl Planner<'_> {
         if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
             return Vec::new();
         }
-        let hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
+        let mut hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
         if record.rollout.is_some() {
             self.place_base(record, &hosts);
+            hosts.retain(|host, _| !self.has_left_over(record, host));
         }
         let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
@@ -218,8 +233,8 @@ impl Planner<'_> {
         let current = record.assignment.and(&record.base);
         let Placement { mut assignment, mut problems } = placement::place(spec, &hosts, &current);
         self.name_drained(&mut problems);
-        if record.rollout.as_ref().is_some_and(|rollout| has_taken_over(record, rollout)) {
-            self.keep_last_places(&record.assignment, &mut assignment);
+        if record.rollout.is_some() {
+            keep_last_places(&mut assignment, &record.assignment, spec);
         }
         if assignment != record.assignment {
             if record.rollout.is_none() {
@@ -236,14 +251,35 @@ impl Planner<'_> {
         problems
     }
 
-    /// What the new revision has taken over stays where it is as long as it has no other place.
-    fn keep_last_places(&self, held: &Assignment, next: &mut Assignment) {
-        let placed: BTreeSet<ComponentName> = next.0.values().flat_map(|on| on.keys().cloned()).collect();
-        for (host, on) in held.0.iter().filter(|(host, _)| self.is_alive(host)) {
-            for (name, instances) in on.iter().filter(|(name, _)| !placed.contains(*name)) {
-                next.add(host, name, *instances);
-            }
-        }
+    /// Whether a host has traffic on a revision that neither serves nor is wanted: a rollout was superseded there. Told
+    /// only of a candidate without traffic it would go on with that, perhaps for as long as nobody promotes. So it is
+    /// told nothing first, while others serve, and has a place when that is gone.
+    fn has_left_over(&self, record: &DesiredRecord, host: &HostId) -> bool {
+        let waits = record.rollout.as_ref().is_some_and(|rollout| match &rollout.stage {
+            Stage::Preparing => true,
+            Stage::Shifting { shifted, .. } => !shifted.contains(host),
+            Stage::Emptying
+            | Stage::Warm { .. }
+            | Stage::Settling
+            | Stage::RollingBack
+            | Stage::Stopping
+            | Stage::Stuck => false,
+        });
+        let entry = self.input.observed.host(host).and_then(|known| known.app(&record.app));
+        let Some(entry) = entry.filter(|_| waits && record.serving.is_some()) else { return false };
+        let is_left = |unit: &UnitInventory| {
+            unit.serving && ![record.serving, record.revision].contains(&Some(unit.revision))
+        };
+        let elsewhere = |name: &ComponentName| {
+            let others = self.input.observed.hosts().filter(|(other, _)| *other != host);
+            let mut others = others.filter(|(other, _)| self.is_alive(other));
+            others.any(|(other, _)| self.serving(record, other).contains(name))
+        };
+        entry.components.iter().any(|component| {
+            let name = &component.component;
+            let left = record.base.count(host, name).is_none() && component.units.iter().any(is_left);
+            left && (elsewhere(name) || !self.is_promised(record, name))
+        })
     }
 
     /// Says which hosts are there and take nothing, since people wonder where they are.
@@ -279,6 +315,11 @@ impl Planner<'_> {
             has(&record.base) && !has(&heard)
         };
         let lost: Vec<&ComponentName> = spec.components.keys().filter(lost).collect();
+        if planted!("silence-is-absence") && heard != record.base {
+            record.step = record.step.next();
+            record.base = heard;
+            return;
+        }
         if lost.is_empty() {
             return;
         }
@@ -297,14 +338,20 @@ impl Planner<'_> {
         }
     }
 
-    fn policy(&self, record: &DesiredRecord) -> RolloutPolicy {
+    fn policy(&self, record: &DesiredRecord, difference: &Difference) -> RolloutPolicy {
         let spec =
             record.revision.or(record.serving).and_then(|revision| self.input.revisions.get(&revision));
-        let policy = spec.map(|spec| spec.policy(&self.difference(record).changed)).unwrap_or_default();
+        let policy = spec.map(|spec| spec.policy(&difference.changed)).unwrap_or_default();
         let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
         let Some(overrides) = overrides.filter(|overrides| !overrides.is_empty()) else { return policy };
         // They were checked when the change was accepted.
         override_policy(&policy, overrides).unwrap_or(policy)
+    }
+
+    /// What the revision before let be away.
+    fn old_unavailable(&self, record: &DesiredRecord) -> Share {
+        let old = record.serving.and_then(|revision| self.input.revisions.get(&revision));
+        old.map_or(Share::Count(0), |old| old.policy(&BTreeSet::new()).max_unavailable)
     }
 
     /// What the record's rollout changes.
@@ -317,24 +364,28 @@ impl Planner<'_> {
     }
 
     fn webhook(&self, record: &DesiredRecord) -> Option<WebhookAsk> {
-        let webhook = self.policy(record).webhook?;
+        let webhook = self.policy(record, &self.difference(record)).webhook?;
         let (step, generation) = (record.step, record.generation);
         Some(WebhookAsk { webhook, step, generation, from: record.serving, to: record.revision })
     }
 
     /// Every host that is there and has to do with the app, judged by what `record` tells it.
-    fn assess_all(&self, record: &DesiredRecord) -> BTreeMap<HostId, Assessment> {
-        let hosts = self.concerned(record);
-        hosts
-            .into_iter()
-            .map(|host| {
-                let request = self.request(record, &host);
-                let assessment = assess(self.input.observed, &host, &request, |component| {
-                    bundles::is_goal(record, &host, component)
-                });
-                (host, assessment)
-            })
-            .collect()
+    fn assess_all(&self, record: &DesiredRecord) -> Concerned {
+        let content = |name: &ComponentName, spec: &ComponentSpec| {
+            let known = self.input.revisions.get(&spec.revision);
+            known
+                .and_then(|known| known.content_for(name, spec.max_instances))
+                .unwrap_or_else(|| spec.content())
+        };
+        let mut concerned = Concerned::default();
+        for host in self.concerned(record) {
+            let request = self.request(record, &host);
+            let wanted = |name: &ComponentName| bundles::is_goal(record, &host, name);
+            let assessment = assess(self.input.observed, &host, &request, wanted, content);
+            concerned.requests.insert(host.clone(), request);
+            concerned.hosts.insert(host, assessment);
+        }
+        concerned
     }
 
     /// Hosts that are there and have something of the app, should have it, or may have it.
@@ -352,29 +403,18 @@ impl Planner<'_> {
         bundles::request(record, self.input.revisions, host, self.input.epoch)
     }
 
-    /// Remembers who may hold something of the app, and forgets who says that it does not.
-    fn note_touched(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) {
-        for (host, assessment) in hosts {
-            let asked = !self.request(record, host).bundles.is_empty();
-            if asked {
-                record.touched.insert(host.clone());
-            } else if assessment.is_settled() {
-                record.touched.remove(host);
-            }
-        }
-    }
-
-    fn commands(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Assessment>) -> Vec<Command> {
+    fn commands(&self, record: &DesiredRecord, concerned: &Concerned) -> Vec<Command> {
+        let Concerned { requests, hosts } = concerned;
         let mut commands = Vec::new();
-        for (host, assessment) in hosts {
-            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed);
-            let request = self.request(record, host);
-            if !due || self.must_stay(record, hosts, host, &request) {
+        for ((host, assessment), request) in hosts.iter().zip(requests.values()) {
+            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed)
+                || planted!("send-always");
+            if !due || self.must_stay(record, hosts, host, request) {
                 continue;
             }
             let unconfirmed = "the host waits for confirmation";
             let why = if assessment.unconfirmed { unconfirmed } else { "the host has not taken it on" };
-            commands.push(Command { host: host.clone(), request, why: why.to_owned() });
+            commands.push(Command { host: host.clone(), request: request.clone(), why: why.to_owned() });
         }
         commands
     }
@@ -398,13 +438,23 @@ impl Planner<'_> {
         }
         // Ready is not yet serving: a rollout may not have given the new place its traffic.
         let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
-        let wanted = |name: &ComponentName| record.assignment.0.values().any(|on| on.contains_key(name));
+        let wanted = |name: &ComponentName| {
+            record.assignment.0.values().any(|on| on.contains_key(name)) && self.is_promised(record, name)
+        };
         let others = || hosts.keys().filter(|other| *other != host);
         let serving = self.serving(record, host);
         serving
             .into_iter()
             .filter(|name| wanted(name) && !asked(name))
             .any(|name| !others().any(|other| self.serving(record, other).contains(name)))
+    }
+
+    /// Whether a component must go on being served until the rollout has ended: not when the revision that serves does
+    /// not have it.
+    fn is_promised(&self, record: &DesiredRecord, name: &ComponentName) -> bool {
+        let serving = record.serving.filter(|_| record.rollout.is_some());
+        let serving = serving.and_then(|revision| self.input.revisions.get(&revision));
+        serving.is_none_or(|spec| spec.components.contains_key(name))
     }
 
     /// Components of the app that take calls on a host, as far as it has said.
@@ -415,14 +465,23 @@ impl Planner<'_> {
         components.filter(serve).map(|component| &component.component).collect()
     }
 
-    fn wake_at(&self, record: &DesiredRecord, advance: &Advance, changed: bool) -> Option<Timestamp> {
+    fn wake_at(
+        &self,
+        record: &DesiredRecord,
+        advance: &Advance,
+        concerned: &Concerned,
+        changed: bool,
+    ) -> Option<Timestamp> {
         let PlanInput { now, limits, observed, .. } = *self.input;
+        if planted!("never-wake") {
+            return None;
+        }
         if changed {
             // What the new record leads to is decided by planning it.
             return Some(now);
         }
-        let silent = self.concerned(record).into_iter().filter_map(|host| {
-            let known = observed.host(&host)?;
+        let silent = concerned.hosts.keys().filter_map(|host| {
+            let known = observed.host(host)?;
             Some(now.plus(
                 limits.lost_after.saturating_sub(observed.silence(known, now)) + Duration::from_millis(1),
             ))
@@ -445,17 +504,29 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     }
 }
 
-/// Whether the revision that a rollout leads to is what calls go to, and nothing is kept beside it to go back to.
-const fn has_taken_over(record: &DesiredRecord, rollout: &Rollout) -> bool {
-    match rollout.stage {
-        Stage::Settling => true,
-        Stage::Shifting { .. } => record.serving.is_none(),
-        Stage::Preparing
-        | Stage::Emptying
-        | Stage::Warm { .. }
-        | Stage::RollingBack
-        | Stage::Stopping
-        | Stage::Stuck => false,
+/// What no host will take any more stays where it was: a host that is drained may be the last that has it. Without a
+/// rollout the surplus does that.
+fn keep_last_places(assignment: &mut Assignment, before: &Assignment, spec: &AppSpec) {
+    let has = |assignment: &Assignment, name| assignment.0.values().any(|on| on.contains_key(name));
+    let homeless: Vec<&ComponentName> =
+        spec.components.keys().filter(|name| !has(assignment, *name) && has(before, *name)).collect();
+    for name in homeless {
+        for (host, components) in &before.0 {
+            if let Some(instances) = components.get(name) {
+                assignment.add(host, name, *instances);
+            }
+        }
+    }
+}
+
+/// Remembers who may hold something of the app, and forgets who says that it does not.
+fn note_touched(record: &mut DesiredRecord, concerned: &Concerned) {
+    for ((host, assessment), request) in concerned.hosts.iter().zip(concerned.requests.values()) {
+        if !request.bundles.is_empty() {
+            record.touched.insert(host.clone());
+        } else if assessment.is_settled() || planted!("forget-touched") {
+            record.touched.remove(host);
+        }
     }
 }
 
@@ -463,7 +534,7 @@ const fn has_taken_over(record: &DesiredRecord, rollout: &Rollout) -> bool {
 fn release(mut record: DesiredRecord, situation: &Situation<'_>) -> DesiredRecord {
     let ready = |host| situation.hosts.get(host).is_some_and(Assessment::is_ready);
     let done = situation.unplaced.is_empty() && record.assignment.hosts().all(ready);
-    if record.rollout.is_none() && !record.surplus.is_empty() && done {
+    if record.rollout.is_none() && !record.surplus.is_empty() && (done || planted!("drop-surplus")) {
         record.surplus = Assignment::default();
         record.step = record.step.next();
     }

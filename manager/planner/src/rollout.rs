@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use lath_control_api::app::{Cause, ChangeKind, GateStatus, Outcome, Problem};
 use lath_control_api::{ComponentName, HostId, Step, Timestamp, Weight};
-use lath_manifests::manifest::{RollbackRule, RolloutPolicy};
+use lath_manifests::manifest::{RollbackRule, RolloutPolicy, Share};
 
 use crate::assess::Assessment;
 use crate::ladder::Ladder;
 use crate::observed::ObservedState;
+use crate::planted::planted;
 use crate::record::{DesiredRecord, Promotion, Rollout, Stage, Window};
 
 pub(crate) use begin::{begin, complete, supersede};
@@ -38,6 +39,8 @@ pub struct Situation<'a> {
     pub changed: &'a BTreeSet<ComponentName>,
     /// How far each host that is there has come with what the record tells it.
     pub hosts: &'a BTreeMap<HostId, Assessment>,
+    /// Assigned hosts that might be not ready while the revision before took over.
+    pub old_unavailable: Share,
     /// Spreads of the new revision without enough hosts.
     pub unplaced: &'a [Problem],
 }
@@ -87,6 +90,10 @@ pub fn advance(record: &DesiredRecord, situation: &Situation<'_>) -> Advance {
         | Stage::Settling => Forward { record, rollout, situation }.advance(),
         Stage::RollingBack => back::back(record, rollout, situation),
         Stage::Stopping => back::stop(record, situation),
+        Stage::Stuck if planted!("stuck-tries-again") => {
+            let rollout = Rollout { stage: Stage::RollingBack, ..rollout.clone() };
+            Advance::to(DesiredRecord { rollout: Some(rollout), ..record.clone() })
+        }
         Stage::Stuck => Advance::default(),
     }
 }
@@ -152,7 +159,24 @@ impl Forward<'_> {
             on_hosts += 1;
             first = first.or_else(|| host.failed.first().cloned());
         }
-        first.filter(|_| on_hosts > self.tolerated())
+        if on_hosts > self.tolerated() {
+            return first;
+        }
+        // A host may be away, but no component may be away with it.
+        let fails_everywhere = |problem: &&Problem| {
+            let fails =
+                |host: &Assessment| host.failed.iter().any(|other| other.component == problem.component);
+            let Some(name) = &problem.component else { return false };
+            self.places(name).all(|host| self.situation.hosts.get(host).is_some_and(fails))
+        };
+        let mut problems = self.situation.hosts.values().flat_map(|host| &host.failed);
+        problems.find(fails_everywhere).cloned()
+    }
+
+    /// Where a component of the new revision belongs.
+    fn places<'a>(&'a self, component: &'a ComponentName) -> impl Iterator<Item = &'a HostId> {
+        let on = &self.record.assignment.0;
+        on.iter().filter(|(_, on)| on.contains_key(component)).map(|(host, _)| host)
     }
 
     /// Assigned hosts that may be not ready.
@@ -169,7 +193,14 @@ impl Forward<'_> {
     fn assigned_ready(&self) -> bool {
         let ready = |host: &HostId| self.situation.hosts.get(host).is_some_and(Assessment::is_ready);
         let missing = self.record.assignment.hosts().filter(|host| !ready(host)).count();
+        if missing == 0 {
+            return true;
+        }
+        // A host may be away, but no component may be away with it.
+        let has = |host, name| self.situation.hosts.get(host).is_some_and(|host| host.has_ready(name));
+        let mut names = self.record.assignment.0.values().flat_map(BTreeMap::keys);
         u32::try_from(missing).is_ok_and(|missing| missing <= self.tolerated())
+            && names.all(|name| self.places(name).any(|host| has(host, name)))
     }
 
     /// When a rollout that does not come forward has failed, and what that is called; none while it may take as long
@@ -222,7 +253,8 @@ impl Forward<'_> {
     /// The rollout has failed: go back, or hold where it is when the policy says so.
     fn fail(&self, problem: Problem) -> DesiredRecord {
         let policy = self.situation.policy;
-        let by_itself = policy.auto_rollback && policy.rollback == RollbackRule::Allowed;
+        let by_itself =
+            policy.auto_rollback && policy.rollback == RollbackRule::Allowed || planted!("back-by-itself");
         let held = !by_itself && self.record.serving.is_some();
         let mut next = take_back(self.record, self.rollout, problem, self.situation.now);
         if held {
@@ -236,13 +268,14 @@ impl Forward<'_> {
     }
 
     fn paused(&self) -> Option<Advance> {
-        let pause = self.rollout.paused.as_ref()?;
+        let pause = self.rollout.paused.as_ref().filter(|_| !planted!("ignore-pause"))?;
         Some(Advance::held(pause.why.clone()))
     }
 
     /// The same record in another stage, with new commands for hosts.
     fn enter(&self, stage: Stage) -> Advance {
-        Advance::to(self.with(stage, self.record.step.next()))
+        let step = self.record.step;
+        Advance::to(self.with(stage, if planted!("forget-step") { step } else { step.next() }))
     }
 
     fn with(&self, stage: Stage, step: Step) -> DesiredRecord {
@@ -256,7 +289,7 @@ impl Forward<'_> {
     }
 
     fn prepare(&self) -> Advance {
-        if !self.all_ready() {
+        if !self.all_ready() && !planted!("shift-unready") {
             return Advance::default();
         }
         if let Some(paused) = self.paused() {
@@ -280,7 +313,9 @@ impl Forward<'_> {
 
     /// Every host has to say that nothing of the app is left.
     fn empty(&self) -> Advance {
-        if self.situation.hosts.values().all(Assessment::is_settled) {
+        // While no host will do, nobody says anything, and that is no answer.
+        let silent = !self.situation.unplaced.is_empty();
+        if !silent && self.situation.hosts.values().all(Assessment::is_settled) {
             return self.first_rung(true);
         }
         Advance::default()
@@ -329,7 +364,9 @@ impl Forward<'_> {
                 Some(_) => Advance::to(self.with_health(at, None, None)),
             };
         }
-        if self.rollout.promotion == Promotion::Full && !self.has_all(at) {
+        // Who pauses after a promotion means that.
+        let paused = self.paused();
+        if self.rollout.promotion == Promotion::Full && !self.has_all(at) && paused.is_none() {
             let (rung, shifted) = (0, self.record.assignment.hosts().cloned().collect());
             let (weight, alone) = (Weight::ALL, at.alone);
             return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
@@ -352,11 +389,9 @@ impl Forward<'_> {
         let next = match judged.judgement {
             Judgement::Failed(problem) => return Advance { gates, ..Advance::to(self.fail(problem)) },
             Judgement::Anew(window) => return Advance::to(self.with_health(at, Some(now), Some(window))),
+            Judgement::Holds | Judgement::Unknown(_) if paused.is_some() => paused.unwrap_or_default(),
             Judgement::Holds | Judgement::Unknown(_) if self.rollout.promotion != Promotion::None => {
                 self.go_on(at)
-            }
-            Judgement::Holds | Judgement::Unknown(_) if self.rollout.paused.is_some() => {
-                self.paused().unwrap_or_default()
             }
             Judgement::Holds | Judgement::Unknown(_) if baked.is_some_and(|baked| now < baked) => {
                 baked.map(Advance::until).unwrap_or_default()
@@ -419,7 +454,8 @@ impl Forward<'_> {
         let gone = ready.into_iter().all(|host| host.draining == 0);
         let overdue = self.deadline().is_some_and(|(deadline, _)| deadline <= self.situation.now);
         // What has no place now waits for one when the rollout is over, as it would at any other time.
-        if !self.assigned_ready() || !(gone || overdue) {
+        let ready = self.assigned_ready() || planted!("settle-unready");
+        if !ready || !(gone || overdue) {
             return Advance::default();
         }
         let mut next = self.record.clone();

@@ -240,13 +240,9 @@ fn components(
             .collect();
         places.sort_by(|a, b| (&a.host_name, &a.host, a.revision).cmp(&(&b.host_name, &b.host, b.revision)));
         let desired = assignment.0.iter().filter(|(_, on)| on.contains_key(name));
-        // Most hosts have the same number of instances, and digests are what a status costs.
-        let mut contents: BTreeMap<u32, Option<Digest>> = BTreeMap::new();
         let ready = desired.clone().filter(|(host, on)| {
-            let Some(instances) = on.get(name) else { return false };
-            let content = || spec.spec_for(name, *instances).map(|spec| spec.content());
-            let wanted = contents.entry(*instances).or_insert_with(content);
-            wanted.as_ref().is_some_and(|wanted| is_ready(input, record, name, host, (spec.revision, wanted)))
+            let content = on.get(name).and_then(|instances| spec.content_for(name, *instances));
+            content.is_some_and(|content| is_ready(input, record, name, host, (spec.revision, &content)))
         });
         ComponentStatus {
             component: name.clone(),

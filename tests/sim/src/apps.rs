@@ -1,30 +1,39 @@
-//! The apps of a run, and how their images behave. Chosen by the seed.
+//! The apps of a run: what their manifests say, how their images behave, and how much they are called. Chosen by the
+//! seed.
+
+mod catalog;
+mod policy;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lath_control_api::Reason;
-use lath_manager_planner::example::App;
+
+pub(crate) use catalog::{Manifest, expand};
 
 use crate::rng::Rng;
 
-/// Manifests of one app that differ in code, config, number, placement and components. Deadlines are short, so that
-/// runs are.
-const MANIFESTS: [&str; 9] = [
+/// Manifests of one app that differ in code, config, number, placement and components.
+const MANIFESTS: [&str; 12] = [
     "http=>front,daemon front=v1,daemon,to=back back=v1",
     "http=>front,daemon front=v2,daemon,to=back back=v1",
     "http=>front,daemon front=v2,daemon,to=back,config.word=hi back=v2",
     "http=>front,x2 front=v1,x6,on.zone=w:2,on.zone=e:1,to=back back=v2",
-    "http=>front,daemon front=v3,daemon policy.max_parallel=3",
+    "http=>front,daemon front=v3,daemon",
     "http=>front,daemon,on.zone=e front=v3,on.zone=e",
     "http=>front,daemon front=bad,daemon,to=back back=v1",
     "http=>front,daemon front=v2,daemon,to=back back=slow",
     "http=>front,daemon front=v1,daemon,to=back,on.zone=moon back=v1,on.zone=moon",
+    "http=>front,daemon front=errs,daemon,to=back back=v1",
+    "http=>front,daemon front=lags,daemon,to=back back=v2",
+    "http=>front,daemon front=picky,daemon,to=back back=v1",
 ];
-/// What every manifest has.
-const POLICY: &str = "policy.progress_deadline=20s policy.drain_deadline=5s";
 
 /// Names of the apps of a run.
 pub(crate) const NAMES: [&str; 2] = ["shop", "bank"];
+
+/// The host on which a picky image fails.
+const PICKY_ABOUT: &str = "c";
 
 /// How an image behaves while it is prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,26 +46,83 @@ pub(crate) enum Behaviour {
     Hangs,
 }
 
-/// One of the manifests of app `name`. Its components' ids and routes are the app's own.
-pub(crate) fn manifest(name: &str, rng: &mut Rng) -> App {
+/// How calls of an image end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answers {
+    /// Calls in a thousand that trap.
+    pub(crate) traps: u64,
+    /// Upper bound of the time that they take.
+    pub(crate) micros: u64,
+}
+
+/// What is the same for a whole run.
+#[derive(Debug, Clone)]
+pub(crate) struct Scene {
+    behaviours: BTreeMap<&'static str, Behaviour>,
+    errs: u64,
+    /// Calls of each component on one host in one tick of it.
+    pub(crate) calls: u64,
+    /// How the webhook answers.
+    pub(crate) webhook: Webhook,
+}
+
+/// How a run's webhook answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Webhook {
+    Agrees,
+    /// Sometimes, and sometimes not at all.
+    Wavers,
+    Refuses,
+    Hangs,
+}
+
+/// One of the manifests of app `name`, and how it wants to be rolled out.
+pub(crate) fn manifest(name: &str, rng: &mut Rng) -> Arc<Manifest> {
     let line = rng.pick(&MANIFESTS).copied().unwrap_or_default();
-    // Two apps must not claim the same requests.
-    let line = line.replace("http=>front", &format!("http=>front,path=/{name}"));
-    App::new(name, &format!("{line} {POLICY}"))
+    catalog::manifest(name, line, &policy::draw(rng))
 }
 
-/// How each image behaves in this run.
-pub(crate) fn behaviours(rng: &mut Rng) -> BTreeMap<String, Behaviour> {
-    let bad = [Reason::CompileFailed, Reason::StartFailed, Reason::ProbeFailed, Reason::FetchFailed];
-    let reason = rng.pick(&bad).copied().unwrap_or(Reason::CompileFailed);
-    let slow = if rng.chance(300) { Behaviour::Hangs } else { Behaviour::Good(10_000) };
-    BTreeMap::from([
-        ("file://front-bad.wasm".to_owned(), Behaviour::Bad(reason)),
-        ("file://back-slow.wasm".to_owned(), slow),
-    ])
-}
+impl Scene {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let reasons = [
+            Reason::CompileFailed,
+            Reason::StartFailed,
+            Reason::ProbeFailed,
+            Reason::FetchFailed,
+            Reason::ImportUnsatisfied,
+        ];
+        let reason = rng.pick(&reasons).copied().unwrap_or(Reason::CompileFailed);
+        let slow = if rng.chance(300) { Behaviour::Hangs } else { Behaviour::Good(10_000) };
+        let behaviours = BTreeMap::from([
+            ("file://front-bad.wasm", Behaviour::Bad(reason)),
+            ("file://back-slow.wasm", slow),
+        ]);
+        let errs = if rng.chance(500) { 1_000 } else { rng.below(400) };
+        let calls = rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default();
+        let hooks = [Webhook::Agrees, Webhook::Agrees, Webhook::Wavers, Webhook::Refuses, Webhook::Hangs];
+        let webhook = rng.pick(&hooks).copied().unwrap_or(Webhook::Agrees);
+        Self { behaviours, errs, calls, webhook }
+    }
 
-/// How `image` behaves: well, unless the seed says otherwise.
-pub(crate) fn behaviour(behaviours: &BTreeMap<String, Behaviour>, image: &str) -> Behaviour {
-    behaviours.get(image).copied().unwrap_or(Behaviour::Good(800))
+    /// How `image` behaves on a host: well, unless the seed says otherwise.
+    pub(crate) fn behaviour(&self, image: &str, host: &str) -> Behaviour {
+        if image == "file://front-picky.wasm" && host == PICKY_ABOUT {
+            return Behaviour::Bad(Reason::AddressUnavailable);
+        }
+        self.behaviours.get(image).copied().unwrap_or(Behaviour::Good(800))
+    }
+
+    /// Whether `image` can be made ready on every host.
+    pub(crate) fn is_good(&self, image: &str) -> bool {
+        matches!(self.behaviour(image, PICKY_ABOUT), Behaviour::Good(_))
+    }
+
+    /// How calls of `image` end.
+    pub(crate) fn answers(&self, image: &str) -> Answers {
+        match image {
+            "file://front-errs.wasm" => Answers { traps: self.errs, micros: 50_000 },
+            "file://front-lags.wasm" => Answers { traps: 0, micros: 5_000_000 },
+            _ => Answers { traps: 5, micros: 50_000 },
+        }
+    }
 }

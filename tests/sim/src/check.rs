@@ -1,38 +1,85 @@
 //! What must never be, judged from outside: by what really is on hosts and in the store, not by what anybody believes.
+//!
+//! One function for each invariant, by its id in the reliability reference; `L` stands for those of Lath's own that
+//! are listed in `docs/simulation.md`. All of them see every step, and say nothing of steps that do not concern them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod commands;
+mod fact;
+mod hosts;
+mod memory;
+mod promises;
+mod records;
 
-use lath_control_api::{
-    AppName, ApplyRequest, ComponentId, Digest, Epoch, Generation, HostId, Revision, Step, Timestamp,
-};
-use lath_manager_planner::bundles::Revisions;
-use lath_manager_planner::record::{DesiredRecord, Wanted};
+use std::collections::BTreeMap;
 
-use crate::message::ManagerRun;
+pub(crate) use fact::{Cause, Changed, Fact, Obeyed, Sent, Stored, Writer};
+pub(crate) use memory::{Memory, stage_name};
 
-/// Time after a host's fault in which a decision may rest on what the host was before: it is lost after 11 s, and its
-/// share needs a rollout's time to come up elsewhere.
-const AFTER_A_FAULT: Duration = Duration::from_secs(60);
-/// Time for which a component must have been wanted before its loss counts: a command of the decision before may be
-/// as late as messages are.
-const WANTED_FOR: Duration = Duration::from_secs(35);
+/// What a check says of a step: nothing, that it holds, or how it is broken.
+pub(crate) type Said = Option<Result<(), String>>;
+
+/// One invariant.
+pub(crate) struct Check {
+    pub(crate) id: &'static str,
+    /// In words.
+    pub(crate) rule: &'static str,
+    run: fn(&mut Memory, &Fact<'_>) -> Said,
+}
+
+const fn check(id: &'static str, rule: &'static str, run: fn(&mut Memory, &Fact<'_>) -> Said) -> Check {
+    Check { id, rule, run }
+}
+
+/// All that is checked after every step. What is checked at the end of a run stands in `rest.rs`.
+pub(crate) const CHECKS: [Check; 30] = [
+    check(
+        "R4",
+        "nothing planned leaves fewer places than both revisions have, but for max_unavailable",
+        hosts::r4,
+    ),
+    check("R5a", "calls go only to units that are ready", hosts::r5a),
+    check("R5b", "a rollout goes forward only when the new revision is ready where it belongs", records::r5b),
+    check("R6", "what was taken is finished, except at the drain deadline", hosts::r6),
+    check("R7a", "a revision is always told in the same bytes, in the numbers of its record", commands::r7a),
+    check("R7b", "the places to go back to are not lost", records::r7b),
+    check("R9", "people go back only to what was good", records::r9),
+    check(
+        "R10",
+        "a rollout moves along the edges of its state chart only, and never back and forth",
+        records::r10,
+    ),
+    check("R11", "nobody works on a change after a newer one", records::r11),
+    check("R12", "nothing planned takes the last place of what serves", hosts::r12),
+    check("R13a", "counters of a record only grow", records::r13a),
+    check("R13b", "a decision that a host holds already changes nothing on it", hosts::r13b),
+    check("R14", "a host says of its units what calls find", hosts::r14),
+    check("R15", "nobody is told what he has confirmed already", commands::r15),
+    check("M3a", "an epoch is one manager's", commands::m3a),
+    check("M3b", "one fence stands for one content", commands::m3b),
+    check("M3c", "a host obeys no older epoch", hosts::m3c),
+    check("M4", "what is written rests on what is written over", records::m4),
+    check("M5", "no plan leaves an app with nothing that people want to run", records::m5),
+    check("M10", "only what is committed is sent", commands::m10),
+    check("M12", "the same command is not sent again at once", commands::m12),
+    check("H2", "a host knows after a restart what it has answered for", hosts::h2),
+    check("H3", "a host obeys no older decision", hosts::h3),
+    check("H7", "what fails takes nothing from what serves", hosts::h7),
+    check("L1a", "a candidate has the share on its host that the host was told", hosts::l1a),
+    check("L1b", "hosts are told the share that the record has", commands::l1b),
+    check("L2", "a gate that fails is followed by no more traffic", promises::l2),
+    check("L3", "nothing that waits for a person's word goes on without it", promises::l3),
+    check("L4", "while a rollout is paused no traffic moves", promises::l4),
+    check("L5", "a rollout that failed and may not go back by itself does not", promises::l5),
+];
 
 /// What has been seen of a run so far.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     /// What was broken, the first first.
     pub(crate) broken: Vec<String>,
-    /// The store has lost writes in this run: numbers that were given may be given again.
-    pub(crate) store_went_back: bool,
-    last_fault: Option<Timestamp>,
-    /// Components that must not be lost, and since when.
-    needed: BTreeMap<AppName, BTreeMap<ComponentId, Timestamp>>,
-    /// Newest counters of each app's record.
-    counters: BTreeMap<AppName, (Generation, Step, Revision)>,
-    committed: BTreeSet<(AppName, Generation, Step)>,
-    contents: BTreeMap<(AppName, Generation, Step, HostId), Digest>,
-    epochs: BTreeMap<Epoch, ManagerRun>,
+    pub(crate) memory: Memory,
+    /// How often each check had something to say.
+    looked: [u64; CHECKS.len()],
 }
 
 impl Checker {
@@ -40,92 +87,20 @@ impl Checker {
         self.broken.push(what.into());
     }
 
-    /// A host is not what it was, and nobody planned it.
-    pub(crate) fn fault(&mut self, now: Timestamp) {
-        self.last_fault = Some(self.last_fault.map_or(now, |last| last.max(now)));
+    /// A step was made.
+    pub(crate) fn see(&mut self, fact: &Fact<'_>) {
+        for (check, looked) in CHECKS.iter().zip(&mut self.looked) {
+            match (check.run)(&mut self.memory, fact) {
+                None => {}
+                Some(Ok(())) => *looked += 1,
+                Some(Err(what)) => self.broken.push(format!("{}: {what}", check.id)),
+            }
+        }
+        self.memory.note(fact);
     }
 
-    /// A record is in the store, or is gone from it.
-    pub(crate) fn stored(
-        &mut self,
-        app: &AppName,
-        record: Option<&DesiredRecord>,
-        revisions: Option<&Revisions>,
-        now: Timestamp,
-    ) {
-        let Some(record) = record else {
-            self.needed.remove(app);
-            self.counters.remove(app);
-            // An app of that name that is made anew may begin with numbers that nobody holds any more.
-            self.contents.retain(|(of, ..), _| of != app);
-            return;
-        };
-        let counters = (record.generation, record.step, record.last_revision);
-        let before = self.counters.insert(app.clone(), counters);
-        if before.is_some_and(|before| counters < before || counters.2 < before.2) {
-            self.breaks(format!("R13: counters of {app} went from {before:?} to {counters:?}"));
-        }
-        self.committed.insert((app.clone(), record.generation, record.step));
-        let wanted = revisions.map(|revisions| needed(record, revisions)).unwrap_or_default();
-        let since = self.needed.entry(app.clone()).or_default();
-        since.retain(|id, _| wanted.contains(id));
-        for id in wanted {
-            since.entry(id).or_insert(now);
-        }
-    }
-
-    /// The store has lost writes.
-    pub(crate) fn went_back(&mut self) {
-        self.store_went_back = true;
-        self.counters.clear();
-        self.needed.clear();
-    }
-
-    /// M10 and M3: only what is committed is sent, and one fence never stands for two contents.
-    pub(crate) fn sent(&mut self, host: &HostId, request: &ApplyRequest) {
-        let (generation, step) = (request.fence.generation, request.fence.step);
-        let app = &request.app;
-        if !self.committed.contains(&(app.clone(), generation, step)) {
-            self.breaks(format!("M10: {app} g{generation}.{step} was sent to {host} and never committed"));
-        }
-        // Compared as text: bundles are plain data.
-        let content = Digest::of(format!("{:?}", request.bundles).as_bytes());
-        let before = self.contents.insert((app.clone(), generation, step, host.clone()), content.clone());
-        if before.is_some_and(|before| before != content) && !self.store_went_back {
-            self.breaks(format!("M3: {app} g{generation}.{step} stands for two contents on {host}"));
-        }
-    }
-
-    /// M3: an epoch is one manager's.
-    pub(crate) fn began(&mut self, at: ManagerRun, epoch: Epoch) {
-        let before = self.epochs.insert(epoch, at);
-        if before.is_some_and(|before| before != at) {
-            self.breaks(format!("M3: epoch {epoch} belongs to {before:?} and to {at:?}"));
-        }
-    }
-
-    /// R4, R12, M2: nothing planned takes the last place of what serves.
-    pub(crate) fn lost(&mut self, id: &ComponentId, host: &str, now: Timestamp) {
-        let recent = self.last_fault.is_some_and(|fault| now.since(fault) < AFTER_A_FAULT);
-        let since = self.needed.values().find_map(|needed| needed.get(id));
-        if !recent && since.is_some_and(|since| now.since(*since) >= WANTED_FOR) {
-            self.breaks(format!("R12: {id} was served last by {host}, and no fault took it"));
-        }
-    }
-}
-
-/// Components that must go on being served: those that the wanted revision has, and during a rollout also the one
-/// before it. A first deploy promises nothing yet.
-fn needed(record: &DesiredRecord, revisions: &Revisions) -> BTreeSet<ComponentId> {
-    let ids = |revision: Option<Revision>| -> BTreeSet<ComponentId> {
-        let spec = revision.and_then(|revision| revisions.get(&revision));
-        spec.into_iter().flat_map(|spec| spec.components.values()).map(|plan| plan.id.clone()).collect()
-    };
-    if record.wanted != Wanted::Run {
-        return BTreeSet::new();
-    }
-    match record.rollout {
-        None => ids(record.revision),
-        Some(_) => ids(record.revision).intersection(&ids(record.serving)).cloned().collect(),
+    /// How often each check had something to say, by id.
+    pub(crate) fn looked(&self) -> BTreeMap<&'static str, u64> {
+        CHECKS.iter().map(|check| check.id).zip(self.looked).collect()
     }
 }

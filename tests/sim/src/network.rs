@@ -4,19 +4,29 @@
 //! rest on that.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
-
-use lath_control_api::HostId;
 
 use crate::profile::Profile;
 use crate::rng::Rng;
 
 /// One end of a link.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Node {
-    Host(HostId),
+    /// By its place among the hosts of the run.
+    Host(usize),
     Manager(usize),
     Store,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(at) => write!(f, "host {at}"),
+            Self::Manager(at) => write!(f, "m{at}"),
+            Self::Store => write!(f, "store"),
+        }
+    }
 }
 
 /// Which links are cut, by direction.
@@ -25,35 +35,32 @@ pub(crate) struct Network {
     cut: BTreeSet<(Node, Node)>,
 }
 
+/// When a message arrives: never, once, or twice.
+pub(crate) type Arrivals = [Option<Duration>; 2];
+
 impl Network {
-    pub(crate) fn cut(&mut self, from: &Node, to: &Node) {
-        self.cut.insert((from.clone(), to.clone()));
+    pub(crate) fn cut(&mut self, from: Node, to: Node) {
+        self.cut.insert((from, to));
     }
 
-    pub(crate) fn heal(&mut self, from: &Node, to: &Node) {
-        self.cut.remove(&(from.clone(), to.clone()));
+    pub(crate) fn heal(&mut self, from: Node, to: Node) {
+        self.cut.remove(&(from, to));
     }
 
     pub(crate) fn heal_all(&mut self) {
         self.cut.clear();
     }
 
-    /// When a message arrives: never, once, or twice.
-    pub(crate) fn deliveries(
-        &self,
-        from: &Node,
-        to: &Node,
-        profile: &Profile,
-        rng: &mut Rng,
-    ) -> Vec<Duration> {
-        if self.cut.contains(&(from.clone(), to.clone())) || rng.chance(profile.loss) {
-            return Vec::new();
+    /// How long a message is on its way.
+    pub(crate) fn deliveries(&self, from: Node, to: Node, profile: &Profile, rng: &mut Rng) -> Arrivals {
+        if self.cut.contains(&(from, to)) || rng.chance(profile.loss) {
+            return [None, None];
         }
-        let copies = if rng.chance(profile.duplication) { 2 } else { 1 };
+        let twice = rng.chance(profile.duplication);
         let delay = |rng: &mut Rng| match rng.chance(profile.late) {
             true => rng.millis(10, profile.lateness_ms),
             false => rng.millis(1, 15),
         };
-        (0..copies).map(|_| delay(rng)).collect()
+        [Some(delay(rng)), twice.then(|| delay(rng))]
     }
 }

@@ -1,25 +1,29 @@
 //! The model of the key-value store: compare-and-set, numbers that only grow, and what users ask for.
 //!
-//! Revisions of apps lie beside the records, as in the real store, and are never lost here: whoever writes a record
-//! has written its revision before.
+//! Revisions of apps lie beside the records, as in the real store: whoever writes a record has written its revision
+//! before, and whoever deletes an app deletes them with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lath_control_api::{AppName, Epoch, Revision};
 use lath_manager_planner::bundles::Revisions;
-use lath_manager_planner::change::{self, Change};
-use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, example};
+use lath_manager_planner::{DesiredRecord, RevisionRecord};
+
+use crate::apps;
 
 /// Number of a write.
 pub(crate) type Number = u64;
 
-/// A key and what is there: none when it was deleted.
+/// A record as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) number: Number,
     pub(crate) record: Arc<DesiredRecord>,
 }
+
+/// The records of all apps.
+pub(crate) type Apps = BTreeMap<AppName, Held>;
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +36,16 @@ pub(crate) struct LeaseRecord {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Store {
     number: Number,
-    apps: BTreeMap<AppName, Held>,
+    apps: Apps,
     lease: Option<(Number, LeaseRecord)>,
-    records: BTreeMap<(AppName, Revision), RevisionRecord>,
+    records: BTreeMap<AppName, BTreeMap<Revision, Arc<RevisionRecord>>>,
     specs: BTreeMap<AppName, Revisions>,
     /// Grows when the store loses writes.
     pub(crate) era: u64,
-    #[cfg(feature = "sabotage")]
-    pub(crate) ignores_numbers: bool,
 }
 
 /// What a write came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     Done(Number),
     Conflict,
@@ -55,13 +57,8 @@ impl Store {
         self.number
     }
 
-    /// Numbers at which the writer expected the key: none stands for a key that is not there.
-    fn is_expected(&self, found: Option<Number>, expected: Option<Number>) -> bool {
-        #[cfg(feature = "sabotage")]
-        if self.ignores_numbers {
-            return true;
-        }
-        found == expected
+    fn is_expected(&self, app: &AppName, expected: Option<Number>) -> bool {
+        planted!("write-without-cas") || self.apps.get(app).map(|held| held.number) == expected
     }
 
     pub(crate) fn lease(&self) -> Option<(Number, LeaseRecord)> {
@@ -69,7 +66,6 @@ impl Store {
     }
 
     pub(crate) fn write_lease(&mut self, expected: Option<Number>, lease: LeaseRecord) -> Written {
-        // The lease is compared also by a store that has forgotten how to: what is sabotaged are the records.
         if self.lease.as_ref().map(|(number, _)| *number) != expected {
             return Written::Conflict;
         }
@@ -78,11 +74,16 @@ impl Store {
         Written::Done(number)
     }
 
+    /// Number of the last write.
+    pub(crate) const fn head(&self) -> Number {
+        self.number
+    }
+
     pub(crate) fn app(&self, app: &AppName) -> Option<&Held> {
         self.apps.get(app)
     }
 
-    pub(crate) fn apps(&self) -> &BTreeMap<AppName, Held> {
+    pub(crate) fn apps(&self) -> &Apps {
         &self.apps
     }
 
@@ -91,58 +92,53 @@ impl Store {
         self.specs.get(app)
     }
 
-    pub(crate) fn write(&mut self, expected: Number, record: Arc<DesiredRecord>) -> Written {
-        let found = self.apps.get(&record.app).map(|held| held.number);
-        if !self.is_expected(found, Some(expected)) {
-            return Written::Conflict;
-        }
-        Written::Done(self.put(record))
+    pub(crate) fn revision(&self, app: &AppName, revision: Revision) -> Option<&RevisionRecord> {
+        self.records.get(app)?.get(&revision).map(AsRef::as_ref)
     }
 
-    fn put(&mut self, record: Arc<DesiredRecord>) -> Number {
+    /// Writes a record in place of the one with that number, or as the first of its app.
+    pub(crate) fn write(&mut self, expected: Option<Number>, record: Arc<DesiredRecord>) -> Written {
+        if !self.is_expected(&record.app, expected) {
+            return Written::Conflict;
+        }
         let number = self.next();
         self.apps.insert(record.app.clone(), Held { number, record });
-        number
+        Written::Done(number)
     }
 
+    /// Deletes an app and its revisions.
     pub(crate) fn delete(&mut self, app: &AppName, expected: Number) -> Written {
-        if !self.is_expected(self.apps.get(app).map(|held| held.number), Some(expected)) {
+        if !self.is_expected(app, Some(expected)) {
             return Written::Conflict;
         }
-        self.apps.remove(app);
+        if let Some(Held { record, .. }) = self.apps.remove(app) {
+            let last = record.last_revision;
+            if let Some(records) = self.records.get_mut(app) {
+                records.retain(|revision, _| *revision > last);
+            }
+            if let Some(specs) = self.specs.get_mut(app) {
+                specs.retain(|revision, _| *revision > last);
+            }
+        }
         Written::Done(self.next())
     }
 
-    /// Takes a user's change in, as the API of a manager does: read, change, write, and again on a conflict.
-    pub(crate) fn change(&mut self, app: &AppName, change: Change) -> bool {
-        if let Some(revision) = change.revision {
-            let spec: Arc<AppSpec> = Arc::new(example::expand(&revision));
-            self.specs.entry(app.clone()).or_default().insert(revision.revision, spec);
-            self.records.insert((app.clone(), revision.revision), revision);
+    /// Writes a revision, unless its number was given already.
+    pub(crate) fn write_revision(&mut self, revision: RevisionRecord) -> bool {
+        let (app, number) = (revision.app.clone(), revision.revision);
+        let records = self.records.entry(app.clone()).or_default();
+        if records.get(&number).is_some_and(|held| **held != revision) {
+            return false;
         }
-        let Some(record) = change.record else { return false };
-        self.put(Arc::new(record));
+        self.specs.entry(app).or_default().insert(number, Arc::new(apps::expand(&revision)));
+        records.insert(number, Arc::new(revision));
         true
     }
 
-    /// The revision that an app's record wants.
-    pub(crate) fn current(&self, app: &AppName) -> Option<&RevisionRecord> {
-        let wanted = self.apps.get(app)?.record.revision?;
-        self.records.get(&(app.clone(), wanted))
-    }
-
-    /// The revision to go back to.
-    pub(crate) fn previous(&self, app: &AppName) -> Option<&RevisionRecord> {
-        let held = self.apps.get(app)?;
-        let content =
-            |revision| self.records.get(&(app.clone(), revision)).map(|record| record.content.clone());
-        let target = change::rollback_target(&held.record, None, content).ok()?;
-        self.records.get(&(app.clone(), target))
-    }
-
-    /// Loses every write of a record since `then`. Numbers go on growing: an implementation of the real store whose
-    /// numbers come again is beyond what compare-and-set can survive, and is told apart by its era.
-    pub(crate) fn go_back(&mut self, then: &Self) {
+    /// Loses every write of a record since `then`. Numbers go on growing: that the real store's numbers come again is
+    /// told apart by the era. Returns the revisions as they were, which managers have in their memory.
+    pub(crate) fn go_back(&mut self, then: &Self) -> Memory {
+        let memory = Memory { records: self.records.clone(), specs: self.specs.clone() };
         self.apps = then.apps.clone();
         self.era += 1;
         let apps: Vec<AppName> = self.apps.keys().cloned().collect();
@@ -152,5 +148,41 @@ impl Store {
                 held.number = number;
             }
         }
+        for (app, records) in &then.records {
+            let kept = self.records.entry(app.clone()).or_default();
+            kept.extend(records.iter().map(|(revision, record)| (*revision, Arc::clone(record))));
+        }
+        for (app, specs) in &then.specs {
+            let kept = self.specs.entry(app.clone()).or_default();
+            kept.extend(specs.iter().map(|(revision, spec)| (*revision, Arc::clone(spec))));
+        }
+        memory
     }
+
+    /// Loses everything, revisions and lease included. Returns the revisions, which managers have in their memory.
+    pub(crate) fn lose_all(&mut self) -> Memory {
+        self.era += 1;
+        self.apps.clear();
+        self.lease = None;
+        Memory { records: std::mem::take(&mut self.records), specs: std::mem::take(&mut self.specs) }
+    }
+
+    /// Has the revisions again that a record needs.
+    pub(crate) fn remember(&mut self, record: &DesiredRecord, memory: &Memory) {
+        let app = &record.app;
+        for revision in record.needed_revisions() {
+            let records = memory.records.get(app).and_then(|records| records.get(&revision));
+            let specs = memory.specs.get(app).and_then(|specs| specs.get(&revision));
+            let (Some(found), Some(spec)) = (records, specs) else { continue };
+            self.records.entry(app.clone()).or_default().entry(revision).or_insert_with(|| Arc::clone(found));
+            self.specs.entry(app.clone()).or_default().entry(revision).or_insert_with(|| Arc::clone(spec));
+        }
+    }
+}
+
+/// Revisions that a store has lost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    records: BTreeMap<AppName, BTreeMap<Revision, Arc<RevisionRecord>>>,
+    specs: BTreeMap<AppName, Revisions>,
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Lines that are kept for a report.
-const KEPT: usize = 120;
+const KEPT: usize = 200;
 
 /// The trace of a run. The same seed gives the same hash, or the run is not deterministic.
 #[derive(Debug, Clone)]

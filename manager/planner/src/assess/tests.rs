@@ -28,7 +28,7 @@ fn request(line: &str) -> ApplyRequest {
 fn judged(told: &[ApplyRequest], asked: &ApplyRequest) -> Assessment {
     let mut observed = ObservedState::new(Timestamp(0));
     observed.inventory(inventory(&summary("a"), told), Timestamp(0));
-    assess(&observed, &summary("a").host, asked, |_| true)
+    assess(&observed, &summary("a").host, asked, |_| true, |_, spec| spec.content())
 }
 
 fn fenced(request: &ApplyRequest, generation: u64, step: u64) -> ApplyRequest {

@@ -11,7 +11,13 @@ pub(super) fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situat
     // Hosts that are silent are told when they are heard again, rollout or not. What serves again is all that counts,
     // while the revision that is left finishes its calls; without one before it, nothing may stay behind.
     let back = if record.serving.is_some() { Assessment::is_ready } else { Assessment::is_settled };
-    if situation.hosts.values().all(back) {
+    // It may have been away on some hosts before, and is no worse for that now.
+    let places = u32::try_from(record.base.hosts().count()).unwrap_or(u32::MAX);
+    let away = situation.old_unavailable.of_rounded_down(places).min(places.saturating_sub(1));
+    let fails = situation.hosts.values().filter(|host| !host.failed.is_empty()).count();
+    let tolerated = u32::try_from(fails).is_ok_and(|fails| fails <= away);
+    let is_back = |host: &Assessment| back(host) || (tolerated && host.accepted && !host.failed.is_empty());
+    if situation.hosts.values().all(is_back) {
         let mut next = record.clone();
         next.rollout = None;
         next.revision = record.serving;
@@ -29,7 +35,7 @@ pub(super) fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situat
         next.end_history(outcome, problem, situation.now);
         return Advance::to(next);
     }
-    let failed = situation.hosts.values().flat_map(|host| &host.failed).next();
+    let failed = situation.hosts.values().flat_map(|host| &host.failed).next().filter(|_| !tolerated);
     let since = rollout.progressed.max(situation.observed.listening_since());
     let policy = situation.policy;
     // Hosts drain by their own deadline, which comes on top.

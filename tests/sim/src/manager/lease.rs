@@ -113,12 +113,8 @@ impl Manager {
 
     fn take_lease(&mut self, over: Option<Number>, last: Epoch, now: Timestamp, out: &mut Out) {
         let highest = self.lease.highest.max(last).max(self.lease.obeyed);
-        #[cfg(feature = "sabotage")]
-        if self.sabotage == Some(crate::Sabotage::KeepsEpoch) && highest > Epoch(0) {
-            self.write_lease(over, highest, now, out);
-            return;
-        }
-        self.write_lease(over, highest.next(), now, out);
+        let keeps = planted!("keep-epoch") && highest > Epoch(0);
+        self.write_lease(over, if keeps { highest } else { highest.next() }, now, out);
     }
 
     fn write_lease(&mut self, expected: Option<Number>, epoch: Epoch, now: Timestamp, out: &mut Out) {
@@ -131,12 +127,12 @@ impl Manager {
         &mut self,
         epoch: Epoch,
         begun: Timestamp,
-        written: &Written,
+        written: Written,
         view: View<'_>,
         out: &mut Out,
     ) {
         self.lease.asking = false;
-        let Written::Done(number) = *written else {
+        let Written::Done(number) = written else {
             self.look_again(out);
             return;
         };

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ErrorCode, Fence, HostId, Timestamp};
+use lath_control_api::{ApiError, AppName, ApplyReply, ErrorCode, Fence, HostId, Order, Timestamp};
 use lath_manager_planner::Command;
 
 use super::{Manager, Out, View, Waiting};
-use crate::message::{Event, Message};
-use crate::network::Node;
+use crate::message::{Event, Known, Message};
 
 /// Time for a host to take a command on.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -27,45 +26,49 @@ pub(super) struct Sent {
 
 impl Sent {
     fn pause(&self) -> Duration {
+        if planted!("send-without-pause") {
+            return Duration::ZERO;
+        }
         AGAIN.0.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(AGAIN.1)
     }
 }
 
 impl Manager {
     /// Sends the commands that are due.
-    pub(super) fn offer(&mut self, app: &AppName, commands: Vec<Command>, view: View<'_>, out: &mut Out) {
+    pub(super) fn offer(&mut self, app: &AppName, commands: &[Command], view: View<'_>, out: &mut Out) {
         for command in commands {
             let known = self.observed.host(&command.host);
             let boot = known.map(|known| known.summary.boot.clone()).unwrap_or_default();
+            let fence = command.request.fence;
             let key = (app.clone(), command.host.clone());
-            let same = self
-                .sent
-                .get(&key)
-                .filter(|sent| sent.fence == command.request.fence && sent.boot == boot)
-                .cloned();
+            let same = self.sent.get(&key).filter(|sent| sent.fence == fence && sent.boot == boot);
             let failures = match same {
                 Some(sent) if sent.in_flight => continue,
                 Some(sent) if view.now < sent.at.plus(sent.pause()) => {
-                    self.due(app, sent.at.plus(sent.pause()));
+                    let again = sent.at.plus(sent.pause());
+                    self.due(app, again);
                     continue;
                 }
                 Some(sent) => sent.failures,
                 None => 0,
             };
-            let fence = command.request.fence;
+            self.send(app, command, boot.clone(), view, out);
             self.sent.insert(key, Sent { fence, boot, at: view.now, in_flight: true, failures });
-            self.send(app, command, out);
         }
     }
 
-    fn send(&mut self, app: &AppName, command: Command, out: &mut Out) {
+    fn send(&mut self, app: &AppName, command: &Command, boot: String, view: View<'_>, out: &mut Out) {
         let Command { host, request, .. } = command;
+        let Some(node) = view.node(host) else { return };
         self.last_id += 1;
         let id = self.last_id;
         let fence = request.fence;
         self.waiting.insert(id, Waiting::Apply { app: app.clone(), host: host.clone(), fence });
-        let message = Message::Apply { from: self.at, id, request: Arc::new(request) };
-        out.sends.push((Node::Host(host), message));
+        let holds = self.observed.host(host).and_then(|known| known.app(app));
+        let has_it = holds.is_some_and(|entry| entry.fence.order(&fence) == Order::Same && entry.confirmed);
+        let known = Known { boot, has_it };
+        let message = Message::Apply { from: self.at, id, request: Arc::new(request.clone()), known };
+        out.sends.push((node, message));
         out.later.push((DEADLINE, Event::GiveUp(self.at, id)));
     }
 
@@ -91,7 +94,7 @@ impl Manager {
             None => false,
         };
         if out_of_date {
-            self.ask_host(host, out);
+            self.ask_host(view.node(host), out);
         }
         self.due(app, view.now);
     }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{AppName, HostId};
+use lath_control_api::AppName;
+use lath_manager_planner::DesiredRecord;
 
 use super::World;
+use crate::check::Writer;
 use crate::message::{Event, Message};
 use crate::network::Node;
 use crate::profile::Fault;
-use crate::users;
+use crate::store::{Apps, Store};
+use crate::users::{self, Asked, OfHost, What};
 
 impl World {
     pub(super) fn user(&mut self, number: usize) {
@@ -17,98 +20,204 @@ impl World {
         if self.rng.chance(500) {
             self.saved = self.store.clone();
         }
-        self.note("user", &request.describe());
-        let Some(change) = users::change(&request, &self.store, self.now) else { return };
-        if self.store.change(&request.app, change) {
-            self.stored("user", &request.app);
+        let app = &request.app;
+        let before = self.store.app(app).map(|held| Arc::clone(&held.record));
+        let expected = self.store.app(app).map(|held| held.number);
+        let mut basis = before.as_deref().cloned();
+        for _ in 0..10 {
+            let asked = users::judge(&request, basis.as_ref(), &self.store, &mut self.rng, self.now);
+            let Some(Asked { change, action }) = asked else {
+                self.note("user", &format!("asks {app}: {}, and is refused", request.what.name()));
+                self.count("refused", request.what.name());
+                return;
+            };
+            if let Some(revision) = change.revision {
+                let number = revision.revision;
+                if !self.store.write_revision(revision) {
+                    // A manager died over it: its number is skipped, as the real one does.
+                    let skipped = basis.unwrap_or_else(|| DesiredRecord::new(app.clone()));
+                    basis = Some(DesiredRecord { last_revision: number, ..skipped });
+                    self.count("user", "number skipped");
+                    continue;
+                }
+                if self.rng.chance(self.profile.orphans) {
+                    self.count_fault("manager dies between revision and record");
+                    self.note("user", &format!("asks {app}: {}, and nobody answers", request.what.name()));
+                    return;
+                }
+            }
+            let words = match &request.what {
+                What::Deploy(manifest) => manifest.words.clone(),
+                _ => action.map(|action| format!("{action:?}")).unwrap_or_default(),
+            };
+            self.note("user", &format!("asks {app}: {} {words}", request.what.name()));
+            self.count("user", action.map_or_else(|| request.what.name(), action_name));
+            match request.what {
+                What::Delete => drop(self.asked_to_delete.insert(app.clone())),
+                What::Deploy(_) => drop(self.asked_to_delete.remove(app)),
+                _ => {}
+            }
+            let Some(record) = change.record else { return };
+            self.store.write(expected, Arc::new(record));
+            let by = Writer::User { what: request.what.name(), action };
+            self.stored("user", app, before.as_ref(), by);
+            return;
+        }
+    }
+
+    pub(super) fn user_of_host(&mut self, what: OfHost) {
+        let at = usize::try_from(self.rng.below(3)).unwrap_or(0);
+        let zone = if self.rng.chance(500) { "w" } else { "e" };
+        let Some(host) = self.hosts.get_mut(at).filter(|host| host.up && host.frozen_until <= self.now)
+        else {
+            return;
+        };
+        let changed = match what {
+            OfHost::Drain => host.drain(true),
+            OfHost::Undrain => host.drain(false),
+            OfHost::Label => host.label(Some(("zone", zone))),
+        };
+        if changed {
+            let name = host.summary.name.clone();
+            self.touched_hosts = true;
+            self.count("user", what.name());
+            self.note("user", &format!("asks host {name}: {}", what.name()));
+            self.report_host(at);
         }
     }
 
     pub(super) fn fault(&mut self, fault: Fault) {
-        let host = self.rng.pick(&self.host_ids).cloned();
+        let host = usize::try_from(self.rng.below(3)).unwrap_or(0);
         let manager = usize::try_from(self.rng.below(2)).unwrap_or(0) % self.managers.len().max(1);
-        match (fault, host) {
-            (Fault::HostCrash, Some(host)) => self.host_dies(&host, false),
-            (Fault::HostWipe, Some(host)) => self.host_dies(&host, true),
-            (Fault::HostStop, Some(host)) => self.host_stops(&host),
-            (Fault::HostFreeze, Some(host)) => self.host_freezes(&host),
-            (Fault::Partition, Some(host)) => self.partition(host, manager),
-            (Fault::ManagerCrash, _) => self.manager_dies(manager),
-            (Fault::ManagerFreeze, _) => self.manager_freezes(manager),
-            (Fault::StoreAway, _) => self.store_goes_away(),
-            (Fault::StoreBack, _) => self.store_goes_back(),
-            (
-                Fault::HostCrash | Fault::HostWipe | Fault::HostStop | Fault::HostFreeze | Fault::Partition,
-                None,
-            ) => {}
+        match fault {
+            Fault::HostCrash => self.host_dies(host, false),
+            Fault::HostWipe => self.host_dies(host, true),
+            Fault::HostStop => self.host_stops(host),
+            Fault::HostFreeze => self.host_freezes(host),
+            Fault::Partition => self.partition(host, manager),
+            Fault::Swizzle => self.swizzle(),
+            Fault::ManagerCrash => self.manager_dies(manager, fault),
+            Fault::ManagerDiesAt(moment) => {
+                if let Some(found) = self.managers.get_mut(manager) {
+                    found.dies_at = Some(moment);
+                }
+            }
+            Fault::ManagerFreeze => self.manager_freezes(manager),
+            Fault::StoreAway => self.store_goes_away(),
+            Fault::StoreStale => self.store_answers(self.saved.apps().clone(), fault),
+            Fault::StoreEmptyAnswers => self.store_answers(Apps::new(), fault),
+            Fault::StoreBack => {
+                let saved = self.saved.clone();
+                self.store_loses(fault, |store| store.go_back(&saved));
+            }
+            Fault::StoreLost => self.store_loses(fault, Store::lose_all),
         }
     }
 
-    pub(super) fn host_freezes(&mut self, id: &HostId) {
+    fn host_freezes(&mut self, at: usize) {
         let long = self.rng.chance(500);
-        let pause = if long { self.rng.millis(12_000, 60_000) } else { self.rng.millis(500, 5_000) };
-        let Some(host) = self.hosts.get_mut(id).filter(|host| host.up) else { return };
+        let pause = if long { self.rng.millis(12_000, 40_000) } else { self.rng.millis(500, 5_000) };
+        let Some(host) = self.hosts.get_mut(at).filter(|host| host.up) else { return };
         host.frozen_until = self.now.plus(pause);
         let name = host.summary.name.clone();
-        self.counts.faults += 1;
+        self.count_fault(Fault::HostFreeze.name());
         // It answers nobody until it thaws.
-        self.checker.fault(self.now.plus(pause));
+        self.checker.memory.fault(self.now.plus(pause));
         self.note(&name, &format!("freezes for {} ms", pause.as_millis()));
     }
 
-    pub(super) fn manager_dies(&mut self, manager: usize) {
+    pub(super) fn manager_dies(&mut self, manager: usize, fault: Fault) {
         let Some(found) = self.managers.get_mut(manager).filter(|manager| manager.up) else { return };
         found.up = false;
-        self.counts.faults += 1;
-        self.note(&format!("m{manager}"), "dies");
+        found.dies_at = None;
+        self.count_fault(fault.name());
+        self.note(&format!("m{manager}"), fault.name());
         let back = self.rng.millis(100, 20_000);
         self.after(back, Event::ManagerStarts(manager));
     }
 
-    pub(super) fn manager_freezes(&mut self, manager: usize) {
-        let pause = self.rng.millis(1_000, 40_000);
+    fn manager_freezes(&mut self, manager: usize) {
+        let pause = self.rng.millis(1_000, 30_000);
         let Some(found) = self.managers.get_mut(manager).filter(|manager| manager.up) else { return };
         found.frozen_until = self.now.plus(pause);
-        self.counts.faults += 1;
+        self.count_fault(Fault::ManagerFreeze.name());
         self.note(&format!("m{manager}"), &format!("freezes for {} ms", pause.as_millis()));
     }
 
-    pub(super) fn partition(&mut self, host: HostId, manager: usize) {
-        let (host, manager) = (Node::Host(host), Node::Manager(manager));
+    fn partition(&mut self, host: usize, manager: usize) {
+        let to_store = self.rng.chance(300);
+        let one = if to_store { Node::Store } else { Node::Host(host) };
+        let other = Node::Manager(manager);
         let ways = match self.rng.below(3) {
-            0 => vec![(host, manager)],
-            1 => vec![(manager, host)],
-            _ => vec![(host.clone(), manager.clone()), (manager, host)],
+            0 => vec![(one, other)],
+            1 => vec![(other, one)],
+            _ => vec![(one, other), (other, one)],
         };
-        let pause = self.rng.millis(1_000, 40_000);
-        self.counts.faults += 1;
+        let pause = self.rng.millis(1_000, 30_000);
+        self.count_fault(Fault::Partition.name());
         for (from, to) in ways {
-            self.network.cut(&from, &to);
-            self.note("net", &format!("cut {from:?} -> {to:?} for {} ms", pause.as_millis()));
+            self.network.cut(from, to);
+            self.note("net", &format!("cut {from} -> {to} for {} ms", pause.as_millis()));
             self.after(pause, Event::Heal(from, to));
         }
     }
 
-    pub(super) fn store_goes_away(&mut self) {
+    /// Some links go one after another, and come back in another order.
+    fn swizzle(&mut self) {
+        self.count_fault(Fault::Swizzle.name());
+        let ends: Vec<Node> = (0..self.hosts.len()).map(Node::Host).chain([Node::Store]).collect();
+        for manager in (0..self.managers.len()).map(Node::Manager) {
+            for end in &ends {
+                for (from, to) in [(*end, manager), (manager, *end)] {
+                    if self.rng.chance(400) {
+                        let cut = self.rng.millis(0, 8_000);
+                        let healed = cut + self.rng.millis(500, 20_000);
+                        self.note("net", &format!("cuts {from} -> {to} in {} ms", cut.as_millis()));
+                        self.after(cut, Event::Cut(from, to));
+                        self.after(healed, Event::Heal(from, to));
+                    }
+                }
+            }
+        }
+    }
+
+    fn store_goes_away(&mut self) {
         self.store_away = true;
-        self.counts.faults += 1;
+        self.count_fault(Fault::StoreAway.name());
         let pause = self.rng.millis(500, 20_000);
         self.note("store", &format!("is away for {} ms", pause.as_millis()));
         self.after(pause, Event::StoreReturns);
     }
 
-    pub(super) fn store_goes_back(&mut self) {
-        let saved = self.saved.clone();
-        self.store.go_back(&saved);
-        self.counts.faults += 1;
-        self.checker.went_back();
-        self.note("store", "goes back in time");
+    fn store_answers(&mut self, apps: Apps, fault: Fault) {
+        self.store_answers = Some(apps);
+        self.count_fault(fault.name());
+        let pause = self.rng.millis(500, 40_000);
+        self.note("store", &format!("{} for {} ms", fault.name(), pause.as_millis()));
+        self.after(pause, Event::StoreAnswersRightly);
+    }
+
+    /// Once in a run: what is lost twice over, managers need not remember.
+    fn store_loses(&mut self, fault: Fault, how: impl FnOnce(&mut Store) -> crate::store::Memory) {
+        if self.checker.memory.store_went_back {
+            return;
+        }
+        let before: Vec<(AppName, Arc<DesiredRecord>)> =
+            self.store.apps().iter().map(|(app, held)| (app.clone(), Arc::clone(&held.record))).collect();
+        self.memory = how(&mut self.store);
+        self.saved = self.store.clone();
+        self.count_fault(fault.name());
+        self.note("store", fault.name());
+        let is_gone = |app: &&AppName| self.store.app(app).is_none() && !self.asked_to_delete.contains(*app);
+        let gone: Vec<AppName> = before.iter().map(|(app, _)| app).filter(is_gone).cloned().collect();
+        self.checker.memory.went_back(&gone, &self.hosts);
         let apps: Vec<AppName> = self.store.apps().keys().cloned().collect();
         for app in apps {
-            let held = self.store.app(&app).map(|held| Arc::clone(&held.record));
-            self.checker.stored(&app, held.as_deref(), self.store.specs(&app), self.now);
+            self.see_stored(&app, None, Writer::Time);
         }
-        self.tell_managers(&Message::LostWrites { era: self.store.era, apps: self.store.apps().clone() });
+        let (era, head) = (self.store.era, self.store.head());
+        let apps = Arc::new(self.store.apps().clone());
+        self.tell_managers(&Message::LostWrites { era, head, apps });
     }
 
     /// All faults are over: everybody is there, and every message arrives.
@@ -117,18 +226,37 @@ impl World {
         self.profile = self.profile.quiet();
         self.network.heal_all();
         self.store_away = false;
+        self.store_answers = None;
         self.last_deed = self.now;
-        for host in self.host_ids.clone() {
-            if let Some(found) = self.hosts.get_mut(&host) {
+        for at in 0..self.hosts.len() {
+            if let Some(found) = self.hosts.get_mut(at) {
                 found.frozen_until = found.frozen_until.min(self.now);
             }
-            self.host_starts(&host);
+            self.host_starts(at);
+            let Some(found) = self.hosts.get_mut(at) else { continue };
+            let changes = [found.drain(false), found.label(None)];
+            if changes.contains(&true) {
+                self.report_host(at);
+            }
         }
         for manager in 0..self.managers.len() {
             if let Some(found) = self.managers.get_mut(manager) {
                 found.frozen_until = found.frozen_until.min(self.now);
+                found.dies_at = None;
             }
             self.manager_starts(manager);
         }
+    }
+}
+
+const fn action_name(action: lath_control_api::app::RolloutAction) -> &'static str {
+    use lath_control_api::app::RolloutAction;
+    match action {
+        RolloutAction::Pause => "pause",
+        RolloutAction::Resume => "resume",
+        RolloutAction::Promote => "promote",
+        RolloutAction::PromoteFull => "promote in full",
+        RolloutAction::Abort => "abort",
+        RolloutAction::Retry => "retry",
     }
 }

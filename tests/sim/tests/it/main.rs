@@ -8,5 +8,5 @@
     reason = "a test ends at the first surprise; which seeds are run may come from the environment"
 )]
 
-mod sabotage;
+mod planted;
 mod seeds;

@@ -28,7 +28,14 @@ pub(crate) struct Webhooks {
     context: Arc<Context>,
     client: Option<Client>,
     asked: BTreeMap<AppName, (Generation, Step)>,
-    flights: JoinSet<AppName>,
+    flights: JoinSet<(AppName, Settled)>,
+}
+
+/// Whether a question has its answer in the record; until then it is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    Yes,
+    No,
 }
 
 /// What came of a question.
@@ -58,14 +65,15 @@ impl Webhooks {
         let (context, app) = (Arc::clone(&self.context), app.clone());
         self.flights.spawn(async move {
             let answer = question(&client, &app, &ask).await;
-            match &answer {
+            let settled = match &answer {
                 Answer::Nobody(why) => {
                     tracing::warn!(%app, %why, "the webhook of a rollout gave no answer");
                     tokio::time::sleep(AGAIN).await;
+                    Settled::No
                 }
                 Answer::Agreed | Answer::Refused(_) => note(&context, &app, &ask, answer).await,
-            }
-            app
+            };
+            (app, settled)
         });
     }
 
@@ -73,8 +81,11 @@ impl Webhooks {
     pub(crate) async fn next(&mut self) -> AppName {
         loop {
             match self.flights.join_next().await {
-                Some(Ok(app)) => {
-                    self.asked.remove(&app);
+                Some(Ok((app, settled))) => {
+                    // A plan of an older record may still want to ask what has been answered: it is not asked twice.
+                    if settled == Settled::No {
+                        self.asked.remove(&app);
+                    }
                     return app;
                 }
                 Some(Err(error)) => tracing::error!(%error, "a webhook's question ended without an outcome"),
@@ -126,20 +137,22 @@ async fn question(client: &Client, app: &AppName, ask: &WebhookAsk) -> Answer {
 }
 
 /// Writes the answer into the app's record, unless the question is over.
-async fn note(context: &Context, app: &AppName, ask: &WebhookAsk, answer: Answer) {
+async fn note(context: &Context, app: &AppName, ask: &WebhookAsk, answer: Answer) -> Settled {
     let (agreed, text) = match answer {
         Answer::Agreed => (true, String::new()),
         Answer::Refused(text) => (false, text),
-        Answer::Nobody(_) => return,
+        Answer::Nobody(_) => return Settled::No,
     };
     for _ in 0..TRIES {
-        let Ok(Some(stored)) = context.records.read(app).await else { return };
+        let Ok(Some(stored)) = context.records.read(app).await else { return Settled::No };
         let (generation, step) = (ask.generation, ask.step);
         let next = steer::webhook_answered(&stored.value, generation, step, agreed, text.clone());
-        let Some(next) = next else { return };
+        let Some(next) = next else { return Settled::Yes };
         if context.records.commit(next, Some(stored.revision)).await.is_ok() {
             tracing::info!(%app, agreed, "the webhook of a rollout has answered");
-            return context.wake.apps([app.clone()]);
+            context.wake.apps([app.clone()]);
+            return Settled::Yes;
         }
     }
+    Settled::No
 }

@@ -372,7 +372,9 @@ impl Forward<'_> {
             return self.enter(Stage::Shifting { shifted, rung, weight, alone, healthy_since: None });
         }
         // On one rung without waves a host that came later has the same share as the others.
+        let held = paused.is_some() && self.rollout.promotion == Promotion::Full;
         if ladder.waves.len() <= 1
+            && !held
             && let Some(late) = ladder.next_wave(at.shifted)
         {
             let shifted = at.shifted.union(&late).cloned().collect();

@@ -77,6 +77,9 @@ pub(crate) struct Host {
     pub(crate) face: Face,
     pub(crate) last_beat: Timestamp,
     pub(crate) last_calls: Timestamp,
+    pub(crate) last_told: Timestamp,
+    /// Something has changed and will be told.
+    pub(crate) is_to_tell: bool,
     /// Some app was told to try a candidate. Without one nobody asks how calls end.
     has_candidates: bool,
     /// What people have set on it, on disk.
@@ -117,6 +120,8 @@ impl Host {
             face: Face::default(),
             last_beat: Timestamp(0),
             last_calls: Timestamp(0),
+            last_told: Timestamp(0),
+            is_to_tell: false,
             has_candidates: false,
             settings: Settings { draining: false, labels, given, changes: 0 },
             disk: BTreeMap::new(),
@@ -196,6 +201,7 @@ impl Host {
     pub(crate) fn start(&mut self, edge: &mut Edge<'_>) -> Outcome {
         self.boot += 1;
         self.up = true;
+        self.is_to_tell = false;
         self.summary.boot = example::boot(self.boot);
         self.settings.changes = 0;
         self.show_settings();
@@ -340,7 +346,9 @@ impl Host {
         };
         let fetched = edge.rng.millis(1, takes / 3);
         let done = fetched + edge.rng.millis(1, takes);
-        outcome.words.push((fetched, word(News::Compiling)));
+        if edge.rng.chance(250) {
+            outcome.words.push((fetched, word(News::Compiling)));
+        }
         if planted!("ready-too-early") {
             outcome.words.push((Duration::from_millis(1), word(News::Ready)));
         }

@@ -159,6 +159,8 @@ pub(crate) enum Event {
     /// An edge of a host has news of a unit.
     Word(usize, Box<Word>),
     HostTick(usize, u64),
+    /// A host tells what has changed since it last did.
+    HostTells(usize, u64),
     ManagerTick(ManagerRun),
     /// An answer that has not come by now does not count any more.
     GiveUp(ManagerRun, RequestId),

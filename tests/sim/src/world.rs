@@ -201,6 +201,7 @@ impl World {
             Event::Deliver { from, to, message } => self.deliver(from, to, message),
             Event::Word(host, word) => self.host_has_news(host, &word),
             Event::HostTick(host, boot) => self.host_tick(host, boot),
+            Event::HostTells(host, boot) => self.host_tells(host, boot),
             Event::ManagerTick(at) => self.on_manager(at, Event::ManagerTick(at), Manager::tick),
             Event::GiveUp(at, id) => self.give_up(at, id),
             Event::Webhook(at, verdict) => self.webhook_answers(at, &verdict),

@@ -15,10 +15,12 @@ use crate::profile::Fault;
 
 /// How often hosts look at what is due.
 const HOST_TICK: Duration = Duration::from_millis(500);
+/// Shortest time between two inventories.
+const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 /// How often hosts say that they live.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How often hosts tell how calls of candidates go.
-const CALLS: Duration = Duration::from_secs(1);
+/// How often hosts tell how calls of candidates go: less often than real ones, as each word is a plan.
+const CALLS: Duration = Duration::from_secs(3);
 /// How long a host that goes in order waits for its share to move.
 const HANDOVER: Duration = Duration::from_secs(20);
 
@@ -82,8 +84,29 @@ impl World {
         }
     }
 
-    /// A host tells everybody what runs on it.
+    /// What runs on a host has changed: it is told, a burst of changes once.
     pub(super) fn report_host(&mut self, at: usize) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(at).filter(|host| !host.is_to_tell) else { return };
+        host.is_to_tell = true;
+        let pause = BETWEEN_EVENTS.saturating_sub(now.since(host.last_told));
+        let boot = host.boot;
+        if pause.is_zero() {
+            self.host_tells(at, boot);
+        } else {
+            self.after(pause, Event::HostTells(at, boot));
+        }
+    }
+
+    pub(super) fn host_tells(&mut self, at: usize, boot: u64) {
+        if let Some(thaw) = self.thaws(Node::Host(at)) {
+            self.after(thaw, Event::HostTells(at, boot));
+            return;
+        }
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(at).filter(|host| host.up && host.boot == boot) else { return };
+        host.is_to_tell = false;
+        host.last_told = now;
         let Some(host) = self.hosts.get(at) else { return };
         let inventory = Arc::new(host.inventory());
         self.checker.see(&Fact::Reported { host, inventory: &inventory });

@@ -104,7 +104,7 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// The host could not start a thread.
-    #[error("no thread for the engine's clock")]
+    #[error("no thread for the engine")]
     Thread(#[source] std::io::Error),
 }
 
@@ -120,6 +120,7 @@ struct Inner {
     allocation: Allocation,
     cache: Option<Cache>,
     max_component_bytes: u64,
+    compiler: code::Compiler,
     compiling: Arc<Semaphore>,
     room: Arc<Room>,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
@@ -159,6 +160,7 @@ impl Engine {
             allocation,
             cache,
             max_component_bytes: config.max_component_bytes,
+            compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(allocation.instances(machine))),
             codes: Mutex::new(HashMap::new()),
@@ -190,7 +192,8 @@ impl Engine {
             return Ok(code);
         }
         let worker = Arc::clone(&self.inner.compiling).acquire_owned().await.ok();
-        let component = code::compile(self.inner.wasmtime.clone(), digest.clone(), bytes, worker).await?;
+        let (compiler, engine) = (&self.inner.compiler, self.inner.wasmtime.clone());
+        let component = code::compile(compiler, engine, digest.clone(), bytes, worker).await?;
         if let Some(cache) = self.inner.cache.clone() {
             let (digest, component) = (digest.clone(), component.clone());
             // A failure to keep it was logged; a panic there must not cost the code that is here.

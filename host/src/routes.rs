@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use lath_control_api::{AppName, ComponentId, Revision};
-use lath_host_core::{Choice, RouteTable, Via};
+use lath_host_core::{Choice, Reach, RouteTable, Via};
 
 use crate::dice::Dice;
 use crate::engine::{InFlight, Prepared};
@@ -28,15 +28,17 @@ impl Router {
         self.table.store(Arc::new(table));
     }
 
-    /// Begins a call of `target` on the unit that suits the caller; `None` when nothing here takes calls of it.
+    /// Begins a call of `target` on the unit that suits the caller; `None` when nothing here takes calls of it, or,
+    /// where the call may go to other hosts, when only another revision of the caller's app does.
     pub(crate) fn begin(
         &self,
         target: &ComponentId,
         caller: Option<(&AppName, Revision)>,
+        reach: Reach,
     ) -> Option<InFlight> {
         for _ in 0..LOOKS {
             let table = self.table.load();
-            if let Ok(call) = table.pick(target, caller, self.calls.roll())?.begin() {
+            if let Ok(call) = table.pick(target, caller, reach, self.calls.roll())?.begin() {
                 return Some(call);
             }
         }

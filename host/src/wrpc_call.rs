@@ -1,15 +1,19 @@
 //! Linked calls that leave a component: to a unit on this host, or over NATS to another.
 //!
-//! The engine asks here and knows nothing of routes. A call over NATS is repeated only when it provably did not
-//! start.
+//! The engine asks here and knows nothing of routes. A call stays in its caller's revision, wherever in the lattice
+//! that is served, and leaves it only where nobody does. A call over NATS is repeated only when it provably did
+//! not start.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
-use lath_wrpc::{Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec};
+use lath_control_api::{ComponentId, LatticeId};
+use lath_host_core::Reach;
+use lath_wrpc::{
+    AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec,
+};
 use wasmtime::component::Val;
 
 use crate::engine::{CallContext, CallError, Caller, InFlight, RemoteCall, Targets};
@@ -37,7 +41,8 @@ pub(crate) struct Links {
 
 impl Targets for Links {
     fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
-        self.router.begin(target, Some((&caller.app, caller.revision)))
+        let reach = if self.client.is_connected() { Reach::Lattice } else { Reach::Host };
+        self.router.begin(target, Some((&caller.app, caller.revision)), reach)
     }
 
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
@@ -49,10 +54,12 @@ impl Links {
     async fn invoke(&self, call: RemoteCall<'_>) -> Result<Vec<Val>, CallError> {
         let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
         let id = &call.link.target;
+        let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
         let target =
             Target::new(&self.lattice, id, Some(call.instance), call.function).map_err(|e| failed(&e))?;
+        let target = target.preferring(&revision);
         let params = codec::encode(&call.params, &call.types.params).map_err(|error| failed(&error))?;
-        let mut headers = headers(Some((&call.caller.app, call.caller.revision)), &call.caller.id, &call.ctx);
+        let mut headers = headers(Some(&revision), &call.caller.id, &call.ctx);
         headers.insert(LINK_NAME, call.link.name.0.as_str());
         let deadline = deadline(&call.ctx);
         let mut tries = 1;
@@ -68,15 +75,11 @@ impl Links {
 }
 
 /// Headers of a call that goes over NATS.
-pub(crate) fn headers(
-    revision: Option<(&AppName, Revision)>,
-    source: &ComponentId,
-    ctx: &CallContext,
-) -> HeaderMap {
+pub(crate) fn headers(revision: Option<&AppRevision>, source: &ComponentId, ctx: &CallContext) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(SOURCE_ID, source.as_str());
-    if let Some((app, revision)) = revision {
-        headers.insert(REVISION, format!("{app}@{revision}"));
+    if let Some(revision) = revision {
+        headers.insert(REVISION, revision.to_string());
     }
     headers.insert(HOPS, ctx.hops.to_string());
     trace::put(ctx.trace.as_ref(), &mut headers);

@@ -1,7 +1,9 @@
 //! Components of this host, served to the lattice over NATS.
 //!
 //! Subscriptions belong to a component id: while any unit of it serves they stay, whichever unit that is. Who
-//! answers a call is looked up when it is taken, so a flip reaches calls that were waiting.
+//! answers a call is looked up when it is taken, so a flip reaches calls that were waiting. Beside them, each
+//! revision that has a unit here has subscriptions of its own, for calls that began in it: they are there before
+//! it has traffic, and until its last unit closes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,9 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
+use lath_host_core::Reach;
 use lath_wrpc::serve::Call;
 use lath_wrpc::{
-    Client, Export, Failure, FailureCode, HeaderMap, ServeOptions, Service, Serving, codec, http,
+    AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeOptions, Service, Serving, codec, http,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -25,7 +28,7 @@ use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
 
 /// What a component is served with.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Offer {
     /// It answers HTTP requests.
     pub(crate) http: bool,
@@ -33,9 +36,30 @@ pub(crate) struct Offer {
     pub(crate) functions: BTreeSet<(Option<String>, String)>,
     /// Calls at the same time.
     pub(crate) permits: usize,
+    /// Who answers, where that is certain from the start; otherwise it is looked up for each call.
+    unit: Option<Arc<Prepared>>,
+}
+
+impl PartialEq for Offer {
+    fn eq(&self, other: &Self) -> bool {
+        let same_unit = match (&self.unit, &other.unit) {
+            (Some(one), Some(another)) => Arc::ptr_eq(one, another),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let shape = (self.http, self.permits, &self.functions);
+        same_unit && shape == (other.http, other.permits, &other.functions)
+    }
 }
 
 impl Offer {
+    /// What `unit` answers itself, also after the routes have forgotten it.
+    pub(crate) fn of(unit: &Arc<Prepared>, max_instances: u32) -> Self {
+        let mut offer = Self { unit: Some(Arc::clone(unit)), ..Self::default() };
+        offer.add(unit, max_instances);
+        offer
+    }
+
     /// Adds what a unit has to offer.
     pub(crate) fn add(&mut self, unit: &Prepared, max_instances: u32) {
         let exports = unit.exports();
@@ -52,7 +76,23 @@ impl Offer {
     }
 }
 
-type Offers = BTreeMap<ComponentId, Offer>;
+/// Whose calls are taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Served {
+    /// The component.
+    pub(crate) id: ComponentId,
+    /// Calls that prefer this revision; none: those of anyone.
+    pub(crate) revision: Option<AppRevision>,
+}
+
+impl Served {
+    /// New calls, of anyone.
+    pub(crate) fn by_anyone(id: &ComponentId) -> Self {
+        Self { id: id.clone(), revision: None }
+    }
+}
+
+type Offers = BTreeMap<Served, Offer>;
 
 /// What is to be served, and how often that has changed.
 #[derive(Debug, Clone, Default)]
@@ -61,8 +101,8 @@ struct Asked {
     offers: Offers,
 }
 
-/// Servings of each component, those that are ending included.
-type Up = BTreeMap<ComponentId, usize>;
+/// How often each is served, servings that are ending included.
+type Up = BTreeMap<Served, usize>;
 
 /// Says what is to be served, and tells what is.
 #[derive(Debug, Clone)]
@@ -92,10 +132,10 @@ impl ServingHandle {
         let _ended = followed.wait_for(|followed| *followed >= asked).await;
     }
 
-    /// Resolves when no call of the component can come from the lattice any more, or another unit takes them.
-    pub(crate) async fn taken_down(&self, id: &ComponentId) {
+    /// Resolves when none of these calls can come from the lattice any more, or another unit takes them.
+    pub(crate) async fn taken_down(&self, served: &Served) {
         let mut up = self.up.clone();
-        let over = |up: &Up| !up.contains_key(id) || self.asked.borrow().offers.contains_key(id);
+        let over = |up: &Up| !up.contains_key(served) || self.asked.borrow().offers.contains_key(served);
         // An error means that the serving task has ended, and with it every subscription.
         let _ended = up.wait_for(over).await;
     }
@@ -111,7 +151,7 @@ pub(crate) struct Server {
     asked: watch::Receiver<Asked>,
     followed: watch::Sender<u64>,
     up: Arc<watch::Sender<Up>>,
-    running: BTreeMap<ComponentId, (Offer, Serving)>,
+    running: BTreeMap<Served, (Offer, Serving)>,
     ending: TaskTracker,
 }
 
@@ -157,59 +197,62 @@ impl Server {
     }
 
     async fn follow(&mut self, offers: Offers) {
-        let gone: Vec<ComponentId> =
-            self.running.keys().filter(|id| !offers.contains_key(*id)).cloned().collect();
-        for id in gone {
-            self.end(id);
+        let gone: Vec<Served> =
+            self.running.keys().filter(|served| !offers.contains_key(*served)).cloned().collect();
+        for served in gone {
+            self.end(served);
         }
-        for (id, offer) in offers {
-            if self.running.get(&id).is_some_and(|(held, _)| *held == offer) {
+        for (served, offer) in offers {
+            if self.running.get(&served).is_some_and(|(held, _)| *held == offer) {
                 continue;
             }
-            if let Err(error) = self.serve(&id, offer).await {
-                tracing::error!(component = %id, error = chain(&error), "the component cannot be served to the lattice");
+            if let Err(error) = self.serve(&served, offer).await {
+                let error = chain(&error);
+                tracing::error!(component = %served.id, error, "the component cannot be served to the lattice");
             }
         }
     }
 
-    async fn serve(&mut self, id: &ComponentId, offer: Offer) -> Result<(), lath_wrpc::ServeError> {
+    async fn serve(&mut self, served: &Served, offer: Offer) -> Result<(), lath_wrpc::ServeError> {
+        let Served { id, revision } = served;
         let service = self.service(id, &offer);
-        if let Some((held, serving)) = self.running.get_mut(id) {
+        if let Some((held, serving)) = self.running.get_mut(served) {
             serving.extend(offer.exports()).await?;
-            if held.permits != offer.permits {
+            let extended = Offer { http: offer.http, functions: offer.functions.clone(), ..held.clone() };
+            if extended != offer {
                 serving.replace(service);
             }
             *held = offer;
             return Ok(());
         }
-        let options = ServeOptions::default();
+        let options = ServeOptions { revision: revision.clone(), ..ServeOptions::default() };
         let serving =
             lath_wrpc::serve(&self.client, &self.lattice, id, &offer.exports(), service, options).await?;
-        self.up.send_modify(|up| *up.entry(id.clone()).or_default() += 1);
-        self.running.insert(id.clone(), (offer, serving));
+        self.up.send_modify(|up| *up.entry(served.clone()).or_default() += 1);
+        self.running.insert(served.clone(), (offer, serving));
         Ok(())
     }
 
     fn service(&self, id: &ComponentId, offer: &Offer) -> Service {
-        let answer = Answer { router: Arc::clone(&self.router), id: id.clone() };
+        let answer = Answer { router: Arc::clone(&self.router), id: id.clone(), unit: offer.unit.clone() };
         let handler = move |call: Call| answer.clone().answer(call);
         Service { handler: Arc::new(handler), permits: Arc::new(Semaphore::new(offer.permits.max(1))) }
     }
 
-    fn end(&mut self, id: ComponentId) {
-        let Some((_, serving)) = self.running.remove(&id) else { return };
+    fn end(&mut self, served: Served) {
+        let Some((_, serving)) = self.running.remove(&served) else { return };
         let (up, deadline) = (Arc::clone(&self.up), Instant::now() + self.drain);
         self.ending.spawn(async move {
             let drained = serving.drain(deadline).await;
             if drained.aborted + drained.refused > 0 {
                 let (aborted, refused) = (drained.aborted, drained.refused);
-                tracing::warn!(component = %id, aborted, refused, "calls from the lattice were ended by the drain deadline");
+                tracing::warn!(component = %served.id, aborted, refused, "calls from the lattice were ended by the drain deadline");
             }
             up.send_modify(|up| {
-                if let Some(count) = up.get_mut(&id) {
+                if let Some(count) = up.get_mut(&served) {
                     *count -= 1;
                     if *count == 0 {
-                        up.remove(&id);
+                        up.remove(&served);
                     }
                 }
             });
@@ -222,6 +265,7 @@ impl Server {
 struct Answer {
     router: Arc<Router>,
     id: ComponentId,
+    unit: Option<Arc<Prepared>>,
 }
 
 impl Answer {
@@ -277,11 +321,14 @@ impl Answer {
     }
 
     fn begin(&self, headers: &HeaderMap) -> Result<InFlight, Failure> {
+        if let Some(Ok(in_flight)) = self.unit.as_ref().map(Prepared::begin) {
+            return Ok(in_flight);
+        }
         let caller = caller(headers);
         let caller = caller.as_ref().map(|(app, revision)| (app, *revision));
         let gone =
             || Failure::new(FailureCode::Stopping, format!("`{}` does not serve here any more", self.id));
-        self.router.begin(&self.id, caller).ok_or_else(gone)
+        self.router.begin(&self.id, caller, Reach::Host).ok_or_else(gone)
     }
 }
 

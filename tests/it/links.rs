@@ -52,3 +52,28 @@ async fn r1_an_upgrade_over_three_hosts_loses_no_request_and_mixes_no_revisions(
     let late = accounts.sent_after(done.at).by(words::greeting);
     assert_eq!(late.keys().collect::<Vec<_>>(), ["v2 > v2 Welcome, Ada"]);
 }
+
+/// The new greeter is on a host that never had the old one, and the old one goes from its own: no host has both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_moves_with_its_revision_mixes_no_revisions() {
+    let (lattice, app) = spread_over_three_hosts().await;
+    let new = app
+        .clone()
+        .image("front", "http-front-v2")
+        .image("greeter", "greeter-v2")
+        .config("greeter", "word", "Welcome")
+        .place("greeter", "zone", "a");
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(200).start();
+    words::more(&ledger, 100).await;
+    for next in [&new, &app, &new] {
+        let _ = lattice.deploy(next).await.exits(0);
+        words::more(&ledger, 200).await;
+    }
+    let _ = lattice.lath().run(["rollback", "shop"]).await.exits(0);
+    words::more(&ledger, 200).await;
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
+    let by = accounts.by(words::greeting);
+    assert_eq!(by.keys().collect::<Vec<_>>(), ["v1 > v1 Hello, Ada", "v2 > v2 Welcome, Ada"], "{by:?}");
+}

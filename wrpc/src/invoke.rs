@@ -188,22 +188,37 @@ impl Client {
         let inbox = registration.subject();
         let room = first_payload(self.max_payload(), &inbox, &headers)?;
         let first = rest.split_to(rest.len().min(room));
-        let sent =
-            timeout_at(deadline, self.publish(target.subject(), Some(inbox), Some(headers), first)).await;
-        // What the connection did not take until the deadline was not sent.
-        sent.map_err(|_| InvokeError::Offline)?.map_err(InvokeError::Stream)?;
+        let (subject, again) = match target.preferred() {
+            Some(preferred) => (preferred, Some((headers.clone(), first.clone()))),
+            None => (target.subject(), None),
+        };
+        self.send_first(subject, inbox, headers, first, deadline).await?;
         Ok(Invocation {
             client: self.clone(),
             target: target.clone(),
             registration,
             mails,
             readers,
+            again,
             rest,
             streams,
             deadline,
             accepted: false,
             results: Gathered::default(),
         })
+    }
+
+    async fn send_first(
+        &self,
+        subject: Subject,
+        inbox: Subject,
+        headers: HeaderMap,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<(), InvokeError> {
+        let sent = timeout_at(deadline, self.publish(subject, Some(inbox), Some(headers), payload)).await;
+        // What the connection did not take until the deadline was not sent.
+        sent.map_err(|_| InvokeError::Offline)?.map_err(InvokeError::Stream)
     }
 
     /// The routes of an invocation: accept and results in one queue, each result stream in its own.
@@ -242,6 +257,8 @@ pub struct Invocation {
     registration: Arc<Registration>,
     mails: Mailbox,
     readers: Vec<(&'static str, StreamReader)>,
+    /// The first message, while it may have to be sent again because those whom the target prefers are gone.
+    again: Option<(HeaderMap, Bytes)>,
     /// Parameters that did not fit in the first message.
     rest: Bytes,
     streams: &'static [&'static str],
@@ -271,7 +288,10 @@ impl Invocation {
                     let writers = self.accept(accepted).await.map_err(InvokeError::Stream)?;
                     return Ok(Progress::Accepted(writers));
                 }
-                Mail::Refused(refusal) if !self.accepted => return Err(self.refused(refusal)),
+                Mail::Refused(refusal) if !self.accepted => match self.again.take() {
+                    Some((headers, first)) if refusal.is_gone() => self.fall_back(headers, first).await?,
+                    Some(_) | None => return Err(self.refused(refusal)),
+                },
                 Mail::Data(bytes) => self.results.push(bytes, self.client.limits().max_results)?,
                 Mail::Whole(bytes) => {
                     self.results.push(bytes, self.client.limits().max_results)?;
@@ -283,6 +303,12 @@ impl Invocation {
                 Mail::Accepted(_) | Mail::Refused(_) | Mail::Credit(_) => {}
             }
         }
+    }
+
+    /// Those whom the target prefers are gone and have not begun: the call goes to anyone who serves the function.
+    async fn fall_back(&self, headers: HeaderMap, first: Bytes) -> Result<(), InvokeError> {
+        let inbox = self.registration.subject();
+        self.client.send_first(self.target.subject(), inbox, headers, first, self.deadline).await
     }
 
     fn complete(&mut self) -> Progress {

@@ -34,7 +34,7 @@ pub use client::{Client, ConnectError, Limits};
 pub use failure::{Failure, FailureCode};
 pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
 pub use serve::{Call, Export, Handler, ServeError, ServeOptions, Service, Serving, serve};
-pub use subject::{Instance, SubjectError, Target, queue_group, wire_function};
+pub use subject::{AppRevision, Instance, SubjectError, Target, queue_group, wire_function};
 
 /// Header with the id of the caller. Providers choose the resources of a link by it.
 pub const SOURCE_ID: &str = "source-id";

@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use call::{Call, Responding};
 
 use crate::client::Client;
-use crate::subject::{SubjectError, Target, queue_group};
+use crate::subject::{AppRevision, SubjectError, Target, queue_group};
 use accept::{AcceptLoop, Command};
 
 /// One function to serve.
@@ -76,9 +76,11 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Bounds of what waits for a permit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which calls are taken, and bounds of what waits for a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServeOptions {
+    /// Take the calls that prefer this revision, and no others. Default none: take those of anyone.
+    pub revision: Option<AppRevision>,
     /// Most calls that wait. Default 1024.
     pub max_queue: usize,
     /// Most bytes of parameters that wait. Default 64 MiB.
@@ -87,7 +89,7 @@ pub struct ServeOptions {
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { max_queue: 1024, max_queue_bytes: 64 << 20 }
+        Self { revision: None, max_queue: 1024, max_queue_bytes: 64 << 20 }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use async_nats::Subject;
-use lath_control_api::{ComponentId, LatticeId};
+use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
 
 /// The protocol tag, which is part of every invocation subject.
 pub(crate) const PROTOCOL: &str = "wrpc.0.0.1";
@@ -28,10 +28,27 @@ pub struct SubjectError {
 /// that stand at the root of a component.
 pub type Instance<'a> = Option<&'a str>;
 
+/// A revision of an app, in whose name calls are made and answered: `{app}@{revision}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AppRevision {
+    /// The app.
+    pub app: AppName,
+    /// Its revision.
+    pub revision: Revision,
+}
+
+impl fmt::Display for AppRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.app, self.revision)
+    }
+}
+
 /// One function of one component or provider, in one lattice. Cheap to clone; make it once and keep it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     subject: Subject,
+    /// Where those who serve the function as one revision of an app take its calls.
+    preferred: Option<Subject>,
 }
 
 impl Target {
@@ -52,7 +69,16 @@ impl Target {
             Some(instance) => format!("{lattice}.{id}.{PROTOCOL}.{}.{func}", checked(instance)?),
             None => format!("{lattice}.{id}.{PROTOCOL}.{func}"),
         };
-        Ok(Self { subject: subject.into() })
+        Ok(Self { subject: subject.into(), preferred: None })
+    }
+
+    /// The same function, by preference of those who serve it as `revision`. Where none do, anyone who serves the
+    /// function is called. The subject is the plain one with `{app}@{revision}` behind it, so that whoever
+    /// watches the component sees these calls too.
+    #[must_use]
+    pub fn preferring(mut self, revision: &AppRevision) -> Self {
+        self.preferred = Some(format!("{}.{revision}", self.subject).into());
+        self
     }
 
     /// The invocation subject.
@@ -63,6 +89,10 @@ impl Target {
 
     pub(crate) fn subject(&self) -> Subject {
         self.subject.clone()
+    }
+
+    pub(crate) fn preferred(&self) -> Option<Subject> {
+        self.preferred.clone()
     }
 }
 
@@ -123,6 +153,20 @@ mod tests {
                 format!("default.http_hello_world.wrpc.0.0.1.a:b/c.{plain}")
             );
         }
+    }
+
+    #[test]
+    fn a_revision_has_a_subject_below_the_plain_one() {
+        let (lattice, id) = ("default".parse().unwrap(), "greeter".parse().unwrap());
+        let plain = Target::new(&lattice, &id, Some("a:b/c@1.0.0"), "f").unwrap();
+        assert_eq!(plain.preferred(), None);
+        let three = AppRevision { app: "shop".parse().unwrap(), revision: Revision(3) };
+        let preferring = plain.clone().preferring(&three);
+        assert_eq!(preferring.subject(), plain.subject());
+        assert_eq!(
+            preferring.preferred().unwrap().as_str(),
+            "default.greeter.wrpc.0.0.1.a:b/c@1.0.0.f.shop@3"
+        );
     }
 
     #[test]

@@ -69,6 +69,15 @@ pub struct Via {
     takes: Share,
 }
 
+/// How far a call may go to stay in the revision of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// No further than this host: it is answered here, by another revision if there is no unit of its own.
+    Host,
+    /// To any host of the lattice: better there than here by another revision of the same app.
+    Lattice,
+}
+
 /// Which revision a request is to enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
@@ -122,10 +131,14 @@ impl<U> Target<U> {
 
     /// The unit for one call: that of the caller's own app revision where there is one, else by weight. What is
     /// draining is taken when there is nothing else, for calls that were on their way when it was replaced.
-    fn pick(&self, caller: Option<(&AppName, Revision)>, dice: u8) -> Option<&U> {
+    fn pick(&self, caller: Option<(&AppName, Revision)>, reach: Reach, dice: u8) -> Option<&U> {
         let own = caller.and_then(|(app, revision)| {
             self.units().find(|labelled| labelled.revision == revision && labelled.app == *app)
         });
+        let same_app = |app: &AppName| self.units().any(|labelled| labelled.app == *app);
+        if own.is_none() && reach == Reach::Lattice && caller.is_some_and(|(app, _)| same_app(app)) {
+            return None;
+        }
         let by_weight = || match &self.candidate {
             Some((candidate, weight)) if dice < weight.percent() => Some(candidate),
             Some(_) | None => self.stable.as_ref(),
@@ -138,10 +151,17 @@ impl<U> RouteTable<U> {
     /// The unit that answers a call of `target`.
     ///
     /// `caller` is the app revision in whose name the call is made, if it is made by a component; `dice` is a
-    /// random number from 0 to 99 that chooses between stable spec and candidate. `None`: nothing here answers.
+    /// random number from 0 to 99 that chooses between stable spec and candidate. `None`: nothing here answers,
+    /// or the call is to be made on another host first.
     #[must_use]
-    pub fn pick(&self, target: &ComponentId, caller: Option<(&AppName, Revision)>, dice: u8) -> Option<&U> {
-        self.targets.get(target)?.pick(caller, dice)
+    pub fn pick(
+        &self,
+        target: &ComponentId,
+        caller: Option<(&AppName, Revision)>,
+        reach: Reach,
+        dice: u8,
+    ) -> Option<&U> {
+        self.targets.get(target)?.pick(caller, reach, dice)
     }
 
     /// Components of which this host has units that calls may reach.

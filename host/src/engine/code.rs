@@ -2,18 +2,48 @@
 //!
 //! Bytes are judged by what they are, never by a name, and nothing is run that was not compiled here.
 
-use std::fmt;
-use std::thread;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use lath_control_api::{Digest, Reason};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::Component;
 
 use crate::engine::PrepareError;
 
-/// Stack of the compiling thread. Types may nest deeply, and the readers of them recurse (XW07).
+/// Priority of the compiling threads: on Linux, ten steps below others is a tenth of their share.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+/// Stack of a compiling thread. Types may nest deeply, and the readers of them recurse (XW07).
 const STACK_BYTES: usize = 64 << 20;
+
+/// The threads that compile. One component is compiled by all of them together, which is soon; they give way to
+/// the threads that answer calls, so that a new revision does not make the one that serves slow.
+pub(crate) struct Compiler {
+    threads: ThreadPool,
+}
+
+impl Compiler {
+    /// One thread for each processor.
+    pub(crate) fn start() -> io::Result<Self> {
+        let threads = ThreadPoolBuilder::new()
+            .thread_name(|number| format!("lath-compile-{number}"))
+            .stack_size(STACK_BYTES)
+            .start_handler(|_| give_way())
+            // Whoever waits for the result learns it from the sender that is gone.
+            .panic_handler(|_| tracing::error!("the compiler has panicked"));
+        Ok(Self { threads: threads.build().map_err(io::Error::other)? })
+    }
+}
+
+/// Gives this thread a tenth of what others get of a busy processor, where threads have such a share of their own.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "compilation has the priority of calls");
+    }
+}
 
 /// Compiled code of one component, shared by everything that runs it.
 pub struct Code {
@@ -73,26 +103,22 @@ fn looks_like_wat(bytes: &[u8]) -> bool {
     [b"(component".as_slice(), b"(module", b"(;", b";;"].iter().any(|start| text.starts_with(start))
 }
 
-/// Compiles in a thread of its own, so that neither time nor depth of it can hurt anybody else. `worker` is given
-/// back when the thread has ended, which is later than the future when that is dropped.
+/// Compiles on `compiler`, so that neither time nor depth of it can hurt anybody else. `worker` is given back when
+/// the work has ended, which is later than the future when that is dropped.
 pub(crate) async fn compile(
+    compiler: &Compiler,
     engine: wasmtime::Engine,
     digest: Digest,
     bytes: Bytes,
     worker: Option<OwnedSemaphorePermit>,
 ) -> Result<Component, PrepareError> {
     let (sender, compiled) = oneshot::channel();
-    let work = move || {
+    compiler.threads.spawn(move || {
         let _worker = worker;
         let result = compile_here(&engine, &digest, &bytes);
         // Nobody waits any more: the compilation was not needed after all.
         let _unwanted = sender.send(result);
-    };
-    thread::Builder::new()
-        .name("lath-compile".into())
-        .stack_size(STACK_BYTES)
-        .spawn(work)
-        .map_err(|error| failed(format!("no thread to compile in: {error}")))?;
+    });
     // The sender is gone without a word only when the compiler panicked.
     compiled.await.unwrap_or_else(|_| Err(failed("the compiler failed on this component")))
 }

@@ -10,9 +10,9 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use lath_control_api::LatticeId;
-use lath_host_core::Via;
+use lath_host_core::{Reach, Via};
 use lath_wrpc::http::HttpError;
-use lath_wrpc::{Client, InvokeError};
+use lath_wrpc::{AppRevision, Client, InvokeError};
 
 use crate::engine::{Body, BodyError, CallContext, CallError, body};
 use crate::ingress::request::{Refusal, admit, asked_revision, drop_connection_headers};
@@ -93,7 +93,9 @@ impl Front {
         ctx: CallContext,
     ) -> Result<Response<Body>, Failed> {
         let patience = via.route.timeout_ms.map(Duration::from_millis);
-        let Some(call) = self.router.begin(&via.route.target, Some((&via.app, via.revision))) else {
+        let reach = if self.client.is_connected() { Reach::Lattice } else { Reach::Host };
+        let caller = (&via.app, via.revision);
+        let Some(call) = self.router.begin(&via.route.target, Some(caller), reach) else {
             return self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
         };
         let answer_by = patience.map(|patience| Instant::now() + patience);
@@ -111,8 +113,9 @@ impl Front {
     ) -> Result<Response<Body>, Failed> {
         let broken = |error: &dyn std::error::Error| Failed::Call(CallError::Failed(chain(error)));
         let subject = lath_wrpc::http::target(&self.lattice, &via.route.target, lath_wrpc::http::INCOMING);
-        let subject = subject.map_err(|error| broken(&error))?;
-        let headers = headers(Some((&via.app, via.revision)), &via.source, &ctx);
+        let revision = AppRevision { app: via.app.clone(), revision: via.revision };
+        let subject = subject.map_err(|error| broken(&error))?.preferring(&revision);
+        let headers = headers(Some(&revision), &via.source, &ctx);
         let deadline = Instant::now() + patience;
         let answered =
             lath_wrpc::http::handle(&self.client, &subject, headers, request, None, deadline.into()).await;

@@ -2,15 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use lath_control_api::{ComponentId, ComponentName, ComponentSpec};
-use lath_host_core::{News, RouteTable, Ticket, Transition, UnitKey};
+use lath_control_api::{ComponentName, ComponentSpec, Timestamp};
+use lath_host_core::{Labelled, News, RouteTable, Ticket, Transition, UnitKey};
+use lath_wrpc::AppRevision;
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
 use crate::engine::UnitIdentity;
 use crate::prepare::{Job, Needs, Product};
-use crate::wrpc_serve::Offer;
+use crate::status::now;
+use crate::wrpc_serve::{Offer, Served};
+
+/// How long a component that was replaced stays for calls of requests that entered its revision on other hosts.
+/// They are told of the change at about the same time; this is many times what that takes.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
@@ -33,7 +40,7 @@ impl Supervisor {
                     }
                 }
                 Transition::Publish => self.publish(),
-                Transition::Drain { unit, ticket, .. } => self.drain(&unit, ticket),
+                Transition::Drain { unit, ticket, deadline } => self.drain(&unit, ticket, deadline),
                 Transition::Close { unit, ticket } => self.close(&unit, ticket),
                 Transition::Stop { unit, overdue } => self.stop(&unit, overdue),
                 Transition::Report => self.stale = true,
@@ -94,26 +101,29 @@ impl Supervisor {
         self.stale = true;
     }
 
-    fn offers(&self, table: &RouteTable<UnitKey>) -> BTreeMap<ComponentId, Offer> {
-        let mut offers = BTreeMap::new();
-        for (id, target) in table.targets().filter(|(_, target)| target.is_serving()) {
-            let mut offer = Offer::default();
-            for labelled in target.units() {
-                if let (Some(slot), Some(unit)) =
-                    (self.slots.get(&labelled.unit), self.slots.component(&labelled.unit))
-                {
-                    offer.add(unit, slot.max_instances);
+    /// Each revision that has a unit here takes the calls that began in it; new calls are taken by what serves.
+    fn offers(&self, table: &RouteTable<UnitKey>) -> BTreeMap<Served, Offer> {
+        let mut offers = BTreeMap::<Served, Offer>::new();
+        for (id, target) in table.targets() {
+            for Labelled { app, revision, unit } in target.units() {
+                let (Some(slot), Some(prepared)) = (self.slots.get(unit), self.slots.component(unit)) else {
+                    continue;
+                };
+                let own = AppRevision { app: app.clone(), revision: *revision };
+                let own = Served { id: id.clone(), revision: Some(own) };
+                offers.entry(own).or_insert_with(|| Offer::of(prepared, slot.max_instances));
+                if target.is_serving() {
+                    let anyone = offers.entry(Served::by_anyone(id)).or_default();
+                    anyone.add(prepared, slot.max_instances);
                 }
-            }
-            if offer != Offer::default() {
-                offers.insert(id.clone(), offer);
             }
         }
         offers
     }
 
-    /// Waits until nothing new can arrive and nothing is in flight.
-    fn drain(&mut self, unit: &UnitKey, ticket: Ticket) {
+    /// Waits until nothing new can arrive and nothing is in flight. A request that entered this revision elsewhere may
+    /// be on its way to a call of this unit: for those it stays a little longer.
+    fn drain(&mut self, unit: &UnitKey, ticket: Ticket, deadline: Timestamp) {
         let token = self.slots.begin(unit, ticket);
         let (serving, ingress) = (self.tools.serving.clone(), self.tools.ingress.clone());
         let (product, addresses) = (self.product(unit), self.addresses(unit));
@@ -121,7 +131,9 @@ impl Supervisor {
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
-                    serving.taken_down(&id).await;
+                    let last_calls = tokio::time::sleep(LAST_CALLS.min(deadline.since(now()) / 2));
+                    serving.taken_down(&Served::by_anyone(&id)).await;
+                    last_calls.await;
                     prepared.idle().await;
                 }
                 Some(Product::HttpServer(_)) | None => ingress.left(&addresses).await,
@@ -130,14 +142,18 @@ impl Supervisor {
         });
     }
 
+    /// Nothing leads to the unit any more. What was sent to its revision before the last subscription ended still gets
+    /// in; then it takes nothing more, and what is in flight ends.
     fn close(&mut self, unit: &UnitKey, ticket: Ticket) {
         let token = self.slots.begin(unit, ticket);
         let (teller, prepared) = (self.teller(unit, ticket), self.slots.component(unit).cloned());
-        if let Some(prepared) = &prepared {
-            prepared.close();
-        }
+        let serving = self.tools.serving.clone();
+        let own = AppRevision { app: unit.app.clone(), revision: unit.spec.revision };
+        let served = Served { id: unit.id.clone(), revision: Some(own) };
         self.spawn(token, async move {
             if let Some(prepared) = prepared {
+                serving.taken_down(&served).await;
+                prepared.close();
                 prepared.idle().await;
             }
             teller.tell(News::Idle).await;

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use async_nats::Subject;
 use bytes::Bytes;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureCode};
 use crate::peer::LathAccept;
 
 /// What a message costs beside its payload, in bytes, so that floods of tiny messages are bounded too.
@@ -52,6 +52,17 @@ pub(crate) enum Refusal {
     Status(u16, String),
     /// An accept without an inbox.
     NoReply,
+}
+
+impl Refusal {
+    /// Whether there is nobody any more on the subject that the call went to, or nobody who takes new calls.
+    pub(crate) fn is_gone(&self) -> bool {
+        match self {
+            Self::NoResponders => true,
+            Self::Failure(failure) => failure.code == FailureCode::Stopping,
+            Self::Status(..) | Self::NoReply => false,
+        }
+    }
 }
 
 /// Why a queue gives nothing any more.

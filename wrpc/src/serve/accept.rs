@@ -126,8 +126,12 @@ impl AcceptLoop {
             if !self.subscribed.insert(target.as_str().to_owned()) {
                 continue;
             }
-            let subscribed =
-                self.client.nats().queue_subscribe(target.subject(), self.place.group.clone()).await;
+            let subject = match &self.options.revision {
+                Some(revision) => target.clone().preferring(revision).preferred(),
+                None => None,
+            };
+            let subject = subject.unwrap_or_else(|| target.subject());
+            let subscribed = self.client.nats().queue_subscribe(subject, self.place.group.clone()).await;
             let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
             self.subscriptions.push(Subscription { export: Arc::new(export.clone()), subscriber });
         }

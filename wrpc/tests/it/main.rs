@@ -6,5 +6,6 @@ mod codec;
 mod greeter;
 mod http;
 mod nats;
+mod revisions;
 mod serving;
 mod wire;

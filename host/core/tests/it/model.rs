@@ -10,7 +10,7 @@ use lath_control_api::{
     HttpRoute, Image, InstancePolicy, Limits, Reason, Revision, Step, Timestamp, UnitInventory, Weight,
     Workload,
 };
-use lath_host_core::{Core, JournalEntry, News, Ticket, Transition, UnitKey};
+use lath_host_core::{Core, JournalEntry, News, Reach, Ticket, Transition, UnitKey};
 
 pub(crate) const DRAIN_MS: u64 = 30_000;
 
@@ -254,7 +254,9 @@ impl Model {
     pub(crate) fn serving(&self, name: &str) -> Option<Digest> {
         let routes = self.core.routes();
         let target = routes.targets().find(|(held, _)| **held == id(name))?.1;
-        target.is_serving().then(|| routes.pick(&id(name), None, 50).map(|unit| unit.spec.content.clone()))?
+        target
+            .is_serving()
+            .then(|| routes.pick(&id(name), None, Reach::Host, 50).map(|unit| unit.spec.content.clone()))?
     }
 
     pub(crate) fn is_serving(&self, name: &str, spec: &ComponentSpec) -> bool {

@@ -1,7 +1,7 @@
 //! What hosts live through, each told from the first command to the last state.
 
 use lath_control_api::{Epoch, ErrorCode, Phase, Reason, Role};
-use lath_host_core::Transition;
+use lath_host_core::{Reach, Transition};
 
 use crate::model::{DRAIN_MS, Fate, Model, app, bundle, http_server, id, request, spec};
 
@@ -165,9 +165,10 @@ fn units_of_one_revision_go_together_and_answer_each_other_until_then() {
     assert_eq!(host.units("b").len(), 2, "the old a is still busy and may call the old b");
     let routes = host.core.routes();
     let old = Some((&app(), lath_control_api::Revision(1))).map(|(app, revision)| (app.clone(), revision));
-    let picked = routes.pick(&b, old.as_ref().map(|(app, revision)| (app, *revision)), 0).unwrap();
+    let picked =
+        routes.pick(&b, old.as_ref().map(|(app, revision)| (app, *revision)), Reach::Host, 0).unwrap();
     assert_eq!(picked.spec.content, old_b);
-    assert_eq!(routes.pick(&a, None, 0).unwrap().spec.content, spec(2, 2).content());
+    assert_eq!(routes.pick(&a, None, Reach::Host, 0).unwrap().spec.content, spec(2, 2).content());
     host.idle_all();
     assert_eq!((host.units("a").len(), host.units("b").len()), (1, 1));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{AppName, ComponentId, Revision};
-use lath_host_core::{RouteTable, UnitKey};
+use lath_host_core::{Reach, RouteTable, UnitKey};
 
 /// What a host answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Face {
 /// A call is thrown with a number from 0 to 99. The numbers that lead to one of two units are the lowest ones, so where
 /// the other begins is found by halving.
 fn served(routes: &RouteTable<UnitKey>, id: &ComponentId) -> Option<Served> {
-    let thrown = |dice: u8| routes.pick(id, None, dice);
+    let thrown = |dice: u8| routes.pick(id, None, Reach::Host, dice);
     let (first, last) = (thrown(0)?, thrown(99)?);
     let app = first.app.clone();
     if first == last {

@@ -205,8 +205,11 @@ impl App {
         } else {
             for (id, slot) in &self.wanted {
                 let held = before.get(id);
-                let begins = !held.is_some_and(|held| self.takes(id, held)) && self.would_take(id, slot);
-                if begins || held == Some(slot) {
+                let (takes, would) =
+                    (held.is_some_and(|held| self.takes(id, held)), self.would_take(id, slot));
+                // Of the specs that are held already, another command has changed the shares at most.
+                let reshared = would && held.is_some_and(|held| held.has_specs_of(slot));
+                if (!takes && would) || reshared || held == Some(slot) {
                     // The candidates of an app take calls from its stable specs together or not at all.
                     let alone = slot.stable.as_ref().is_some_and(|spec| self.runs(id, spec))
                         && !self.all_run(&self.wanted)

@@ -37,6 +37,12 @@ impl Slot {
     pub(crate) fn holds(&self, spec: &SpecKey) -> bool {
         self.specs().any(|held| held == spec)
     }
+
+    /// Whether the other one names the same specs, whatever their shares.
+    pub(crate) fn has_specs_of(&self, other: &Self) -> bool {
+        let candidate = |slot: &Self| slot.candidate.as_ref().map(|(spec, _)| spec.clone());
+        self.stable == other.stable && candidate(self) == candidate(other)
+    }
 }
 
 /// The slots of an app.

@@ -230,25 +230,53 @@ impl Planner<'_> {
         let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
         let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
         let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
-        let current = record.assignment.and(&record.base);
-        let Placement { mut assignment, mut problems } = placement::place(spec, &hosts, &current);
+        let Placement { mut assignment, mut problems } =
+            placement::place(spec, &hosts, &places(record, &hosts));
         self.name_drained(&mut problems);
-        if record.rollout.is_some() {
-            keep_last_places(&mut assignment, &record.assignment, spec);
+        if let Some(rollout) = &record.rollout {
+            self.keep_last_places(&mut assignment, &record.assignment, &rollout.stage, spec);
         }
         if assignment != record.assignment {
+            let begins = record.serving.is_none() || !assignment.beyond(&record.assignment).is_empty();
             if record.rollout.is_none() {
                 // Silent hosts are kept as well: what has no other place may still be served there.
                 record.surplus = record.assignment.and(&record.surplus).beyond(&assignment);
             }
             record.assignment = assignment;
             record.step = record.step.next();
-            if let Some(rollout) = record.rollout.as_mut().filter(|_| record.serving.is_none()) {
-                // A first deploy waits for hosts as long as it takes; its time begins with them.
+            if let Some(rollout) = record.rollout.as_mut().filter(|_| begins) {
+                // What a host is given now it has all the time for. And a first deploy waits for hosts as long as it
+                // takes; its time begins with them.
                 rollout.progressed = self.input.now;
             }
         }
         problems
+    }
+
+    /// What no host will take any more stays where it was: a host that is drained may be the last that has it. Without
+    /// a rollout the surplus does that. And while traffic moves, what moves to a host that has no traffic yet stays
+    /// where it has some.
+    fn keep_last_places(
+        &self,
+        assignment: &mut Assignment,
+        before: &Assignment,
+        stage: &Stage,
+        spec: &AppSpec,
+    ) {
+        let shifted = if let Stage::Shifting { shifted, .. } = stage { Some(shifted) } else { None };
+        for name in spec.components.keys() {
+            let places = |of: &Assignment| -> Vec<(HostId, u32)> {
+                of.0.iter().filter_map(|(host, on)| Some((host.clone(), *on.get(name)?))).collect()
+            };
+            let (mut old, new) = (places(before), places(assignment));
+            if let Some(shifted) = shifted.filter(|_| !new.is_empty()) {
+                let has_traffic = new.iter().any(|(host, _)| shifted.contains(host));
+                old.retain(|(host, _)| !has_traffic && shifted.contains(host) && self.is_alive(host));
+            } else if !new.is_empty() {
+                continue;
+            }
+            old.iter().for_each(|(host, instances)| assignment.add(host, name, *instances));
+        }
     }
 
     /// Whether a host has traffic on a revision that neither serves nor is wanted: a rollout was superseded there. Told
@@ -405,11 +433,21 @@ impl Planner<'_> {
 
     fn commands(&self, record: &DesiredRecord, concerned: &Concerned) -> Vec<Command> {
         let Concerned { requests, hosts } = concerned;
+        let stays: BTreeSet<&HostId> = hosts
+            .iter()
+            .zip(requests.values())
+            .filter(|((host, _), request)| self.must_stay(record, hosts, host, request))
+            .map(|((host, _), _)| host)
+            .collect();
+        // Hosts of which each has the last of what another is to have back would wait for each other for ever.
+        let others_are_back =
+            hosts.iter().all(|(host, held)| stays.contains(host) || held.is_ready() || held.ahead);
+        let none_stays = record.rollout.as_ref().is_some_and(Rollout::goes_back) && others_are_back;
         let mut commands = Vec::new();
         for ((host, assessment), request) in hosts.iter().zip(requests.values()) {
             let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed)
                 || planted!("send-always");
-            if !due || self.must_stay(record, hosts, host, request) {
+            if !due || (stays.contains(host) && !none_stays) {
                 continue;
             }
             let unconfirmed = "the host waits for confirmation";
@@ -428,18 +466,33 @@ impl Planner<'_> {
         host: &HostId,
         request: &ApplyRequest,
     ) -> bool {
-        let leaves = |rollout: &Rollout| rollout.goes_back() || rollout.stage == Stage::Emptying;
-        if record.wanted != Wanted::Run || record.rollout.as_ref().is_some_and(leaves) {
+        let stage = record.rollout.as_ref().map(|rollout| &rollout.stage);
+        if record.wanted != Wanted::Run || matches!(stage, Some(Stage::Emptying | Stage::Stopping)) {
             return false;
+        }
+        if matches!(stage, Some(Stage::RollingBack | Stage::Stuck)) {
+            return self.is_last_place(record, &record.base, hosts, host, request);
         }
         let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
         if request.bundles.is_empty() && !record.assignment.hosts().all(ready) {
             return true;
         }
+        self.is_last_place(record, &record.assignment, hosts, host, request)
+    }
+
+    /// Whether a request takes something from a host that `goal` has a place for and that is served nowhere else.
+    fn is_last_place(
+        &self,
+        record: &DesiredRecord,
+        goal: &Assignment,
+        hosts: &BTreeMap<HostId, Assessment>,
+        host: &HostId,
+        request: &ApplyRequest,
+    ) -> bool {
         // Ready is not yet serving: a rollout may not have given the new place its traffic.
         let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
         let wanted = |name: &ComponentName| {
-            record.assignment.0.values().any(|on| on.contains_key(name)) && self.is_promised(record, name)
+            goal.0.values().any(|on| on.contains_key(name)) && self.is_promised(record, name)
         };
         let others = || hosts.keys().filter(|other| *other != host);
         let serving = self.serving(record, host);
@@ -504,19 +557,18 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     }
 }
 
-/// What no host will take any more stays where it was: a host that is drained may be the last that has it. Without a
-/// rollout the surplus does that.
-fn keep_last_places(assignment: &mut Assignment, before: &Assignment, spec: &AppSpec) {
-    let has = |assignment: &Assignment, name| assignment.0.values().any(|on| on.contains_key(name));
-    let homeless: Vec<&ComponentName> =
-        spec.components.keys().filter(|name| !has(assignment, *name) && has(before, *name)).collect();
-    for name in homeless {
-        for (host, components) in &before.0 {
-            if let Some(instances) = components.get(name) {
-                assignment.add(host, name, *instances);
-            }
+/// Where components are, so that they stay there: where this rollout has put them, and where the revision before has
+/// them as long as it has not.
+fn places(record: &DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) -> Assignment {
+    let mut places = record.assignment.clone();
+    let is_placed = |name| hosts.keys().any(|host| record.assignment.count(host, name).is_some());
+    for (host, components) in &record.base.0 {
+        let left = components.iter().filter(|(name, _)| record.assignment.count(host, name).is_none());
+        for (name, instances) in left.filter(|(name, _)| !is_placed(name)) {
+            places.add(host, name, *instances);
         }
     }
+    places
 }
 
 /// Remembers who may hold something of the app, and forgets who says that it does not.

@@ -110,6 +110,10 @@ fn state(record: &DesiredRecord, told: &Told<'_>, components: &[ComponentStatus]
         Some((Stage::Stuck, _)) => AppState::Degraded,
         Some((_, true)) => AppState::Degraded,
         Some((Stage::Preparing, false)) if !unplaced.is_empty() => AppState::Waiting,
+        // A first deploy has no deadline either while it has no hosts.
+        Some((Stage::Shifting { .. }, false)) if !unplaced.is_empty() && record.serving.is_none() => {
+            AppState::Waiting
+        }
         Some(_) if told.advance.held.is_some() => AppState::Paused,
         // Nothing is being changed any more, though the old revision is still there.
         Some((Stage::Warm { .. }, false)) => settled_state(record, hosts, components, unplaced),

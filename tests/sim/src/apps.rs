@@ -92,7 +92,7 @@ impl Scene {
             Reason::ImportUnsatisfied,
         ];
         let reason = rng.pick(&reasons).copied().unwrap_or(Reason::CompileFailed);
-        let slow = if rng.chance(300) { Behaviour::Hangs } else { Behaviour::Good(10_000) };
+        let slow = if rng.chance(300) { Behaviour::Hangs } else { Behaviour::Good(6_000) };
         let behaviours = BTreeMap::from([
             ("file://front-bad.wasm", Behaviour::Bad(reason)),
             ("file://back-slow.wasm", slow),

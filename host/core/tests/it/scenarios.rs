@@ -350,3 +350,29 @@ fn r12_a_ready_candidate_without_traffic_takes_nothing_from_one_that_serves() {
     host.prepare_all();
     assert!(host.is_serving("a", &spec(2, 2)));
 }
+
+#[test]
+fn a_stable_spec_that_comes_late_takes_its_calls_back_while_a_candidate_of_the_app_is_not_ready() {
+    let mut host = Model::new();
+    let old = |name, v| bundle(name, Some(spec(v, 1)), None);
+    host.accept(&request(1, 1, vec![old("a", 1), old("b", 11), old("c", 21)]));
+    host.prepare_all();
+    host.restart();
+    let step = |k, weight| {
+        let both = |name, v| bundle(name, Some(spec(v, 1)), Some((spec(v + 1, 2), weight)));
+        request(2, k, vec![both("a", 1), both("b", 11), both("c", 21)])
+    };
+    host.accept(&step(1, 0));
+    let ready = |host: &mut Model, variants: &[u32]| {
+        let contents: Vec<_> = variants.iter().map(|variant| spec(*variant, 1).content()).collect();
+        host.prepare(|unit| contents.contains(&unit.spec.content).then_some(Fate::Ready));
+    };
+    ready(&mut host, &[1, 12, 22]);
+    host.accept(&step(2, 60));
+    assert!(host.is_serving("b", &spec(12, 2)), "nothing else answers");
+    host.accept(&step(3, 80));
+    ready(&mut host, &[11]);
+    assert!(host.is_serving("b", &spec(11, 1)), "the candidate of a is not ready");
+    host.prepare_all();
+    assert!(["a", "b", "c"].iter().zip([2, 12, 22]).all(|(name, v)| host.is_serving(name, &spec(v, 2))));
+}

@@ -15,8 +15,8 @@ use crate::world::{Happened, World};
 const CONVERGES_WITHIN: usize = 240;
 /// Seconds of silence that prove it: longer than a host may be silent, and than the wait between two tries to fetch.
 const SILENCE: usize = 90;
-/// Longest that nothing happens while something is still to come: a deadline of 20 s.
-const PAUSE: usize = 22;
+/// Longest that nothing happens while something is still to come: a deadline of 20 s, and 5 s to drain.
+const PAUSE: usize = 27;
 
 fn until_silent(world: &mut World) {
     let mut quiet = 0;

@@ -13,13 +13,13 @@ pub(crate) const APP: &str = "shop";
 
 /// Manifests of one app that differ in code, config, placement and components. Short deadlines keep histories short.
 pub(crate) const APPS: [&str; 7] = [
-    "http=>front,daemon front=v1,daemon,to=back back=v1 policy.progress_deadline=20s",
-    "http=>front,daemon front=v2,daemon,to=back back=v1 policy.progress_deadline=20s",
-    "http=>front,daemon front=v2,daemon,to=back back=v2,config.word=hi policy.progress_deadline=20s",
-    "http=>front,x2 front=v1,x6,on.zone=w:2,on.zone=e:1,to=back back=v2 policy.progress_deadline=20s",
-    "http=>front,daemon front=v3,daemon policy.progress_deadline=20s policy.max_parallel=3",
-    "http=>front,daemon,on.zone=e front=v3,on.zone=e policy.progress_deadline=20s",
-    "http=>front,daemon front=bad,daemon,to=back back=v1 policy.progress_deadline=20s",
+    "http=>front,daemon front=v1,daemon,to=back back=v1 policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
+    "http=>front,daemon front=v2,daemon,to=back back=v1 policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
+    "http=>front,daemon front=v2,daemon,to=back back=v2,config.word=hi policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
+    "http=>front,x2 front=v1,x6,on.zone=w:2,on.zone=e:1,to=back back=v2 policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
+    "http=>front,daemon front=v3,daemon policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s policy.max_parallel=3",
+    "http=>front,daemon,on.zone=e front=v3,on.zone=e policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
+    "http=>front,daemon front=bad,daemon,to=back back=v1 policy.progress_deadline=20s policy.healthy_deadline=15s policy.drain_deadline=5s",
 ];
 /// Index of the manifest whose `front` cannot be prepared.
 pub(crate) const BAD: usize = 6;

@@ -17,7 +17,7 @@ use crate::wrpc_serve::{Offer, Served};
 
 /// How long a component that was replaced stays for calls of requests that entered its revision on other hosts.
 /// They are told of the change at about the same time; this is many times what that takes.
-const LAST_CALLS: Duration = Duration::from_secs(1);
+const LAST_CALLS: Duration = Duration::from_millis(500);
 
 impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {

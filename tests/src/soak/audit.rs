@@ -10,8 +10,8 @@ use super::app::Shop;
 use super::book::{Book, End, Entry, Micros};
 use super::stage::Stage;
 
-/// Broken promises that are kept with all they were about; more are only counted.
-const KEPT: usize = 200;
+/// Broken promises of one sort in one app that are kept with all they were about; more are only counted.
+const KEPT: usize = 100;
 
 /// What a judgement rests on.
 #[derive(Debug, Default)]
@@ -55,6 +55,8 @@ pub(super) struct Tally {
 pub(super) struct Broken {
     /// Which: a word of the counts, or another.
     pub(super) what: &'static str,
+    /// Of which app's requests.
+    pub(super) shop: Option<Shop>,
     /// In words.
     pub(super) how: String,
 }
@@ -67,13 +69,13 @@ pub(super) struct Judgement {
 }
 
 impl Law {
-    /// Judges the entries with these numbers. What ended later than `known` is still out: the calls that it came to are
-    /// not all known.
+    /// Judges the entries with these numbers. What ended later than `known` counts as out.
     pub(super) fn judge(&self, book: &Book, which: Range<usize>, known: Micros) -> Judgement {
         let mut judgement = Judgement::default();
         let entries = book.entries();
         for (number, entry) in entries.iter().enumerate().take(which.end).skip(which.start) {
-            if entry.ended > known {
+            // The calls of what is out are known in parts only.
+            if entry.end == End::Out || entry.ended > known {
                 judgement.tally.out += 1;
             } else {
                 self.judge_one(&mut judgement, book, number, entry);
@@ -134,10 +136,12 @@ impl Law {
             }
         }
         for (what, how) in wrong {
-            if judgement.broken.len() < KEPT {
-                let shop = entry.shop.name();
-                let how = format!("request {number} to {shop} at {} us: {how}; {entry:?}", entry.sent);
-                judgement.broken.push(Broken { what, how });
+            let shop = Some(entry.shop);
+            let alike = judgement.broken.iter().filter(|other| other.what == what && other.shop == shop);
+            if alike.count() < KEPT {
+                let name = entry.shop.name();
+                let how = format!("request {number} to {name} at {} us: {how}; {entry:?}", entry.sent);
+                judgement.broken.push(Broken { what, shop, how });
             }
         }
     }

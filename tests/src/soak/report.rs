@@ -4,14 +4,14 @@
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::app::Shop;
 use super::audit::{Broken, Judgement, Tally};
-use super::book::{Book, End, Entry};
+use super::book::{Book, End, Entry, Micros};
 use super::closing::Closing;
 use super::course::Course;
 use super::kind::Kind;
@@ -21,6 +21,9 @@ use super::run::Options;
 const MOST_TIMES_SLOWER: f64 = 2.0;
 const LONGEST_BACK: Duration = Duration::from_secs(5);
 const LONGEST_COMMANDED_BACK: Duration = Duration::from_secs(2);
+
+/// Requests that are noted as the slowest.
+const SLOWEST: usize = 1_000;
 
 /// What came of a soak.
 #[derive(Debug)]
@@ -203,7 +206,7 @@ fn back(course: &Course, entries: &[Entry]) -> Option<Back> {
     Some(of(false, Duration::from_micros(course.done.saturating_sub(cause))))
 }
 
-/// Latencies of the requests before number `until`. `courses` are in order of time, and one at a time.
+/// Latencies of the requests before number `until`.
 pub(super) fn latencies(book: &Book, courses: &[Course], until: Option<usize>) -> Latencies {
     let entries = book.entries();
     let mut found: BTreeMap<(Shop, Option<Kind>), Vec<u64>> = BTreeMap::new();
@@ -211,9 +214,7 @@ pub(super) fn latencies(book: &Book, courses: &[Course], until: Option<usize>) -
         if !matches!(entry.end, End::Answered(_)) {
             continue;
         }
-        let begun = courses.partition_point(|course| course.started <= entry.due);
-        let last = begun.checked_sub(1).and_then(|last| courses.get(last));
-        let inside = last.filter(|course| entry.due <= course.rest).map(|course| course.turn.kind);
+        let inside = course_at(courses, entry.due).map(|course| course.turn.kind);
         found.entry((entry.shop, inside)).or_default().push(entry.ended - entry.due);
     }
     let of = |which: &dyn Fn(Shop, Option<Kind>) -> bool| {
@@ -231,6 +232,36 @@ pub(super) fn latencies(book: &Book, courses: &[Course], until: Option<usize>) -
         by_shop: Shop::ALL.map(by_shop).into(),
         by_kind: kinds.into_iter().map(|kind| (kind, of(&|_, its| its == Some(kind)))).collect(),
     }
+}
+
+/// The rollout that was on its way. `courses` are in order of time, and one at a time.
+fn course_at(courses: &[Course], at: Micros) -> Option<&Course> {
+    let begun = courses.partition_point(|course| course.started <= at);
+    begun.checked_sub(1).and_then(|last| courses.get(last)).filter(|course| at <= course.rest)
+}
+
+/// Writes the slowest requests into a file of the transcript's folder, in order of time.
+pub(super) fn note_slowest(folder: &Path, book: &Book, courses: &[Course]) {
+    let mut entries: Vec<Entry> = book.entries().clone();
+    entries.retain(|entry| matches!(entry.end, End::Answered(_)));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.ended - entry.due));
+    entries.truncate(SLOWEST);
+    entries.sort_by_key(|entry| entry.due);
+    let line = |entry: &Entry| {
+        let (due, took, late) = (entry.due, entry.ended - entry.due, entry.sent - entry.due);
+        let course = course_at(courses, due);
+        let course = course.map_or_else(String::new, |course| {
+            format!(
+                "{} us into rollout {} ({})",
+                due - course.started,
+                course.turn.number,
+                course.turn.kind.name()
+            )
+        });
+        format!("due {due} us, sent {late} us late, took {took} us, {}, {course}\n", entry.shop.name())
+    };
+    let lines: String = entries.iter().map(line).collect();
+    std::fs::write(folder.join("slowest.txt"), lines).expect("cannot write the slowest requests");
 }
 
 impl Latencies {

@@ -58,7 +58,7 @@ pub async fn soak(options: &Options, tell: impl Fn(&str)) -> Report {
     tell(&format!("transcript, logs and data: {}", soak.lattice.folder().display()));
     let stopped = soak.all(options, &tell).await.err();
     if let Some(cause) = stopped {
-        soak.broken.push(Broken { what: "stopped", how: cause });
+        soak.broken.push(Broken { shop: None, what: "stopped", how: cause });
     }
     soak.report(options)
 }
@@ -150,7 +150,7 @@ impl Soak {
             let judged = self.law.judge(&self.book, first..self.law_until, known);
             for cause in &course.wrong {
                 let how = format!("rollout {} ({}): {cause}", turn.number, turn.kind.name());
-                self.broken.push(Broken { what: "rollout", how });
+                self.broken.push(Broken { shop: None, what: "rollout", how });
             }
             tell(&super::report::line(&course, options.rollouts, &judged));
             self.note(&course);
@@ -224,12 +224,16 @@ impl Soak {
         let took = self.began.elapsed();
         self.trail.follow(&self.book);
         let gaps = std::mem::take(&mut self.trail.gaps);
-        self.broken.extend(gaps.into_iter().map(|how| Broken { what: "gap in the account", how }));
+        self.broken.extend(gaps.into_iter().map(|how| Broken {
+            shop: None,
+            what: "gap in the account",
+            how,
+        }));
         // Once more from the beginning: what came late counts as well.
         let judged = self.law.judge(&self.book, 0..self.law_until, Micros::MAX);
         self.broken.extend(judged.broken);
         for closing in self.closings.iter().filter(|closing| !closing.agrees()) {
-            self.broken.push(Broken { what: "counts differ", how: format!("{closing:?}") });
+            self.broken.push(Broken { shop: None, what: "counts differ", how: format!("{closing:?}") });
         }
         let folder = self.lattice.folder().to_owned();
         for broken in &self.broken {
@@ -237,8 +241,9 @@ impl Soak {
         }
         let kept: Option<PathBuf> = (options.keep || !self.broken.is_empty()).then(|| {
             self.lattice.keep();
-            folder
+            folder.clone()
         });
+        super::report::note_slowest(&folder, &self.book, &self.courses);
         let (before, after) = (std::mem::take(&mut self.before), self.processes());
         Report {
             options: options.clone(),

@@ -95,6 +95,7 @@ fn local(criterion: &mut Criterion) {
         target_name: "greeter".parse().expect("a name"),
         source_config: [].into(),
         target_config: [].into(),
+        builtin: None,
     };
     let front = prepare(&runtime, &engine, "http-front", vec![link], Some(Arc::clone(&greeter)));
     let greet = greeter.exports().find(Some("lath:demo/greeter@0.1.0"), "greet").expect("the export");

@@ -11,17 +11,32 @@ use serde::{Deserialize, Serialize};
 pub enum Builtin {
     /// Takes HTTP requests and gives them to linked components through `wasi:http/incoming-handler`.
     HttpServer,
+    /// Answers `wasi:keyvalue` from the memory of the host that the caller is on.
+    KeyvalueMemory,
+    /// Answers `wasi:keyvalue` from buckets of the lattice's NATS.
+    KeyvalueNats,
 }
 
 impl Builtin {
     /// All of them, for messages that list what there is.
-    pub const ALL: [Self; 1] = [Self::HttpServer];
+    pub const ALL: [Self; 3] = [Self::HttpServer, Self::KeyvalueMemory, Self::KeyvalueNats];
 
     /// The name after `builtin://`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::HttpServer => "http-server",
+            Self::KeyvalueMemory => "keyvalue-memory",
+            Self::KeyvalueNats => "keyvalue-nats",
+        }
+    }
+
+    /// Whether it is part of every component that has a link to it, and runs nowhere by itself.
+    #[must_use]
+    pub const fn is_in_its_callers(self) -> bool {
+        match self {
+            Self::HttpServer => false,
+            Self::KeyvalueMemory | Self::KeyvalueNats => true,
         }
     }
 
@@ -53,7 +68,9 @@ impl Default for BuiltinAliases {
             "wasmcloud.azurecr.io/httpserver",
             "ghcr.io/wasmcloud/httpserver",
         ];
-        Self(http.into_iter().map(|repository| (repository.to_owned(), Builtin::HttpServer)).collect())
+        let http = http.into_iter().map(|repository| (repository, Builtin::HttpServer));
+        let keyvalue = [("ghcr.io/wasmcloud/keyvalue-nats", Builtin::KeyvalueNats)];
+        Self(http.chain(keyvalue).map(|(repository, builtin)| (repository.to_owned(), builtin)).collect())
     }
 }
 

@@ -158,6 +158,15 @@ pub enum Workload {
 }
 
 impl Workload {
+    /// The capability inside the host, where it is one.
+    #[must_use]
+    pub const fn builtin(&self) -> Option<Builtin> {
+        match self {
+            Self::Component { .. } => None,
+            Self::Builtin { builtin, .. } => Some(*builtin),
+        }
+    }
+
     /// The code, where there is any.
     #[must_use]
     pub const fn image(&self) -> Option<&Image> {

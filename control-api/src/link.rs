@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::builtin::Builtin;
 use crate::id::{ComponentId, ComponentName};
 
 /// Name of a link; one component may reach two targets through the same interface under two names.
@@ -76,6 +77,10 @@ pub struct LinkSpec {
     /// Settings of this link for its target.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub target_config: BTreeMap<String, String>,
+    /// The capability of the host that answers, where the target is one that is part of its callers
+    /// ([`Builtin::is_in_its_callers`]); its own settings are among [`LinkSpec::target_config`] then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
 }
 
 impl LinkSpec {

@@ -66,6 +66,7 @@ fn link() -> LinkSpec {
         target_name: "api".parse().unwrap(),
         source_config: map(&[("address", "127.0.0.1:8000")]),
         target_config: BTreeMap::new(),
+        builtin: None,
     }
 }
 
@@ -123,6 +124,8 @@ fn apply() -> ApplyRequest {
 }
 
 fn summary() -> HostSummary {
+    let http_servers =
+        ["ghcr.io/wasmcloud/http-server", "ghcr.io/wasmcloud/httpserver", "wasmcloud.azurecr.io/httpserver"];
     HostSummary {
         host: host(),
         name: "amber-fox".into(),
@@ -134,7 +137,7 @@ fn summary() -> HostSummary {
         state: HostState::Ready,
         epoch: Epoch(3),
         http_default: Some("127.0.0.1:8000".parse().unwrap()),
-        builtins: BuiltinAliases::default(),
+        builtins: BuiltinAliases(http_servers.map(|name| (name.to_owned(), Builtin::HttpServer)).into()),
     }
 }
 

@@ -1,10 +1,13 @@
-//! What the host itself gives to components: the interfaces that need no link.
+//! What the host itself gives to components: here the interfaces that need no link, in `bound.rs` what a capability
+//! is that a link leads to.
 //!
 //! One file below for each capability. Which interfaces there are stands here and nowhere else, so that a
 //! refusal can say what there would have been. A capability never decides whether it may be used: grants do.
 
+pub(crate) mod bound;
 pub mod config;
 pub mod http_client;
+pub(crate) mod keyvalue;
 pub mod logging;
 pub mod output;
 

@@ -24,7 +24,7 @@ mod prepared;
 mod room;
 mod targets;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unit;
 mod watch;
 
@@ -49,6 +49,7 @@ pub use targets::{CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, Targ
 pub(crate) use unit::CallState;
 pub use unit::UnitIdentity;
 
+use crate::capability::bound::Bindings;
 use cache::Cache;
 use pool::{Allocation, Machine};
 use room::Room;
@@ -230,8 +231,20 @@ impl Engine {
         spec: &ComponentSpec,
         targets: &Arc<dyn Targets>,
     ) -> Result<Arc<Prepared>, PrepareError> {
-        let pre = link::link(&self.inner.linker, &code, spec, targets)?;
-        let unit = Arc::new(Unit::new(unit, spec));
+        self.link_bound(code, unit, spec, targets, Bindings::default())
+    }
+
+    /// As [`Engine::link`], with what the component got of the capabilities that its links lead to.
+    pub(crate) fn link_bound(
+        &self,
+        code: Arc<Code>,
+        unit: UnitIdentity,
+        spec: &ComponentSpec,
+        targets: &Arc<dyn Targets>,
+        bound: Bindings,
+    ) -> Result<Arc<Prepared>, PrepareError> {
+        let pre = link::link(&self.inner.linker, &code, spec, targets, &bound)?;
+        let unit = Arc::new(Unit::new(unit, spec, bound));
         Ok(Arc::new(Prepared::new(code, unit, spec, pre, Arc::clone(&self.inner.room))))
     }
 

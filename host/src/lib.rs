@@ -45,6 +45,8 @@ mod wrpc_serve;
 pub use config::{HostArgs, HostConfig};
 
 use artifact::Artifacts;
+use capability::bound::{Capabilities, Capability};
+use capability::keyvalue::Keyvalue;
 use control::{Control, Requests};
 use engine::{Engine, EngineConfig, Targets};
 use identity::Identity;
@@ -242,8 +244,10 @@ impl Base<'_> {
             lattice: self.config.lattice.clone(),
         };
         let targets: Arc<dyn Targets> = Arc::new(links);
+        let keyvalue: Arc<dyn Capability> = Arc::new(Keyvalue::new(self.connection.nats().clone()));
+        let capabilities = Capabilities::new([keyvalue]);
         let default = self.config.http_default;
-        let preparer = Preparer::new(engine, artifacts, self.ingress.clone(), targets, default);
+        let preparer = Preparer::new(engine, artifacts, self.ingress.clone(), targets, capabilities, default);
         let journal =
             Journal::open(data_dir).with_context(|| format!("cannot use the data folder {shown}"))?;
         let entries = journal.load().with_context(|| format!("cannot read the journal in {shown}"))?;

@@ -11,7 +11,8 @@ use lath_host_core::News;
 use tokio::sync::Semaphore;
 
 use crate::artifact::Artifacts;
-use crate::engine::{Engine, PrepareError, Prepared, Targets, UnitIdentity};
+use crate::capability::bound::{Bindings, Capabilities};
+use crate::engine::{Code, Engine, PrepareError, Prepared, Targets, UnitIdentity};
 use crate::ingress::{Claim, Ingress};
 use crate::supervisor::Teller;
 
@@ -86,6 +87,7 @@ pub(crate) struct Preparer {
     artifacts: Artifacts,
     ingress: Ingress,
     targets: Targeting,
+    capabilities: Capabilities,
     http_default: SocketAddr,
     starting: Arc<Semaphore>,
 }
@@ -106,10 +108,11 @@ impl Preparer {
         artifacts: Artifacts,
         ingress: Ingress,
         targets: Arc<dyn Targets>,
+        capabilities: Capabilities,
         http_default: SocketAddr,
     ) -> Self {
         let starting = Arc::new(Semaphore::new(STARTING));
-        Self { engine, artifacts, ingress, targets: Targeting(targets), http_default, starting }
+        Self { engine, artifacts, ingress, targets: Targeting(targets), capabilities, http_default, starting }
     }
 
     /// Does the job, and tells which step begins.
@@ -119,6 +122,11 @@ impl Preparer {
             Workload::Builtin { builtin: Builtin::HttpServer, .. } => {
                 teller.tell(News::Linking).await;
                 self.http_server(&job.spec).map(Product::HttpServer)
+            }
+            // No manager places one; it is part of its callers.
+            Workload::Builtin { builtin: Builtin::KeyvalueMemory | Builtin::KeyvalueNats, reference } => {
+                let message = format!("{reference} is part of the components that link to it");
+                Err(PrepareError { reason: Reason::ConfigInvalid, message })
             }
         }
     }
@@ -139,7 +147,22 @@ impl Preparer {
             }
         };
         teller.tell(News::Linking).await;
-        let unit = self.engine.link(code, job.identity.clone(), &job.spec, &self.targets.0)?;
+        let bound = self.capabilities.bind(&job.identity, &job.spec).await?;
+        let made = self.make(job, code, bound.clone(), teller).await;
+        if made.is_err() {
+            bound.unbind(&job.identity).await;
+        }
+        made
+    }
+
+    async fn make(
+        &self,
+        job: &Job,
+        code: Arc<Code>,
+        bound: Bindings,
+        teller: &Teller,
+    ) -> Result<Arc<Prepared>, PrepareError> {
+        let unit = self.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
         check_exports(&unit, &job.needs)?;
         teller.tell(News::Starting).await;
         let _permit = self.starting.acquire().await;

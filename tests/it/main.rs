@@ -15,6 +15,7 @@ mod deploy;
 mod drain;
 mod invalid;
 mod inventory;
+mod keyvalue;
 mod links;
 mod manager;
 mod order;

@@ -34,6 +34,7 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "http-hello", file: "http-hello-v1" },
             Artefact { package: "http-front", file: "http-front-v1" },
             Artefact { package: "greeter", file: "greeter-v1" },
+            Artefact { package: "keeper", file: "keeper-v1" },
             Artefact { package: "misbehave", file: "misbehave-v1" },
             Artefact { package: "needs-missing", file: "needs-missing-v1" },
         ],

@@ -329,7 +329,7 @@ fn label(app: &App, unit: &Unit, key: UnitKey) -> Labelled<UnitKey> {
 fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (SocketAddr, &HttpRoute)> {
     let serves_http = match &unit.spec.workload {
         Workload::Builtin { builtin: Builtin::HttpServer, .. } => true,
-        Workload::Component { .. } => false,
+        Workload::Builtin { .. } | Workload::Component { .. } => false,
     };
     let routes = unit.spec.routes.iter().filter(move |_| serves_http);
     routes.filter_map(move |route| Some((route.address.or(default)?, route)))

@@ -158,7 +158,7 @@ fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
         Workload::Component { .. } if !spec.routes.is_empty() => {
             Err(format!("routes belong to {}, not to a component", Builtin::HttpServer))
         }
-        Workload::Builtin { builtin: Builtin::HttpServer, .. } | Workload::Component { .. } => Ok(()),
+        Workload::Builtin { .. } | Workload::Component { .. } => Ok(()),
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
+use lath_control_api::{Builtin, ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{InstancePre, Linker};
 
+use crate::capability::bound::Bindings;
 use crate::capability::{self, Provision};
 use crate::engine::code::Code;
 use crate::engine::exports::function_types;
@@ -25,6 +26,8 @@ enum Way<'a> {
     Core,
     /// The host adds it for this component.
     Capability,
+    /// A capability that a link leads to answers it.
+    Linked(&'a dyn capability::bound::Capability),
     /// A link carries its functions.
     Link(&'a LinkSpec, Vec<(String, FunctionTypes)>),
     /// It holds types only; nothing has to be there.
@@ -40,6 +43,7 @@ pub(crate) fn link(
     code: &Code,
     spec: &ComponentSpec,
     targets: &Arc<dyn Targets>,
+    bound: &Bindings,
 ) -> Result<InstancePre<CallState>, PrepareError> {
     let component = &code.component;
     let engine = component.engine();
@@ -47,7 +51,7 @@ pub(crate) fn link(
     let mut problems = Vec::new();
     for (name, import) in component.component_type().imports(engine) {
         let way = match import.ty {
-            ComponentItem::ComponentInstance(instance) => way(name, &instance, engine, &spec.links),
+            ComponentItem::ComponentInstance(instance) => way(name, &instance, engine, &spec.links, bound),
             ComponentItem::Type(_) => Ok(Way::TypesOnly),
             ComponentItem::ComponentFunc(_) => {
                 Err(format!("`{name}`: a function outside an interface cannot be linked"))
@@ -73,12 +77,14 @@ fn way<'a>(
     instance: &ComponentInstance,
     engine: &wasmtime::Engine,
     links: &'a [LinkSpec],
+    bound: &'a Bindings,
 ) -> Result<Way<'a>, String> {
     let interface = WitInterface::of_instance(name);
     let link = interface.as_ref().and_then(|interface| chosen(links, interface));
     match (capability::provision(name), link) {
         (Provision::Always, _) => Ok(Way::Core),
         (Provision::Unlinked, None) => Ok(Way::Capability),
+        (_, Some(LinkSpec { builtin: Some(builtin), .. })) => linked(name, *builtin, bound).map(Way::Linked),
         (_, Some(link)) => Ok(Way::Link(link, functions(name, instance, engine)?)),
         (Provision::OtherVersion(here), None) => {
             Err(format!("`{name}`: this host has the interface in {here}"))
@@ -91,6 +97,25 @@ fn way<'a>(
             ),
             None => format!("`{name}`: it is no interface of a package, so no link can carry it"),
         }),
+    }
+}
+
+/// The capability behind a builtin, if it has the interface in the version that is asked for.
+fn linked<'a>(
+    name: &str,
+    builtin: Builtin,
+    bound: &'a Bindings,
+) -> Result<&'a dyn capability::bound::Capability, String> {
+    let capability = bound.behind(builtin).ok_or_else(|| format!("`{name}`: {builtin} is not linked"))?;
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    let offered = capability.interfaces().iter();
+    match offered.clone().find(|offered| offered.name == interface) {
+        Some(offered) if offered.versions.contains(&version) => Ok(capability),
+        Some(offered) => Err(format!("`{name}`: {builtin} has it in {}", offered.versions.join(" or "))),
+        None => {
+            let names: Vec<&str> = offered.map(|offered| offered.name).collect();
+            Err(format!("`{name}`: {builtin} does not answer it; it answers {}", names.join(", ")))
+        }
     }
 }
 
@@ -150,6 +175,7 @@ fn connect(
     match way {
         Way::Core | Way::TypesOnly => Ok(()),
         Way::Capability => capability::add(linker, name),
+        Way::Linked(capability) => capability.add(linker, name),
         Way::Link(link, functions) => {
             let link = Arc::new(link.clone());
             let mut instance = linker.instance(name)?;

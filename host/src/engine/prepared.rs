@@ -195,6 +195,13 @@ impl Prepared {
         }
     }
 
+    /// Gives back what the component got of capabilities, when no call needs it any more. To be called once, on a
+    /// closed unit.
+    pub(crate) async fn unbind(&self) {
+        self.idle().await;
+        self.unit.bound.unbind(&self.unit.identity).await;
+    }
+
     /// What the component can be asked.
     pub fn exports(&self) -> &Exports {
         &self.exports

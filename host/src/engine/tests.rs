@@ -52,7 +52,7 @@ pub(super) fn engine_with(pooling: Pooling) -> Engine {
 }
 
 /// A spec with defaults: tests change what they are about.
-pub(super) fn spec(bytes: &Bytes) -> ComponentSpec {
+pub(crate) fn spec(bytes: &Bytes) -> ComponentSpec {
     ComponentSpec {
         revision: Revision(1),
         workload: Workload::Component {
@@ -95,6 +95,7 @@ pub(super) fn demo_link(interface: &str, target: &str) -> LinkSpec {
         target_name: target.parse().unwrap(),
         source_config: BTreeMap::new(),
         target_config: BTreeMap::new(),
+        builtin: None,
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::capability::bound::Bindings;
 use crate::capability::http_client::DeniedEgress;
 use crate::capability::output::{GuestLog, GuestStream, Source};
 use crate::engine::limits::{HANDLES, HEADER_BYTES, HOST_CALL_BYTES, MemoryLimit, RANDOM_BYTES};
@@ -38,13 +39,15 @@ pub(crate) struct Unit {
     pub(crate) limits: Limits,
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) log: Arc<GuestLog>,
+    /// What it got of capabilities.
+    pub(crate) bound: Bindings,
     variables: WasiConfigVariables,
     env: Vec<(String, String)>,
     caller: Caller,
 }
 
 impl Unit {
-    pub(crate) fn new(identity: UnitIdentity, spec: &ComponentSpec) -> Self {
+    pub(crate) fn new(identity: UnitIdentity, spec: &ComponentSpec, bound: Bindings) -> Self {
         let caller =
             Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
         Self {
@@ -53,6 +56,7 @@ impl Unit {
             config: spec.config.clone(),
             env: spec.grants.env.clone().into_iter().collect(),
             log: Arc::new(GuestLog::new(&identity)),
+            bound,
             caller,
             identity,
         }

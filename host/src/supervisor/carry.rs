@@ -168,6 +168,8 @@ impl Supervisor {
             tracing::warn!(%unit, app = %unit.app, calls = prepared.in_flight(), "the drain deadline has passed");
             prepared.abort();
         }
+        let prepared = Arc::clone(prepared);
+        self.tasks.spawn(async move { prepared.unbind().await });
         tracing::info!(%unit, app = %unit.app, "stopped");
     }
 

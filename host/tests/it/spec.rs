@@ -75,6 +75,7 @@ impl Change for ComponentSpec {
             target_name: "greeter".parse().unwrap(),
             source_config: BTreeMap::new(),
             target_config: BTreeMap::new(),
+            builtin: None,
         });
         self
     }

@@ -159,11 +159,14 @@ impl AppSpec {
 /// When the manifest asks for something that Lath cannot give: each such thing is named, nothing is left out
 /// silently.
 pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, ApiError> {
-    let components = manifest
-        .components
-        .iter()
-        .map(|component| Ok((component.name.clone(), plan_component(manifest, component, record)?)))
-        .collect::<Result<_, ApiError>>()?;
+    let mut components = BTreeMap::new();
+    for component in &manifest.components {
+        let plan = plan_component(manifest, component, record)?;
+        // What is part of its callers stands in their links, and is placed nowhere.
+        if !plan.spec.workload.builtin().is_some_and(Builtin::is_in_its_callers) {
+            components.insert(component.name.clone(), plan);
+        }
+    }
     Ok(AppSpec {
         app: manifest.name.clone(),
         revision: record.revision,
@@ -182,19 +185,19 @@ fn plan_component(
     refuse_secrets(component)?;
     let workload = workload(component, record)?;
     let config = merge(&component.config)?;
-    let builtin = match &workload {
-        Workload::Builtin { builtin, .. } => Some(*builtin),
-        Workload::Component { .. } => None,
-    };
+    let builtin = workload.builtin();
     let capability = component.kind == lath_manifests::manifest::Kind::Capability;
     if capability != builtin.is_some() {
         return Err(wrong_kind(component, capability));
     }
-    let links =
-        component.links.iter().map(|link| link_spec(manifest, link)).collect::<Result<Vec<_>, ApiError>>()?;
+    let links = component
+        .links
+        .iter()
+        .map(|link| link_spec(manifest, link, record))
+        .collect::<Result<Vec<_>, _>>()?;
     let routes = match builtin {
         Some(Builtin::HttpServer) => http_routes(&component.name, &config, &links)?,
-        None => Vec::new(),
+        Some(Builtin::KeyvalueMemory | Builtin::KeyvalueNats) | None => Vec::new(),
     };
     let spec = ComponentSpec {
         revision: record.revision,
@@ -254,10 +257,14 @@ fn workload(component: &Component, record: &RevisionRecord) -> Result<Workload, 
         Some(Resolved::Builtin { builtin }) => Ok(Workload::Builtin { builtin: *builtin, reference }),
         None => Err(unsupported(format!("image `{reference}` of `{}` was not resolved", component.name))
             .with_help(match image {
-                ImageRef::Builtin(_) => "hosts have these builtins: http-server",
-                ImageRef::File(_) | ImageRef::Oci(_) => "deploy the manifest again",
+                ImageRef::Builtin(_) => format!("hosts have these builtins: {}", known_builtins()),
+                ImageRef::File(_) | ImageRef::Oci(_) => "deploy the manifest again".to_owned(),
             })),
     }
+}
+
+fn known_builtins() -> String {
+    Builtin::ALL.map(Builtin::name).join(", ")
 }
 
 fn wrong_kind(component: &Component, capability: bool) -> ApiError {
@@ -307,10 +314,16 @@ fn merge(uses: &[ConfigUse]) -> Result<BTreeMap<String, String>, ApiError> {
     Ok(merged)
 }
 
-fn link_spec(manifest: &Manifest, link: &Link) -> Result<LinkSpec, ApiError> {
+fn link_spec(manifest: &Manifest, link: &Link, record: &RevisionRecord) -> Result<LinkSpec, ApiError> {
     let target = manifest.component(&link.target).ok_or_else(|| {
         ApiError::new(ErrorCode::InvalidManifest, format!("link target `{}` does not exist", link.target))
     })?;
+    let builtin = workload(target, record)?.builtin().filter(|builtin| builtin.is_in_its_callers());
+    let mut target_config = match builtin {
+        Some(_) => merge(&target.config)?,
+        None => BTreeMap::new(),
+    };
+    target_config.extend(merge(&link.target_config)?);
     Ok(LinkSpec {
         name: link.name.clone(),
         namespace: link.namespace.clone(),
@@ -319,7 +332,8 @@ fn link_spec(manifest: &Manifest, link: &Link) -> Result<LinkSpec, ApiError> {
         target: target.id.clone(),
         target_name: target.name.clone(),
         source_config: merge(&link.source_config)?,
-        target_config: merge(&link.target_config)?,
+        target_config,
+        builtin,
     })
 }
 

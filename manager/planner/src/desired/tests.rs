@@ -129,3 +129,39 @@ fn the_number_of_instances_is_part_of_a_spec() {
     assert_eq!(spec.spec_for(name, 0).unwrap().max_instances, 1);
     assert_eq!(spec.spec_for(&"other".parse().unwrap(), 1), None);
 }
+
+#[test]
+fn a_capability_in_its_callers_is_placed_nowhere_and_its_settings_are_in_their_links() {
+    let manifest = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: shop}
+spec:
+  components:
+    - name: front
+      type: component
+      properties: {image: 'file://front-1.wasm'}
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: keyvalue
+            interfaces: [store]
+            target: {name: kv, config: [{name: narrow, properties: {history: '2'}}]}
+    - name: kv
+      type: capability
+      properties:
+        image: builtin://keyvalue-nats
+        config: [{name: wide, properties: {bucket: carts, history: '9'}}]
+";
+    let loaded = lath_manifests::load(manifest.as_bytes()).unwrap();
+    let mut revision = App::new("shop", "front=1 http=>front").revision(1);
+    manifest.clone_into(&mut revision.manifest);
+    let builtin = Resolved::Builtin { builtin: Builtin::KeyvalueNats };
+    revision.images.insert("builtin://keyvalue-nats".to_owned(), builtin);
+    let spec = expand(&loaded.manifest, &revision).unwrap();
+    assert_eq!(spec.components.keys().map(ToString::to_string).collect::<Vec<_>>(), ["front"]);
+    let link = &spec.components.values().next().unwrap().spec.links[0];
+    assert_eq!((link.builtin, link.target.as_str()), (Some(Builtin::KeyvalueNats), "shop-kv"));
+    let settings: Vec<_> = link.target_config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(settings, ["bucket=carts", "history=2"], "the link's own settings win");
+}

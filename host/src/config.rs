@@ -42,6 +42,9 @@ pub struct HostArgs {
     /// Longest wait, when the host stops, for other hosts to take over what serves here.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub handover: Duration,
+    /// Address that answers `/healthz` and `/readyz`; none when not given.
+    #[arg(long, value_name = "ADDR", env = "LATH_HTTP_ADMIN")]
+    pub http_admin: Option<SocketAddr>,
     /// File to write when the host is connected and takes commands: JSON with its id, name and process id.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
@@ -70,6 +73,8 @@ pub struct HostConfig {
     pub drain_deadline: Duration,
     /// Longest wait for other hosts to take over at the end.
     pub handover: Duration,
+    /// Where health is told, if anywhere.
+    pub http_admin: Option<SocketAddr>,
     /// File that tells that the host is ready.
     pub ready_file: Option<PathBuf>,
 }
@@ -107,6 +112,7 @@ impl HostConfig {
             builtins,
             drain_deadline: args.drain_deadline,
             handover: args.handover,
+            http_admin: args.http_admin,
             ready_file: args.ready_file,
         })
     }

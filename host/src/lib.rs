@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 pub mod capability;
 pub mod engine;
 
+mod admin;
 mod artifact;
 mod config;
 mod control;
@@ -182,12 +183,23 @@ impl Host {
             subjects: self.subjects.clone(),
             snapshots: snapshots.clone(),
         };
+        let admin = match self.config.http_admin {
+            Some(address) => {
+                let (facts, connection) = (Arc::clone(&self.facts), self.connection.clone());
+                let shown = admin::Shown { facts, connection, snapshots: snapshots.clone() };
+                Some(admin::Admin::bind(address, shown).await?)
+            }
+            None => None,
+        };
         let ends = stop::Ends::default();
         let (supervisor, restored) = self.supervisor;
         let tasks = TaskTracker::new();
         tasks.spawn(supervisor.run(restored, ends.supervisor.clone()));
         tasks.spawn(control.run(requests, ends.control.clone()));
         tasks.spawn(reporter.run(ends.reporter.clone()));
+        if let Some(admin) = admin {
+            tasks.spawn(admin.run(ends.reporter.clone()));
+        }
         let server = tokio::spawn(self.server.run(ends.server.clone()));
         let ready = ready::Ready {
             identity: (self.facts.host.clone(), self.facts.name.clone()),

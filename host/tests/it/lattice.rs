@@ -139,6 +139,16 @@ pub(crate) struct Host {
 impl Host {
     /// Starts a host and does not wait for anything.
     pub(crate) fn begin(url: &str, folder: &Path, owned: Option<tempfile::TempDir>) -> Self {
+        Self::begin_with(url, folder, owned, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn begin_with(
+        url: &str,
+        folder: &Path,
+        owned: Option<tempfile::TempDir>,
+        more: &[&str],
+    ) -> Self {
         let (ready, data) = (folder.join("ready.json"), folder.join("data"));
         let _ = std::fs::remove_file(&ready);
         let line = [
@@ -154,7 +164,7 @@ impl Host {
             "--drain-deadline",
             "10s",
         ];
-        let args = Line::try_parse_from(line).unwrap().host;
+        let args = Line::try_parse_from(line.iter().chain(more)).unwrap().host;
         let (stop, stop_at_once) = (CancellationToken::new(), CancellationToken::new());
         let task = tokio::spawn(run_until(args, stop.clone(), stop_at_once.clone()));
         Self { folder: folder.to_owned(), ready, id: None, stop, stop_at_once, task: Some(task), owned }

@@ -7,6 +7,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod admin;
 mod apply;
 mod control;
 mod counts;

@@ -5,6 +5,7 @@ mod check;
 mod components;
 mod demo;
 mod nats;
+mod sim;
 mod soak;
 mod test;
 mod workspace;
@@ -40,6 +41,8 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Histories of a lattice in virtual time, full of faults, each from its seed; docs/simulation.md
+    Sim(sim::SimArgs),
     /// Rollouts one after another under load, half of them made to fail, with an account of every request; docs/soak.md
     #[command(disable_help_flag = true)]
     Soak {
@@ -77,6 +80,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
             let after = if *keep { demo::After::Keep } else { demo::After::Stop };
             demo::demo(&workspace, after)
         }
+        Task::Sim(args) => sim::sim(&workspace, *args),
         Task::Soak { arguments } => soak::soak(&workspace, arguments),
         Task::Test { quick } => {
             let extent = if *quick { test::Extent::Quick } else { test::Extent::Whole };

@@ -2,14 +2,12 @@
 //! Its arguments, and what it says and proves, are not known here; see `docs/soak.md`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use crate::nats;
-use crate::workspace::{Workspace, output, run};
+use crate::workspace::{Workspace, run};
 
 /// Where the program finds the `lath` to soak; the tests read the same variable.
 const LATH: &str = "LATH_BIN";
@@ -23,17 +21,8 @@ pub(crate) fn soak(workspace: &Workspace, arguments: &[OsString]) -> Result<()> 
     eprintln!("building lath and the soak in release; the first time takes many minutes on a small machine");
     let mut build = workspace.cargo();
     run(build.args(["build", "--release", "--workspace", "--bin", "lath", "--bin", "lath-soak"]))?;
-    let programs = target_folder(workspace)?.join("release");
+    let programs = workspace.target()?.join("release");
     let mut soak = Command::new(programs.join("lath-soak"));
     soak.current_dir(workspace.root()).args(arguments);
     run(soak.env(LATH, programs.join("lath")).env(nats::VARIABLE, nats))
-}
-
-/// Where cargo puts what it builds, wherever its settings say.
-fn target_folder(workspace: &Workspace) -> Result<PathBuf> {
-    let mut cargo = workspace.cargo();
-    let text = output(cargo.args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&text).context("cargo metadata wrote what is not JSON")?;
-    let folder = metadata.get("target_directory").and_then(Value::as_str);
-    folder.map(PathBuf::from).context("cargo metadata does not say where it builds")
 }

@@ -2,6 +2,7 @@
 //! checks is not. Later stages run although an earlier one failed, so that one run shows everything that is wrong.
 
 use std::fmt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,10 +16,13 @@ const FAILPOINTS: &str = "--features=lath-manager/failpoints";
 /// The package whose tests start whole lattices.
 const SYSTEM_TESTS: &str = "lath-tests";
 
+/// Histories of the simulation that every change goes through, always the same ones.
+const SEEDS: &str = "20000";
+
 /// How much is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Without the tests that start whole lattices, those against old peers, and doc tests.
+    /// Without the tests that start whole lattices, those against old peers, doc tests, and most of the simulation.
     Quick,
     Whole,
 }
@@ -41,6 +45,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "tests, guests", run: tests_guests, needs: &[], quick: true },
     Stage { name: "compat", run: compat, needs: &["nats-server"], quick: false },
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
+    Stage { name: "simulation", run: simulation, needs: &[], quick: false },
     // Last, so that a run ends with what its tests say.
     Stage { name: "tests", run: tests, needs: &["nats-server", "components"], quick: true },
 ];
@@ -169,6 +174,14 @@ fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
         cargo.args(["--exclude", SYSTEM_TESTS]);
     }
     run(cargo.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
+}
+
+/// With the profile and the features of the tests, so that little is built for it. `cargo xtask sim` is faster, from
+/// the second run on.
+fn simulation(workspace: &Workspace, _: Extent) -> Result<()> {
+    run(workspace.cargo().args(["build", "--workspace", "--bin", "simulate", FAILPOINTS]))?;
+    let mut simulate = Command::new(workspace.target()?.join("debug/simulate"));
+    run(simulate.current_dir(workspace.root()).args(["--seeds", SEEDS]))
 }
 
 /// Lath against unmodified peers of the 1.x world, in a workspace of its own.

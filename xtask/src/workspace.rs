@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The checkout: the folder of the root `Cargo.toml`.
 #[derive(Debug)]
@@ -30,6 +31,15 @@ impl Workspace {
     /// Where built guests are put, for tests, the demo and people.
     pub(crate) fn components(&self) -> PathBuf {
         self.root.join("target/components")
+    }
+
+    /// Where cargo puts what it builds, wherever its settings say.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
+        let mut cargo = self.cargo();
+        let text = output(cargo.args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        let metadata: Value = serde_json::from_str(&text).context("cargo metadata wrote what is not JSON")?;
+        let folder = metadata.get("target_directory").and_then(Value::as_str);
+        folder.map(PathBuf::from).context("cargo metadata does not say where it builds")
     }
 
     /// Where programs that we fetch are kept.

@@ -1,7 +1,4 @@
-//! Runs many seeds on all cores and says what they came to; `cargo xtask sim` calls it.
-//!
-//! `simulate SEEDS FIRST` runs so many from the first on; `simulate --seed N` runs one and prints all of it;
-//! `simulate --bugs SEEDS` looks for the seed that notices each planted bug.
+//! Runs many seeds on all cores and says what they came to; `cargo xtask sim` builds it and hands its arguments over.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,23 +21,48 @@ const ENOUGH: usize = 20;
 /// Time between two words on how far it is.
 const WORD: Duration = Duration::from_secs(20);
 
-fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let number = |text: &str| text.parse::<u64>().ok();
-    match words.as_slice() {
-        ["--seed", seed] => number(seed).map_or_else(usage, one),
-        ["--bugs", seeds] => number(seeds).map_or_else(usage, bugs),
-        [seeds, first] => {
-            number(seeds).zip(number(first)).map_or_else(usage, |(seeds, first)| many(seeds, first))
+/// Seeds that a planted bug may hide for when nothing else is said.
+const BUG_SEEDS: u64 = 2_000;
+
+const USAGE: &str = "usage: simulate --seeds N [--seed FIRST]   so many histories, from that seed on (0)
+       simulate --seed N                   one history, and everything that happened in it
+       simulate --bugs [--seeds N]         for each planted bug the first seed that notices it; needs the
+                                           feature `planted-bugs`";
+
+/// What is asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    seeds: Option<u64>,
+    seed: Option<u64>,
+    bugs: bool,
+}
+
+impl Asked {
+    /// None when the words are not understood.
+    fn read(words: impl Iterator<Item = String>) -> Option<Self> {
+        let (mut asked, mut words) = (Self::default(), words);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--bugs" => asked.bugs = true,
+                "--seeds" => asked.seeds = Some(words.next()?.replace('_', "").parse().ok()?),
+                "--seed" => asked.seed = Some(words.next()?.replace('_', "").parse().ok()?),
+                _ => return None,
+            }
         }
-        _ => usage(),
+        Some(asked)
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: simulate SEEDS FIRST | simulate --seed N | simulate --bugs SEEDS");
-    ExitCode::FAILURE
+fn main() -> ExitCode {
+    match Asked::read(std::env::args().skip(1)) {
+        Some(Asked { bugs: true, seeds, seed: None }) => bugs(seeds.unwrap_or(BUG_SEEDS)),
+        Some(Asked { bugs: false, seeds: Some(seeds), seed }) => many(seeds, seed.unwrap_or(0)),
+        Some(Asked { bugs: false, seeds: None, seed: Some(seed) }) => one(seed),
+        Some(_) | None => {
+            eprintln!("{USAGE}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs one seed and prints everything that happened.
@@ -98,17 +120,12 @@ fn many(seeds: u64, first: u64) -> ExitCode {
     let mut all = all.into_inner().unwrap_or_default();
     all.failed.sort_by_key(|report| report.seed);
     summarise(&all, begun.elapsed(), threads);
-    let Some(worst) = all.failed.first() else { return ExitCode::SUCCESS };
-    println!("\n{}\n", worst.lines.join("\n"));
-    for report in &all.failed {
-        println!(
-            "seed {} ({}): {}",
-            report.seed,
-            report.profile,
-            report.broken.as_deref().unwrap_or_default()
-        );
+    let Some(first) = all.failed.first() else { return ExitCode::SUCCESS };
+    println!("\n{}\n", first.lines.join("\n"));
+    for Report { seed, profile, broken, .. } in &all.failed {
+        println!("seed {seed} ({profile}): {}", broken.as_deref().unwrap_or_default());
     }
-    println!("replay the first: cargo xtask sim --seed {}", worst.seed);
+    println!("to replay the first: cargo xtask sim --seed {}", first.seed);
     ExitCode::FAILURE
 }
 
@@ -121,11 +138,12 @@ fn work(seeds: u64, first: u64, next: &AtomicU64, all: &Mutex<All>) {
         }
         let mut some = All::default();
         for seed in from..(from + SHARE).min(seeds) {
-            let report = run(first + seed, Options::default());
+            let report = tried(first + seed);
             some.runs += 1;
             *some.profiles.entry(report.profile).or_default() += 1;
             some.counts.add(&report.counts);
-            if report.broken.is_some() {
+            if let Some(broken) = &report.broken {
+                eprintln!("seed {} ({}): {broken}", report.seed, report.profile);
                 some.failed.push(report);
             }
         }
@@ -133,6 +151,18 @@ fn work(seeds: u64, first: u64, next: &AtomicU64, all: &Mutex<All>) {
             all.take(some);
         }
     }
+}
+
+/// Runs one history. That something panicked in it is what it shows.
+fn tried(seed: u64) -> Report {
+    std::panic::catch_unwind(|| run(seed, Options::default())).unwrap_or_else(|_| Report {
+        seed,
+        hash: 0,
+        profile: "unknown",
+        broken: Some("I2: it panicked".to_owned()),
+        counts: Counts::default(),
+        lines: Vec::new(),
+    })
 }
 
 fn tell(begun: Instant, seeds: u64, all: &Mutex<All>, done: &AtomicBool) {
@@ -143,7 +173,7 @@ fn tell(begun: Instant, seeds: u64, all: &Mutex<All>, done: &AtomicBool) {
             last = Instant::now();
             if let Ok(all) = all.lock() {
                 let seconds = begun.elapsed().as_secs();
-                eprintln!("{} of {seeds} runs in {seconds} s, {} failed", all.runs, all.failed.len());
+                eprintln!("{} of {seeds} seeds in {seconds} s, {} failed", all.runs, all.failed.len());
             }
         }
     }
@@ -151,28 +181,28 @@ fn tell(begun: Instant, seeds: u64, all: &Mutex<All>, done: &AtomicBool) {
 
 fn summarise(all: &All, took: Duration, threads: usize) {
     let All { runs, profiles, counts, failed } = all;
+    let list = |names: Vec<String>| names.join(", ");
+    println!(
+        "kinds of runs: {}",
+        list(profiles.iter().map(|(name, runs)| format!("{name} {runs}")).collect())
+    );
     let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for ((kind, one, other), times) in &counts.happened {
         let name = if other.is_empty() { (*one).to_owned() } else { format!("{one} > {other}") };
-        kinds.entry(kind).or_default().push(format!("{name}: {times}"));
+        kinds.entry(kind).or_default().push(format!("{name} {times}"));
     }
-    let of_profiles: Vec<String> =
-        profiles.iter().map(|(profile, runs)| format!("{profile}: {runs}")).collect();
-    println!("profiles: {}", of_profiles.join(", "));
     for (kind, names) in kinds {
-        println!("{kind}: {}", names.join(", "));
+        println!("{kind}: {}", list(names));
     }
-    let rules = checks().count();
+    let Counts { events, plans, commits, commands, refusals, faults, .. } = counts;
     println!(
-        "{runs} runs on {threads} threads in {:.1} s ({:.0} runs a second), {} events, {} plans, {} commits, {} commands, {} refusals, {} faults, {rules} checks after every step: {} failed",
-        took.as_secs_f64(),
-        f64::from(u32::try_from(*runs).unwrap_or(u32::MAX)) / took.as_secs_f64(),
-        counts.events,
-        counts.plans,
-        counts.commits,
-        counts.commands,
-        counts.refusals,
-        counts.faults,
+        "steps: {events} events, {plans} plans, {commits} commits, {commands} commands, {refusals} of them refused, {faults} faults; {} invariants after every step",
+        checks().count()
+    );
+    let seconds = took.as_secs_f64();
+    let speed = f64::from(u32::try_from(*runs).unwrap_or(u32::MAX)) / seconds;
+    println!(
+        "{runs} seeds in {seconds:.1} s on {threads} threads, {speed:.0} a second: {} failed",
         failed.len()
     );
 }

@@ -26,6 +26,9 @@ pub(crate) struct Manifest {
     pub(crate) spec: AppSpec,
 }
 
+/// Most manifests that are remembered. There are too many different ones to have them all in memory.
+const REMEMBERED: usize = 4_000;
+
 thread_local! {
     static MANIFESTS: RefCell<BTreeMap<String, Arc<Manifest>>> = const { RefCell::new(BTreeMap::new()) };
     static SPECS: RefCell<BTreeMap<Digest, AppSpec>> = const { RefCell::new(BTreeMap::new()) };
@@ -43,7 +46,7 @@ pub(super) fn manifest(name: &str, line: &str, policy: &str) -> Arc<Manifest> {
         let spec = expand(&revision);
         let words = format!("{line} {}", policy.replace("policy.", ""));
         let manifest = Arc::new(Manifest { words, ask: app.ask(), content: revision.content, spec });
-        MANIFESTS.with_borrow_mut(|known| known.insert(key, Arc::clone(&manifest)));
+        MANIFESTS.with_borrow_mut(|known| remember(known, key, Arc::clone(&manifest)));
         manifest
     })
 }
@@ -62,10 +65,17 @@ pub(crate) fn expand(revision: &RevisionRecord) -> AppSpec {
     let known = SPECS.with_borrow(|known| known.get(&revision.content).cloned());
     let spec = known.unwrap_or_else(|| {
         let spec = example::expand(revision);
-        SPECS.with_borrow_mut(|known| known.insert(revision.content.clone(), spec.clone()));
+        SPECS.with_borrow_mut(|known| remember(known, revision.content.clone(), spec.clone()));
         spec
     });
     renumbered(spec, revision.revision)
+}
+
+fn remember<K: Ord, V>(known: &mut BTreeMap<K, V>, key: K, value: V) {
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 fn renumbered(mut spec: AppSpec, revision: Revision) -> AppSpec {

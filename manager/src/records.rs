@@ -234,7 +234,8 @@ impl Follower {
     }
 
     /// Writes the decisions at hand again where the store has lost them (N1, N2): by compare-and-set, so that of
-    /// several managers that do it one wins, and only what is newer than what the store has.
+    /// several managers that do it one wins, and only over what is a past of it: what somebody has asked for since the
+    /// loss stays, and the planner gives it a number that hosts obey.
     async fn restore(&self, before: &Apps, apps: &mut Apps) {
         if let Err(error) = self.records.revisions.ensure().await {
             tracing::error!(%error, "the bucket of revisions cannot be made");
@@ -244,7 +245,7 @@ impl Follower {
             let Slot::Sound(known) = slot else { continue };
             let over = match apps.slots.get(app) {
                 None => None,
-                Some(Slot::Sound(found)) if is_behind(&found.value, &known.value) => Some(found.revision),
+                Some(Slot::Sound(found)) if found.value.is_past_of(&known.value) => Some(found.revision),
                 Some(Slot::Sound(_) | Slot::Poison(_)) => continue,
             };
             let written = async {
@@ -303,10 +304,6 @@ impl Follower {
         self.records.apps.store(Arc::new(apps));
         self.wake.apps([app]);
     }
-}
-
-fn is_behind(found: &DesiredRecord, known: &DesiredRecord) -> bool {
-    (found.generation, found.step) < (known.generation, known.step)
 }
 
 fn poison(malformed: &Malformed) -> Slot {

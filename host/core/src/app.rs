@@ -353,6 +353,7 @@ impl App {
             .units
             .values()
             .filter(|unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.idle && !leaving.closed))
+            .filter(|_| !planted!("stop-busy"))
             .map(|unit| unit.spec.revision)
             .collect();
         let leaving: Vec<Place> = self

@@ -324,6 +324,25 @@ impl DesiredRecord {
         self.revision.into_iter().chain(self.serving).collect()
     }
 
+    /// Whether a store that holds this record has lost `later`: this one comes before it and knows of no change that
+    /// `later` does not. Somebody may have asked for a change when the loss was not yet seen; such a record is newer,
+    /// whatever its numbers say.
+    #[must_use]
+    pub fn is_past_of(&self, later: &Self) -> bool {
+        if (self.generation, self.step) >= (later.generation, later.step) {
+            return false;
+        }
+        let Some(newest) = self.history.first() else { return true };
+        let same = |other: &HistoryEntry| {
+            (other.generation, other.kind, other.revision, other.started)
+                == (newest.generation, newest.kind, newest.revision, newest.started)
+        };
+        // What is older than all that `later` remembers is not among it.
+        let forgotten = later.history.len() >= HISTORY_KEPT
+            && later.history.last().is_some_and(|oldest| newest.started <= oldest.started);
+        forgotten || later.history.iter().any(same)
+    }
+
     /// Ends the newest entry of the history, if it is open.
     pub(crate) fn end_history(&mut self, outcome: Outcome, problem: Option<Problem>, now: Timestamp) {
         if let Some(entry) = self.history.first_mut().filter(|entry| entry.outcome.is_none()) {

@@ -29,8 +29,25 @@ const MANIFESTS: [&str; 12] = [
     "http=>front,daemon front=picky,daemon,to=back back=v1",
 ];
 
-/// Names of the apps of a run.
-pub(crate) const NAMES: [&str; 2] = ["shop", "bank"];
+/// Those among them of which gates are to judge.
+const GATED: [&str; 4] = [MANIFESTS[0], MANIFESTS[2], MANIFESTS[9], MANIFESTS[10]];
+
+/// How people of a run go about their deploys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    Usual,
+    /// By canaries with gates, mostly, and there are calls to judge by.
+    Gated,
+}
+
+impl Habit {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        if rng.chance(250) { Self::Gated } else { Self::Usual }
+    }
+}
+
+/// Names of the apps of a run. One begins like the other: neither may be taken for it.
+pub(crate) const NAMES: [&str; 2] = ["shop", "shop-b"];
 
 /// The host on which a picky image fails.
 const PICKY_ABOUT: &str = "c";
@@ -77,13 +94,16 @@ pub(crate) enum Webhook {
 }
 
 /// One of the manifests of app `name`, and how it wants to be rolled out.
-pub(crate) fn manifest(name: &str, rng: &mut Rng) -> Arc<Manifest> {
-    let line = rng.pick(&MANIFESTS).copied().unwrap_or_default();
-    catalog::manifest(name, line, &policy::draw(rng))
+pub(crate) fn manifest(name: &str, habit: Habit, rng: &mut Rng) -> Arc<Manifest> {
+    let line = match habit {
+        Habit::Gated if rng.chance(600) => rng.pick(&GATED),
+        Habit::Usual | Habit::Gated => rng.pick(&MANIFESTS),
+    };
+    catalog::manifest(name, line.copied().unwrap_or_default(), &policy::draw(habit, rng))
 }
 
 impl Scene {
-    pub(crate) fn draw(rng: &mut Rng) -> Self {
+    pub(crate) fn draw(habit: Habit, rng: &mut Rng) -> Self {
         let reasons = [
             Reason::CompileFailed,
             Reason::StartFailed,
@@ -98,7 +118,10 @@ impl Scene {
             ("file://back-slow.wasm", slow),
         ]);
         let errs = if rng.chance(500) { 1_000 } else { rng.below(400) };
-        let calls = rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default();
+        let calls = match habit {
+            Habit::Usual => rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default(),
+            Habit::Gated => 30,
+        };
         let hooks = [Webhook::Agrees, Webhook::Agrees, Webhook::Wavers, Webhook::Refuses, Webhook::Hangs];
         let webhook = rng.pick(&hooks).copied().unwrap_or(Webhook::Agrees);
         Self { behaviours, errs, calls, webhook }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use fact::{Cause, Changed, Fact, Obeyed, Sent, Stored, Writer};
 pub(crate) use memory::{Memory, stage_name};
+pub(crate) use promises::policy;
 
 /// What a check says of a step: nothing, that it holds, or how it is broken.
 pub(crate) type Said = Option<Result<(), String>>;
@@ -31,13 +32,18 @@ const fn check(id: &'static str, rule: &'static str, run: fn(&mut Memory, &Fact<
 }
 
 /// All that is checked after every step. What is checked at the end of a run stands in `rest.rs`.
-pub(crate) const CHECKS: [Check; 30] = [
+pub(crate) const CHECKS: [Check; 34] = [
     check(
         "R4",
         "nothing planned leaves fewer places than both revisions have, but for max_unavailable",
         hosts::r4,
     ),
     check("R5a", "calls go only to units that are ready", hosts::r5a),
+    check(
+        "R5c",
+        "a host gives up nothing that it is told to go on with, before what is to follow is ready",
+        hosts::r5c,
+    ),
     check("R5b", "a rollout goes forward only when the new revision is ready where it belongs", records::r5b),
     check("R6", "what was taken is finished, except at the drain deadline", hosts::r6),
     check("R7a", "a revision is always told in the same bytes, in the numbers of its record", commands::r7a),
@@ -61,6 +67,9 @@ pub(crate) const CHECKS: [Check; 30] = [
     check("M5", "no plan leaves an app with nothing that people want to run", records::m5),
     check("M10", "only what is committed is sent", commands::m10),
     check("M12", "the same command is not sent again at once", commands::m12),
+    check("N2", "what was asked for after the store lost writes is not written over", records::n2),
+    check("N6", "what is kept of one app is under no key of another", records::n6),
+    check("N7", "what cannot be read is neither written over nor deleted", records::n7),
     check("H2", "a host knows after a restart what it has answered for", hosts::h2),
     check("H3", "a host obeys no older decision", hosts::h3),
     check("H7", "what fails takes nothing from what serves", hosts::h7),
@@ -79,7 +88,7 @@ pub(crate) struct Checker {
     pub(crate) broken: Vec<String>,
     pub(crate) memory: Memory,
     /// How often each check had something to say.
-    looked: [u64; CHECKS.len()],
+    looked: BTreeMap<&'static str, u64>,
 }
 
 impl Checker {
@@ -89,10 +98,10 @@ impl Checker {
 
     /// A step was made.
     pub(crate) fn see(&mut self, fact: &Fact<'_>) {
-        for (check, looked) in CHECKS.iter().zip(&mut self.looked) {
+        for check in &CHECKS {
             match (check.run)(&mut self.memory, fact) {
                 None => {}
-                Some(Ok(())) => *looked += 1,
+                Some(Ok(())) => *self.looked.entry(check.id).or_default() += 1,
                 Some(Err(what)) => self.broken.push(format!("{}: {what}", check.id)),
             }
         }
@@ -101,6 +110,6 @@ impl Checker {
 
     /// How often each check had something to say, by id.
     pub(crate) fn looked(&self) -> BTreeMap<&'static str, u64> {
-        CHECKS.iter().map(|check| check.id).zip(self.looked).collect()
+        self.looked.clone()
     }
 }

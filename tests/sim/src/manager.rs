@@ -8,6 +8,7 @@ mod gates;
 mod hearing;
 mod knowing;
 mod lease;
+mod ready;
 mod sending;
 mod visit;
 
@@ -52,6 +53,13 @@ pub(crate) struct Out {
     pub(crate) plans: u64,
     /// Somebody is to be asked, and what about.
     pub(crate) webhooks: Vec<(AppName, Generation, Step)>,
+}
+
+/// What a manager knows that speaks against going on, by code that shares nothing with the planner's; for the checks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Opinion {
+    gate_failed: bool,
+    unready: bool,
 }
 
 /// What a manager's step may look at.

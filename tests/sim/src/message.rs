@@ -72,7 +72,7 @@ pub(crate) enum Message {
         era: u64,
         number: Number,
         app: AppName,
-        record: Option<Arc<DesiredRecord>>,
+        held: Option<Held>,
     },
     LostWrites {
         era: u64,
@@ -122,6 +122,8 @@ pub(crate) struct Basis {
     pub(crate) record: Arc<DesiredRecord>,
     /// By the counts that the manager knew, a gate of the step at hand did not hold.
     pub(crate) gate_failed: bool,
+    /// By what hosts had told the manager, more hosts than may be away did not run the new revision.
+    pub(crate) unready: bool,
 }
 
 /// What the store answers.

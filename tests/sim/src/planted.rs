@@ -56,6 +56,7 @@ pub const BUGS: &[Bug] = &bugs! {
     "keep-epoch" "bug-keep-epoch" "the lease is taken over without a new epoch"
     "no-relist" "bug-no-relist" "nothing is asked for unless there is news"
     "send-without-pause" "bug-send-without-pause" "a command is sent again as soon as it was answered"
+    "read-newer" "bug-read-newer" "a record that cannot be read is taken as if it could"
     "drop-calls" "bug-drop-calls" "a unit is said to be idle while it has calls in flight"
     "forget-journal" "bug-forget-journal" "a host answers for what it has not written to its disk"
     "ready-too-early" "bug-ready-too-early" "a unit is said to be ready before it is"

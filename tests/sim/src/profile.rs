@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     StoreStale,
     /// The store answers that there is nothing.
     StoreEmptyAnswers,
+    /// In the place of a record there is something that no manager can read.
+    RecordSpoilt,
     /// The store loses its last writes.
     StoreBack,
     /// The store loses everything.
@@ -97,7 +99,7 @@ impl Moment {
 
 impl Fault {
     /// Faults that a lattice may have all at once.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::HostCrash,
         Self::HostFreeze,
         Self::HostWipe,
@@ -110,6 +112,7 @@ impl Fault {
         Self::StoreAway,
         Self::StoreStale,
         Self::StoreEmptyAnswers,
+        Self::RecordSpoilt,
     ];
 
     /// For coverage and the trace.
@@ -132,6 +135,7 @@ impl Fault {
             Self::StoreAway => "store away",
             Self::StoreStale => "store stale",
             Self::StoreEmptyAnswers => "store answers empty",
+            Self::RecordSpoilt => "record spoilt",
             Self::StoreBack => "store back in time",
             Self::StoreLost => "store lost",
         }
@@ -187,7 +191,7 @@ impl Profile {
     }
 
     fn of_store() -> Vec<Fault> {
-        let answers = [Fault::StoreStale, Fault::StoreEmptyAnswers];
+        let answers = [Fault::StoreStale, Fault::StoreEmptyAnswers, Fault::RecordSpoilt];
         [Fault::StoreBack, Fault::StoreBack, Fault::StoreLost, Fault::StoreAway]
             .into_iter()
             .chain(answers)

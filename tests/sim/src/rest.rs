@@ -54,6 +54,10 @@ fn broken_app(world: &World, app: &AppName) -> Vec<String> {
     let Some(held) = world.store.app(app) else {
         return n1(world, app).or_else(|| m13(world, app, &entries)).into_iter().collect();
     };
+    if held.spoilt {
+        // It is left as it was. What the others come to is the proof that they are not (M11).
+        return Vec::new();
+    }
     let none = Revisions::new();
     let revisions = world.store.specs(app).unwrap_or(&none);
     let record = &*held.record;
@@ -96,7 +100,8 @@ struct At<'a> {
 impl At<'_> {
     /// Whether the rollout stands still because only people can make it go on, or because no host will do.
     fn may_stand(&self, rollout: &Rollout) -> bool {
-        let first = rollout.stage == Stage::Preparing && self.record.serving.is_none();
+        let waits_for_hosts = matches!(rollout.stage, Stage::Preparing | Stage::Shifting { .. });
+        let first = waits_for_hosts && self.record.serving.is_none();
         let stuck = rollout.stage == Stage::Stuck;
         stuck || rollout.problem.is_some() || rollout.paused.is_some() || self.waits() || first
     }
@@ -130,7 +135,8 @@ impl At<'_> {
             let request = bundles::request(self.record, self.revisions, &host.id, Epoch(0));
             let relieved = entry.fence.order(&request.fence) == Order::Same;
             if !relieved {
-                if request.bundles.is_empty() && self.is_short() {
+                let stuck = self.record.rollout.as_ref().is_some_and(|rollout| rollout.stage == Stage::Stuck);
+                if stuck || (request.bundles.is_empty() && self.is_short()) {
                     continue;
                 }
                 let (app, fence, name) = (&self.record.app, entry.fence, &host.summary.name);

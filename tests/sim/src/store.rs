@@ -19,6 +19,8 @@ pub(crate) type Number = u64;
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) number: Number,
+    /// It cannot be read: bytes that are no record, or one that a newer manager wrote.
+    pub(crate) spoilt: bool,
     pub(crate) record: Arc<DesiredRecord>,
 }
 
@@ -102,8 +104,18 @@ impl Store {
             return Written::Conflict;
         }
         let number = self.next();
-        self.apps.insert(record.app.clone(), Held { number, record });
+        self.apps.insert(record.app.clone(), Held { number, spoilt: false, record });
         Written::Done(number)
+    }
+
+    /// Has something in the place of an app's record that no manager can read. Returns its number.
+    pub(crate) fn spoil(&mut self, app: &AppName) -> Option<Number> {
+        let number = self.number + 1;
+        let held = self.apps.get_mut(app).filter(|held| !held.spoilt)?;
+        held.number = number;
+        held.spoilt = true;
+        self.number = number;
+        Some(number)
     }
 
     /// Deletes an app and its revisions.

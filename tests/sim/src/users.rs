@@ -10,7 +10,7 @@ use lath_manager_planner::record::Rollout;
 use lath_manager_planner::{DesiredRecord, steer};
 use lath_manifests::manifest::RollbackRule;
 
-use crate::apps::{self, Manifest, NAMES};
+use crate::apps::{self, Habit, Manifest, NAMES};
 use crate::rng::Rng;
 use crate::store::Store;
 
@@ -60,7 +60,7 @@ pub(crate) struct Asked {
 }
 
 /// The requests of a run that lasts `active`, in their order.
-pub(crate) fn requests(rng: &mut Rng, active: Duration) -> Vec<Request> {
+pub(crate) fn requests(habit: Habit, rng: &mut Rng, active: Duration) -> Vec<Request> {
     let count = 3 + rng.below(7);
     let last = u64::try_from(active.as_millis()).unwrap_or(u64::MAX);
     let mut requests: Vec<Request> = Vec::new();
@@ -69,12 +69,12 @@ pub(crate) fn requests(rng: &mut Rng, active: Duration) -> Vec<Request> {
         let name = if rng.chance(200) { NAMES[1] } else { NAMES[0] };
         let Ok(app) = name.parse() else { continue };
         let what = match rng.below(24) {
-            _ if number == 0 => What::Deploy(apps::manifest(name, rng)),
-            0..=10 => What::Deploy(apps::manifest(name, rng)),
+            _ if number == 0 => What::Deploy(apps::manifest(name, habit, rng)),
+            0..=9 => What::Deploy(apps::manifest(name, habit, rng)),
             11 => What::Rollback(None),
             12 => What::Rollback(Some(rng.below(6))),
             13 => What::Undeploy,
-            14 => What::Delete,
+            10 | 14 => What::Delete,
             15 | 16 => What::Scale(1 + u32::try_from(rng.below(6)).unwrap_or(0)),
             17 => What::Tag(rng.below(4)),
             _ => What::Steer(rng.next()),
@@ -187,7 +187,7 @@ impl OfHost {
 
 /// When somebody asks something of some host.
 pub(crate) fn of_hosts(rng: &mut Rng, active: Duration) -> Vec<(Duration, OfHost)> {
-    if !rng.chance(250) {
+    if !rng.chance(350) {
         return Vec::new();
     }
     let last = u64::try_from(active.as_millis()).unwrap_or(u64::MAX);

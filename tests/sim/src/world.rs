@@ -11,7 +11,7 @@ use std::time::Duration;
 use lath_control_api::{AppName, HostId, Timestamp};
 use lath_manager_planner::example;
 
-use crate::apps::Scene;
+use crate::apps::{Habit, Scene};
 use crate::check::Checker;
 use crate::host::Host;
 use crate::manager::Manager;
@@ -71,9 +71,10 @@ impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::new(seed);
         let profile = Profile::choose(&mut rng);
-        let scene = Scene::draw(&mut rng);
+        let habit = Habit::draw(&mut rng);
+        let scene = Scene::draw(habit, &mut rng);
         let active = rng.millis(25_000, 80_000);
-        let requests = users::requests(&mut rng, active);
+        let requests = users::requests(habit, &mut rng, active);
         let hosts: Vec<Host> = example::fleet(FLEET).into_iter().map(Host::new).collect();
         let mut world = Self {
             now: BEGINNING,

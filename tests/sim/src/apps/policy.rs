@@ -1,6 +1,7 @@
 //! How apps of a run want to be rolled out: every strategy, with what its policy may ask for. Times are short, so that
 //! runs are.
 
+use super::Habit;
 use crate::rng::Rng;
 
 /// What every policy has.
@@ -16,11 +17,14 @@ const GATES: [&str; 4] = [
 ];
 
 /// A policy in the words of [`lath_manager_planner::example::App`].
-pub(super) fn draw(rng: &mut Rng) -> String {
+pub(super) fn draw(habit: Habit, rng: &mut Rng) -> String {
     let mut words = vec![ALWAYS.to_owned()];
     let mut say = |name: &str, value: &str| words.push(format!("policy.{name}={}", value.replace(' ', "~")));
     let strategy = rng.pick(&["rolling", "rolling", "canary", "canary", "blue-green", "recreate"]);
-    let strategy = strategy.copied().unwrap_or("rolling");
+    let strategy = match habit {
+        Habit::Gated if rng.chance(700) => "canary",
+        Habit::Usual | Habit::Gated => strategy.copied().unwrap_or("rolling"),
+    };
     say("strategy", strategy);
     if let Some(healthy) = rng.pick(&["0s", "1s", "1s", "3s"]) {
         say("min_healthy_time", healthy);
@@ -44,7 +48,11 @@ pub(super) fn draw(rng: &mut Rng) -> String {
         }
         _ => {}
     }
-    let gated = if strategy == "canary" { 600 } else { 200 };
+    let gated = match (habit, strategy) {
+        (Habit::Gated, _) => 900,
+        (Habit::Usual, "canary") => 600,
+        (Habit::Usual, _) => 200,
+    };
     if rng.chance(gated) {
         if let Some(gates) = rng.pick(&GATES) {
             say("gates", gates);

@@ -54,6 +54,19 @@ pub(super) fn r5a(_: &mut Memory, fact: &Fact<'_>) -> Said {
     })
 }
 
+pub(super) fn r5c(_: &mut Memory, fact: &Fact<'_>) -> Said {
+    let step = obeyed(fact).filter(|step| step.host.up)?;
+    let told = |id: &ComponentId| step.request.bundles.iter().any(|bundle| bundle.id == *id);
+    let lost = step.before.0.keys().find(|id| told(id) && !step.host.face.serves(id));
+    match lost {
+        None => Some(Ok(())),
+        Some(id) => {
+            let (name, fence) = (&step.host.summary.name, step.request.fence);
+            Some(Err(format!("{name} is told of {id} by {fence} and serves it no more")))
+        }
+    }
+}
+
 pub(super) fn r6(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = changed(fact)?;
     none(&step.outcome.cut_off, |unit| {

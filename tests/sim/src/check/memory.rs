@@ -56,6 +56,10 @@ pub(crate) struct Memory {
     /// Shares of revisions that a host was told, in the life of its disk.
     pub(super) shares: BTreeSet<(usize, u64, AppName, Revision, u8)>,
     pub(super) highest_epoch: BTreeMap<usize, (u64, Epoch)>,
+    /// Apps of which the store has what nobody can read.
+    pub(crate) spoilt: BTreeSet<AppName>,
+    /// Apps that somebody has changed since the store lost writes.
+    pub(super) asked_after_loss: BTreeSet<AppName>,
     /// The step on which a person has given his word.
     pub(super) promoted: BTreeMap<AppName, (Generation, Step)>,
 }
@@ -146,6 +150,9 @@ impl Memory {
         } else {
             self.asked.insert((*app).clone(), record.generation);
         }
+        if self.store_went_back && matches!(by, Writer::User { what: "deploy", .. }) {
+            self.asked_after_loss.insert((*app).clone());
+        }
         self.note_promotion(stored, record);
         let wanted = stored.revisions().map(|revisions| needed(record, revisions)).unwrap_or_default();
         let since = self.needed.entry((*app).clone()).or_default();
@@ -157,6 +164,7 @@ impl Memory {
     }
 
     fn forget(&mut self, app: &AppName) {
+        self.asked_after_loss.remove(app);
         self.needed.remove(app);
         self.floors.remove(app);
         self.counters.remove(app);

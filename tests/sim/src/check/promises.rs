@@ -15,7 +15,7 @@ use super::memory::{Memory, stage_name};
 use super::records::{moved, stored};
 
 /// How the rollout of `record` is to go. Apps of the simulation have one policy.
-pub(super) fn policy(record: &DesiredRecord, spec: &AppSpec) -> RolloutPolicy {
+pub(crate) fn policy(record: &DesiredRecord, spec: &AppSpec) -> RolloutPolicy {
     let policy = spec.rollouts.first().cloned().unwrap_or_default();
     let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
     match overrides.filter(|overrides| !overrides.is_empty()) {

@@ -1,6 +1,7 @@
 //! Checks of what is written to the store.
 
-use lath_control_api::Revision;
+use lath_control_api::subject::{app_key, parse_revision_key, revision_key};
+use lath_control_api::{AppName, Revision};
 use lath_manager_planner::record::{Assignment, DesiredRecord, Stage, Wanted};
 
 use super::Said;
@@ -62,6 +63,48 @@ pub(super) fn r13a(memory: &mut Memory, fact: &Fact<'_>) -> Said {
     Some(Ok(()))
 }
 
+pub(super) fn n2(memory: &mut Memory, fact: &Fact<'_>) -> Said {
+    let step = stored(fact).filter(|step| step.after.is_some())?;
+    let Writer::Restore = step.by else { return None };
+    if memory.asked_after_loss.contains(step.app) {
+        return Some(Err(format!("{} was written over by what was lost before it", step.app)));
+    }
+    Some(Ok(()))
+}
+
+pub(super) fn n6(memory: &mut Memory, fact: &Fact<'_>) -> Said {
+    let step = stored(fact)?;
+    let key = app_key(step.app);
+    let revisions = step.after.into_iter().flat_map(|record| record.needed_revisions());
+    for revision in revisions {
+        let of_revision = revision_key(step.app, revision);
+        let read = parse_revision_key(&of_revision).ok();
+        let wild = of_revision.contains(['*', '>', ' ']) || key.contains(['*', '>', ' ', '.']);
+        if wild || read != Some((step.app.clone(), revision)) {
+            return Some(Err(format!("{of_revision} is the key of r{revision} of {}", step.app)));
+        }
+        let begins =
+            |other: &&AppName| *other != step.app && of_revision.starts_with(&format!("{}.", app_key(other)));
+        if let Some(other) = memory.counters.keys().find(begins) {
+            return Some(Err(format!("{of_revision} of {} is among those of {other}", step.app)));
+        }
+    }
+    Some(Ok(()))
+}
+
+pub(super) fn n7(memory: &mut Memory, fact: &Fact<'_>) -> Said {
+    let step = stored(fact)?;
+    if !memory.spoilt.contains(step.app) {
+        return Some(Ok(()));
+    }
+    match step.by {
+        Writer::Plan(_) | Writer::Restore | Writer::User { .. } => {
+            Some(Err(format!("{} was written over and could not be read", step.app)))
+        }
+        Writer::Time => None,
+    }
+}
+
 pub(super) fn m4(_: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = stored(fact)?;
     let Writer::Plan(basis) = step.by else { return None };
@@ -90,14 +133,26 @@ pub(super) fn m5(_: &mut Memory, fact: &Fact<'_>) -> Said {
     Some(Ok(()))
 }
 
-/// A host that was lost or cut off a while ago may not be what it was said to be; then nothing is judged.
+/// Judged by what the manager had heard; and by what really is, unless a host was lost or cut off a while ago and may
+/// not be what it was said to be.
 pub(super) fn r5b(memory: &mut Memory, fact: &Fact<'_>) -> Said {
     let step = stored(fact)?;
     let (before, after) = step.plan()?;
-    if memory.is_after_a_fault(step.now) || !goes_forward(before, after) {
+    let Writer::Plan(basis) = step.by else { return None };
+    if !goes_forward(before, after) {
         return None;
     }
     let revision = before.revision?;
+    if basis.unready {
+        let (from, to) = (stage_name(before), stage_name(after));
+        return Some(Err(format!(
+            "{} went from {from} to {to}, and r{revision} was not heard to be ready",
+            step.app
+        )));
+    }
+    if memory.is_after_a_fault(step.now) {
+        return Some(Ok(()));
+    }
     let spec = step.revisions()?.get(&revision)?;
     let unready = |host: &&Host| {
         let assigned = before.assignment.on(&host.id);

@@ -6,9 +6,8 @@ use lath_control_api::{AppName, HostCalls, HostInventory, HostSummary, Timestamp
 use lath_manager_planner::observed::News;
 use lath_manager_planner::steer;
 
-use super::{Manager, Out, View, Waiting};
+use super::{Manager, Opinion, Out, View, Waiting};
 use crate::message::{Message, Verdict};
-use crate::store::Held;
 
 impl Manager {
     pub(crate) fn hear(&mut self, message: Message, view: View<'_>, out: &mut Out) {
@@ -30,9 +29,9 @@ impl Manager {
                     self.hear_store(waiting, answer, view, out);
                 }
             }
-            Message::Changed { era, number, app, record } => {
+            Message::Changed { era, number, app, held } => {
                 if era == self.era && self.seen.get(&app).is_none_or(|seen| *seen < number) {
-                    self.know(&app, record.map(|record| Held { number, record }), number, view.now);
+                    self.know(&app, held, number, view.now);
                 }
             }
             Message::LostWrites { era, head, apps } => self.hear_list(era, head, &apps, view.now, out),
@@ -108,7 +107,7 @@ impl Manager {
             steer::webhook_answered(&held.record, *generation, *step, agreed, "so the model says".to_owned())
         });
         if let Some((held, next)) = held.zip(next) {
-            self.commit(app, &held, next, false, out);
+            self.commit(app, &held, next, Opinion::default(), out);
         }
         self.visit_due(view, out);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lath_control_api::{AppName, ApplyRequest, Fence, HostInventory, Step, Timestamp};
+
 use lath_manager_planner::DesiredRecord;
 
 use super::{Manager, Out, View, Waiting};
@@ -26,7 +27,7 @@ impl Manager {
                 let app = record.app.clone();
                 self.visited(&app, view.now);
                 if self.seen.get(&app).is_none_or(|seen| *seen < number) {
-                    self.know(&app, Some(Held { number, record }), number, view.now);
+                    self.know(&app, Some(Held { number, spoilt: false, record }), number, view.now);
                 }
             }
             (Waiting::Write { record, .. }, Answer::Written(_)) => self.read_again(&record.app.clone(), out),
@@ -50,6 +51,7 @@ impl Manager {
                 let number = held.number;
                 self.know(app, Some(held), number, view.now);
             }
+            Some(old) if old.spoilt => {}
             Some(old) => {
                 if let Some(epoch) = self.acts(view.now) {
                     self.visit_by(app, &old, epoch, view, out);
@@ -74,14 +76,16 @@ impl Manager {
         }
         self.listed = true;
         let newer = |app: &AppName, held: &Held| self.seen.get(app).is_some_and(|seen| *seen > held.number);
+        let (spoilt, apps): (Apps, Apps) = apps.clone().into_iter().partition(|(_, held)| is_spoilt(held));
         let mut next = Apps::new();
         // What was written after the list was made is not in it.
         next.extend(self.apps.extract_if(.., |_, held| held.number > head));
-        for (app, held) in apps {
+        for (app, held) in &apps {
             if !newer(app, held) {
                 next.insert(app.clone(), held.clone());
             }
         }
+        next.retain(|app, _| !spoilt.contains_key(app));
         for (app, held) in &next {
             self.seen.insert(app.clone(), held.number);
         }
@@ -95,7 +99,8 @@ impl Manager {
         for (app, generation) in &self.deleted {
             // One that was made anew since is written over it below.
             let there = found.get(app).filter(|_| !self.apps.contains_key(app));
-            if let Some(held) = there.filter(|held| held.record.generation <= *generation) {
+            let sound = there.filter(|held| !held.spoilt);
+            if let Some(held) = sound.filter(|held| held.record.generation <= *generation) {
                 deleted_again.push((app.clone(), held.number));
             }
         }
@@ -103,7 +108,7 @@ impl Manager {
         for (app, known) in &self.apps {
             match found.get(app) {
                 None => lost.push((None, Arc::clone(&known.record))),
-                Some(held) if is_behind(&held.record, &known.record) => {
+                Some(held) if !held.spoilt && held.record.is_past_of(&known.record) => {
                     lost.push((Some(held.number), Arc::clone(&known.record)));
                 }
                 Some(_) => {}
@@ -121,6 +126,11 @@ impl Manager {
     pub(super) fn know(&mut self, app: &AppName, held: Option<Held>, number: Number, now: Timestamp) {
         self.seen.insert(app.clone(), number);
         match held {
+            Some(held) if is_spoilt(&held) => {
+                // Its app is left alone, and nothing else is.
+                self.apps.remove(app);
+                self.agenda.remove(app);
+            }
             Some(held) => {
                 self.apps.insert(app.clone(), held);
                 self.due(app, now);
@@ -148,6 +158,6 @@ impl Manager {
     }
 }
 
-fn is_behind(found: &DesiredRecord, known: &DesiredRecord) -> bool {
-    (found.generation, found.step) < (known.generation, known.step)
+fn is_spoilt(held: &Held) -> bool {
+    held.spoilt && !planted!("read-newer")
 }

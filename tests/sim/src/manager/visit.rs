@@ -7,7 +7,7 @@ use lath_control_api::{AppName, Epoch, Timestamp};
 use lath_manager_planner::bundles::Revisions;
 use lath_manager_planner::{Command, DesiredRecord, PlanInput, PlanOutput, plan};
 
-use super::{Manager, Out, SELDOM, SOON, STOOD_STILL, View, Waiting, gates};
+use super::{Manager, Opinion, Out, SELDOM, SOON, STOOD_STILL, View, Waiting, gates, ready};
 use crate::message::{Ask, Basis};
 use crate::store::{Held, Number};
 
@@ -122,8 +122,11 @@ impl Manager {
         if planted!("send-before-commit") {
             self.offer(app, &output.commands, view, out);
         }
-        let gate_failed = gates::failed(&held.record, revisions, &self.observed);
-        self.commit(app, held, next, gate_failed, out);
+        let opinion = Opinion {
+            gate_failed: gates::failed(&held.record, revisions, &self.observed),
+            unready: ready::is_missing(&held.record, revisions, &self.observed),
+        };
+        self.commit(app, held, next, opinion, out);
     }
 
     /// Writes the next record over the one that is held.
@@ -132,12 +135,13 @@ impl Manager {
         app: &AppName,
         held: &Held,
         next: DesiredRecord,
-        gate_failed: bool,
+        opinion: Opinion,
         out: &mut Out,
     ) {
         self.begin(app);
         let record = Arc::new(next);
-        let basis = Basis { record: Arc::clone(&held.record), gate_failed };
+        let Opinion { gate_failed, unready } = opinion;
+        let basis = Basis { record: Arc::clone(&held.record), gate_failed, unready };
         let ask = Ask::Write { expected: held.number, record: Arc::clone(&record), basis };
         self.ask(ask, Waiting::Write { era: self.era, record }, out);
     }

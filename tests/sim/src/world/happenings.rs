@@ -6,6 +6,7 @@ use lath_control_api::AppName;
 use lath_manager_planner::DesiredRecord;
 
 use super::World;
+use crate::apps::NAMES;
 use crate::check::Writer;
 use crate::message::{Event, Message};
 use crate::network::Node;
@@ -21,6 +22,10 @@ impl World {
             self.saved = self.store.clone();
         }
         let app = &request.app;
+        if self.store.app(app).is_some_and(|held| held.spoilt) {
+            self.count("refused", "the record cannot be read");
+            return;
+        }
         let before = self.store.app(app).map(|held| Arc::clone(&held.record));
         let expected = self.store.app(app).map(|held| held.number);
         let mut basis = before.as_deref().cloned();
@@ -106,6 +111,7 @@ impl World {
             Fault::StoreAway => self.store_goes_away(),
             Fault::StoreStale => self.store_answers(self.saved.apps().clone(), fault),
             Fault::StoreEmptyAnswers => self.store_answers(Apps::new(), fault),
+            Fault::RecordSpoilt => self.record_is_spoilt(),
             Fault::StoreBack => {
                 let saved = self.saved.clone();
                 self.store_loses(fault, |store| store.go_back(&saved));
@@ -197,6 +203,18 @@ impl World {
         self.after(pause, Event::StoreAnswersRightly);
     }
 
+    /// Bytes that are no record, or a record of a schema that is not known yet; to the end of the run.
+    fn record_is_spoilt(&mut self) {
+        let name = if self.rng.chance(500) { NAMES[0] } else { NAMES[1] };
+        let Ok(app) = name.parse::<AppName>() else { return };
+        let Some(number) = self.store.spoil(&app) else { return };
+        self.count_fault(Fault::RecordSpoilt.name());
+        self.note("store", &format!("the record of {app} cannot be read any more"));
+        self.checker.memory.spoilt.insert(app.clone());
+        let held = self.store.app(&app).cloned();
+        self.tell_managers(&Message::Changed { era: self.store.era, number, app, held });
+    }
+
     /// Once in a run: what is lost twice over, managers need not remember.
     fn store_loses(&mut self, fault: Fault, how: impl FnOnce(&mut Store) -> crate::store::Memory) {
         if self.checker.memory.store_went_back {
@@ -211,6 +229,8 @@ impl World {
         let is_gone = |app: &&AppName| self.store.app(app).is_none() && !self.asked_to_delete.contains(*app);
         let gone: Vec<AppName> = before.iter().map(|(app, _)| app).filter(is_gone).cloned().collect();
         self.checker.memory.went_back(&gone, &self.hosts);
+        let spoilt = self.store.apps().iter().filter(|(_, held)| held.spoilt);
+        self.checker.memory.spoilt = spoilt.map(|(app, _)| app.clone()).collect();
         let apps: Vec<AppName> = self.store.apps().keys().cloned().collect();
         for app in apps {
             self.see_stored(&app, None, Writer::Time);

@@ -73,7 +73,7 @@ impl World {
         let fact = Stored { app: &app, by, before: None, after: None, store, hosts, now };
         self.checker.see(&Fact::Stored(fact));
         self.note("store", &format!("{app} is deleted"));
-        self.tell_managers(&Message::Changed { era: self.store.era, number, app, record: None });
+        self.tell_managers(&Message::Changed { era: self.store.era, number, app, held: None });
     }
 
     pub(super) fn tell_managers(&mut self, message: &Message) {
@@ -91,16 +91,12 @@ impl World {
         self.last_deed = self.now;
         let Some(held) = self.store.app(app).cloned() else { return };
         self.see_stored(app, before, by);
-        let record = &held.record;
+        let record = Arc::clone(&held.record);
         let (generation, step) = (record.generation, record.step);
-        let line = format!("commits {app} g{generation}.{step} {}", describe(record));
+        let line = format!("commits {app} g{generation}.{step} {}", describe(&record));
         self.note(who, &line);
-        let message = Message::Changed {
-            era: self.store.era,
-            number: held.number,
-            app: app.clone(),
-            record: Some(held.record),
-        };
+        let (era, number, app) = (self.store.era, held.number, app.clone());
+        let message = Message::Changed { era, number, app, held: Some(held) };
         self.tell_managers(&message);
     }
 

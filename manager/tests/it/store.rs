@@ -129,6 +129,34 @@ async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_
     lattice.serve(&manifest("shop", &[("word", "hello")])).await;
 }
 
+#[tokio::test]
+async fn f46_n2_what_was_asked_for_after_the_loss_is_not_written_over_by_what_was_lost() {
+    let mut lattice = Lattice::with_hosts(2).await;
+    let knows_more = lattice.manager("m1").await;
+    lattice.serve(&manifest("shop", &[])).await;
+    let kept = lattice.folder.path().join("kept");
+    copy(lattice.nats.directory(), &kept);
+    lattice.serve(&manifest("shop", &[("word", "hi")])).await;
+    let lost = lattice.serve(&manifest("shop", &[("word", "hey")])).await;
+    knows_more.signal("STOP");
+    lattice.nats.kill();
+    std::fs::remove_dir_all(lattice.nats.directory()).unwrap();
+    copy(&kept, lattice.nats.directory());
+    lattice.nats.run().await;
+    // It has never seen what was lost, and does not act yet: the lease in the store is the frozen one's.
+    let _other = lattice.manager("m2").await;
+    let reply = eventually("the deploy to be accepted", async || {
+        lattice.deploy(&manifest("shop", &[("word", "hello")])).await.map_err(|error| error.to_string())
+    })
+    .await;
+    assert!(reply.generation < lost.generation, "the number is lower than what was lost");
+    knows_more.signal("CONT");
+    let status = lattice.settled(&reply, AppState::Serving).await;
+    assert_eq!(status.revision, reply.revision);
+    assert!(status.generation > lost.generation, "hosts obey nothing older");
+    assert!(lattice.hosts.iter().all(|host| host.stable("shop")["hello"] == reply.revision.unwrap().0));
+}
+
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {

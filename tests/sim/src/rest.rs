@@ -30,19 +30,23 @@ pub(crate) fn is_over(world: &World, quiet_since: Timestamp) -> bool {
     world.now.since(deed) > SILENCE || world.now.since(quiet_since) > CONVERGES_WITHIN + SILENCE
 }
 
-/// What is not as it should be at rest.
-pub(crate) fn broken(world: &World) -> Vec<String> {
+/// What an invariant that is judged at rest says: its id, and how it is broken, if it is.
+pub(crate) type Judged = (&'static str, Option<String>);
+
+/// Judges the lattice at rest.
+pub(crate) fn judge(world: &World) -> Vec<Judged> {
     if world.now.since(world.last_deed) <= SILENCE {
-        return vec!["M7: records or commands go on without end".to_owned()];
+        return vec![("M7", Some("M7: records or commands go on without end".to_owned()))];
     }
     let acting = world.managers.iter().filter(|manager| manager.acts(world.now).is_some()).count();
     if acting != 1 {
-        return vec![format!("M3: {acting} managers act")];
+        return vec![("M3", Some(format!("M3: {acting} managers act")))];
     }
-    NAMES.iter().filter_map(|name| name.parse().ok()).flat_map(|app| broken_app(world, &app)).collect()
+    let apps = NAMES.iter().filter_map(|name| name.parse().ok());
+    [("M3", None)].into_iter().chain(apps.flat_map(|app| judge_app(world, &app))).collect()
 }
 
-fn broken_app(world: &World, app: &AppName) -> Vec<String> {
+fn judge_app(world: &World, app: &AppName) -> Vec<Judged> {
     let entries: Vec<(&Host, AppInventory)> = world
         .hosts
         .iter()
@@ -52,11 +56,11 @@ fn broken_app(world: &World, app: &AppName) -> Vec<String> {
         })
         .collect();
     let Some(held) = world.store.app(app) else {
-        return n1(world, app).or_else(|| m13(world, app, &entries)).into_iter().collect();
+        return vec![("N1", n1(world, app)), ("M13", m13(world, app, &entries))];
     };
     if held.spoilt {
-        // It is left as it was. What the others come to is the proof that they are not (M11).
-        return Vec::new();
+        // It is left as it was. What the other one comes to is the proof that it is not.
+        return vec![("M11", None)];
     }
     let none = Revisions::new();
     let revisions = world.store.specs(app).unwrap_or(&none);
@@ -67,8 +71,14 @@ fn broken_app(world: &World, app: &AppName) -> Vec<String> {
         Err(what) => (Some(what), None),
         Ok(status) => (None, status.and_then(|status| at_rest.m7_truthful(&status))),
     };
-    let checks = [at_rest.m1(), at_rest.l6(), at_rest.m8(), to_do, told, at_rest.m1_intended()];
-    checks.into_iter().flatten().collect()
+    vec![
+        ("M1", at_rest.m1()),
+        ("L6", at_rest.l6()),
+        ("M8", at_rest.m8()),
+        ("M7", to_do),
+        ("R14", told),
+        ("M1", at_rest.m1_intended()),
+    ]
 }
 
 /// Nobody asked for it to be deleted, its record was lost. It goes on until it is deployed again.

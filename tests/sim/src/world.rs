@@ -154,8 +154,10 @@ impl World {
             }
         }
         if self.checker.broken.is_empty() {
-            let found = rest::broken(&self);
-            self.checker.broken.extend(found);
+            for (id, broken) in rest::judge(&self) {
+                self.count("check at rest", id);
+                self.checker.broken.extend(broken);
+            }
         }
         self.report()
     }

@@ -6,6 +6,8 @@ use crate::record::Stage;
 
 const NOW: Timestamp = Timestamp(1_000);
 
+const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn deployed(line: &str) -> (DesiredRecord, RevisionRecord) {
     let change = deploy(None, None, App::new("shop", line).ask(), NOW).unwrap();
     (change.record.unwrap(), change.revision.unwrap())
@@ -126,4 +128,26 @@ fn r13_every_change_takes_a_new_generation() {
         assert_eq!((next.generation, next.step), (record.generation.next(), Step(1)));
         assert_eq!(next.history[1].outcome, Some(lath_control_api::app::Outcome::Superseded));
     }
+}
+
+#[test]
+fn n2_a_record_with_a_change_that_another_does_not_know_is_no_past_of_it() {
+    let (first, revision) = deployed("front=1");
+    let deploy_again = |record: &DesiredRecord, line: &str, now| {
+        deploy(Some(record), Some(&revision), App::new("shop", line).ask(), now).unwrap().record.unwrap()
+    };
+    let later = deploy_again(&first, "front=2", NOW.plus(SECOND));
+    let latest = deploy_again(&later, "front=3", NOW.plus(2 * SECOND));
+    assert!(first.is_past_of(&latest) && later.is_past_of(&latest));
+    assert!(!latest.is_past_of(&first) && !latest.is_past_of(&latest));
+    let since_the_loss = deploy_again(&first, "front=4", NOW.plus(3 * SECOND));
+    assert!(since_the_loss.generation < latest.generation);
+    assert!(!since_the_loss.is_past_of(&latest));
+    let mut forgetful = latest.clone();
+    for _ in 0..crate::record::HISTORY_KEPT {
+        forgetful = deploy_again(&forgetful, "front=5", NOW.plus(4 * SECOND));
+        forgetful = deploy_again(&forgetful, "front=6", NOW.plus(4 * SECOND));
+    }
+    assert!(first.is_past_of(&forgetful), "older than all that it remembers");
+    assert!(!deploy_again(&first, "front=7", NOW.plus(9 * SECOND)).is_past_of(&forgetful));
 }

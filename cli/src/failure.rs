@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Conflict,
     /// No NATS server, or nobody answers for the lattice.
     Unreachable,
+    /// Somebody who may refuse has refused, such as a registry without a good login.
+    Denied,
     /// The time was over while the change went on.
     TimedOut,
     /// The new revision failed; the one before it serves.
@@ -49,6 +51,7 @@ impl Exit {
             Self::Invalid => 4,
             Self::Conflict => 5,
             Self::Unreachable => 6,
+            Self::Denied => 7,
             Self::TimedOut => 8,
             Self::RolledBack => 9,
             Self::Degraded => 10,
@@ -64,6 +67,7 @@ impl Exit {
             4 => Self::Invalid,
             5 => Self::Conflict,
             6 => Self::Unreachable,
+            7 => Self::Denied,
             _ => Self::Failed,
         }
     }
@@ -253,6 +257,7 @@ mod tests {
             ErrorCode::InvalidManifest,
             ErrorCode::Conflict,
             ErrorCode::NoManager,
+            ErrorCode::RegistryDenied,
         ] {
             assert_eq!(Exit::of(code).code(), code.exit());
         }

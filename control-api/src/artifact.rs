@@ -20,9 +20,15 @@ impl Digest {
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
+        Self::of_hash(&Sha256::digest(bytes).into())
+    }
+
+    /// The digest with this SHA-256, for whoever has computed it piece by piece.
+    #[must_use]
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
         let mut text = String::with_capacity(71);
         text.push_str("sha256:");
-        for byte in Sha256::digest(bytes) {
+        for byte in hash {
             for nibble in [byte >> 4, byte & 15] {
                 text.extend(char::from_digit(u32::from(nibble), 16));
             }

@@ -44,6 +44,24 @@ pub enum ErrorCode {
     /// The bytes are not those of the digest.
     #[serde(rename = "E0503")]
     DigestMismatch,
+    /// The registry of an image could not be reached, or is not to be trusted.
+    #[serde(rename = "E0504")]
+    RegistryUnreachable,
+    /// The registry wants other credentials, or the ones there are could not be read.
+    #[serde(rename = "E0505")]
+    RegistryDenied,
+    /// The registry has had too many requests.
+    #[serde(rename = "E0506")]
+    RegistryBusy,
+    /// The registry failed, or answered what no registry answers.
+    #[serde(rename = "E0507")]
+    RegistryFailed,
+    /// The registry was too slow, or stopped half way.
+    #[serde(rename = "E0508")]
+    RegistryTooSlow,
+    /// There is no room on the disk.
+    #[serde(rename = "E0509")]
+    DiskFull,
     /// There is no earlier good revision.
     #[serde(rename = "E0601")]
     NoPrevious,
@@ -75,7 +93,7 @@ impl ErrorCode {
     #[must_use]
     pub const fn exit(self) -> u8 {
         match self {
-            Self::Internal | Self::UnknownOperation | Self::Stale | Self::FenceReused => 1,
+            Self::Internal | Self::UnknownOperation | Self::Stale | Self::FenceReused | Self::DiskFull => 1,
             Self::NotFound | Self::NoPrevious => 3,
             Self::BadRequest
             | Self::TooLarge
@@ -86,7 +104,15 @@ impl ErrorCode {
             Self::Conflict | Self::RouteTaken | Self::IdTaken | Self::Unsatisfiable | Self::UnfitRevision => {
                 5
             }
-            Self::StoreUnavailable | Self::NoManager | Self::Unreachable | Self::NotReady => 6,
+            Self::StoreUnavailable
+            | Self::NoManager
+            | Self::Unreachable
+            | Self::NotReady
+            | Self::RegistryUnreachable
+            | Self::RegistryBusy
+            | Self::RegistryFailed
+            | Self::RegistryTooSlow => 6,
+            Self::RegistryDenied => 7,
         }
     }
 
@@ -107,6 +133,12 @@ impl ErrorCode {
             Self::ImageUnavailable => "E0501",
             Self::ImageUnsupported => "E0502",
             Self::DigestMismatch => "E0503",
+            Self::RegistryUnreachable => "E0504",
+            Self::RegistryDenied => "E0505",
+            Self::RegistryBusy => "E0506",
+            Self::RegistryFailed => "E0507",
+            Self::RegistryTooSlow => "E0508",
+            Self::DiskFull => "E0509",
             Self::NoPrevious => "E0601",
             Self::UnfitRevision => "E0602",
             Self::Stale => "E0603",

@@ -215,6 +215,26 @@ pub enum Reason {
     AsAsked,
     /// The code could not be had.
     FetchFailed,
+    /// The registry could not be reached: no such name, no connection.
+    RegistryUnreachable,
+    /// The certificate of the registry is not to be trusted, or it does not speak TLS.
+    RegistryUntrusted,
+    /// The registry wants other credentials, or the ones there are could not be read.
+    RegistryDenied,
+    /// The registry has had too many requests.
+    RegistryBusy,
+    /// The registry failed, or answered what no registry answers.
+    RegistryFailed,
+    /// The registry has no such image.
+    ImageNotFound,
+    /// The image holds no code that a host can take.
+    ImageUnsupported,
+    /// The code came too slowly, or stopped coming.
+    FetchTooSlow,
+    /// The code ended before all of it had come.
+    FetchCutShort,
+    /// There is no room on the host's disk, or in what it may use of it.
+    DiskFull,
     /// The bytes are not those of the digest.
     DigestMismatch,
     /// The bytes are no WebAssembly component.
@@ -237,6 +257,39 @@ pub enum Reason {
     Replaced,
     /// The app or component is no longer wanted here.
     Removed,
+}
+
+impl Reason {
+    /// Whether the same code may be had later without another decision: something outside was wrong, and is looked
+    /// at again.
+    #[must_use]
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::FetchFailed
+            | Self::RegistryUnreachable
+            | Self::RegistryUntrusted
+            | Self::RegistryDenied
+            | Self::RegistryBusy
+            | Self::RegistryFailed
+            | Self::FetchTooSlow
+            | Self::FetchCutShort
+            | Self::DiskFull => true,
+            Self::AsAsked
+            | Self::ImageNotFound
+            | Self::ImageUnsupported
+            | Self::DigestMismatch
+            | Self::NotAComponent
+            | Self::CompileFailed
+            | Self::ImportUnsatisfied
+            | Self::ExportMissing
+            | Self::StartFailed
+            | Self::ProbeFailed
+            | Self::ConfigInvalid
+            | Self::AddressUnavailable
+            | Self::Replaced
+            | Self::Removed => false,
+        }
+    }
 }
 
 /// Calls of one spec on one host. Counts only grow while the spec is there.

@@ -21,6 +21,8 @@ pub mod manifest;
 pub mod nats;
 pub mod ports;
 pub mod process;
+pub mod registry;
+pub mod registry_proxy;
 pub mod soak;
 pub mod store;
 

@@ -5,6 +5,7 @@ mod check;
 mod components;
 mod demo;
 mod nats;
+mod registry;
 mod sim;
 mod soak;
 mod test;

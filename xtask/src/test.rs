@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::{Workspace, output, run};
-use crate::{check, components, nats};
+use crate::{check, components, nats, registry};
 
 /// Moments at which tests end a manager, as by kill -9; only tests are built with them.
 const FAILPOINTS: &str = "--features=lath-manager/failpoints";
@@ -39,6 +39,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "formatting", run: formatting, needs: &[], quick: true },
     Stage { name: "layers", run: |workspace, _| check::check(workspace), needs: &[], quick: true },
     Stage { name: "nats-server", run: nats_server, needs: &[], quick: true },
+    Stage { name: "docker-registry", run: docker_registry, needs: &[], quick: true },
     Stage { name: "components", run: guests, needs: &[], quick: true },
     Stage { name: "clippy, guests", run: clippy_guests, needs: &[], quick: true },
     Stage { name: "clippy", run: clippy, needs: &[], quick: true },
@@ -47,7 +48,12 @@ const STAGES: &[Stage] = &[
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
     Stage { name: "simulation", run: simulation, needs: &[], quick: false },
     // Last, so that a run ends with what its tests say.
-    Stage { name: "tests", run: tests, needs: &["nats-server", "components"], quick: true },
+    Stage {
+        name: "tests",
+        run: tests,
+        needs: &["nats-server", "docker-registry", "components"],
+        quick: true,
+    },
 ];
 
 enum Outcome {
@@ -150,6 +156,11 @@ fn nats_server(workspace: &Workspace, _: Extent) -> Result<()> {
     Ok(())
 }
 
+fn docker_registry(workspace: &Workspace, _: Extent) -> Result<()> {
+    println!("{}", registry::find_or_fetch(workspace)?.display());
+    Ok(())
+}
+
 fn guests(workspace: &Workspace, _: Extent) -> Result<()> {
     components::build(workspace, components::Wanted::UpToDate).map(drop)
 }
@@ -173,7 +184,8 @@ fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
     if extent == Extent::Quick {
         cargo.args(["--exclude", SYSTEM_TESTS]);
     }
-    run(cargo.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
+    cargo.env(nats::VARIABLE, nats::find_or_fetch(workspace)?);
+    run(cargo.env(registry::VARIABLE, registry::find_or_fetch(workspace)?))
 }
 
 /// With the profile and the features of the tests, so that little is built for it. `cargo xtask sim` is faster, from

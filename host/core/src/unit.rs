@@ -202,7 +202,7 @@ impl Unit {
     fn fail(&mut self, reason: Reason, message: String, now: Timestamp) {
         self.move_to(Phase::Failed, reason, message, now);
         // Only what may come right without another decision is tried again: the store may be away for a while.
-        if reason == Reason::FetchFailed {
+        if reason.may_pass() {
             let doublings = self.fetch_failures.min(10);
             let wait = FIRST_FETCH_WAIT.saturating_mul(1 << doublings).min(MAX_FETCH_WAIT);
             self.fetch_failures = self.fetch_failures.saturating_add(1);

@@ -17,6 +17,24 @@ pub enum ImageRef {
 }
 
 impl ImageRef {
+    /// The registry of an OCI reference, if it names one: a host, with `:PORT` if needed.
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        match self {
+            Self::Oci(text) => split_oci(text).registry,
+            Self::File(_) | Self::Builtin(_) => None,
+        }
+    }
+
+    /// The repository of an OCI reference, as written.
+    #[must_use]
+    pub fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Oci(text) => Some(split_oci(text).repository),
+            Self::File(_) | Self::Builtin(_) => None,
+        }
+    }
+
     /// The tag of an OCI reference, if it has one.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
@@ -258,8 +276,10 @@ mod tests {
     fn tags_and_digests_are_told_from_ports() {
         let image: ImageRef = format!("localhost:5000/api@{DIGEST}").parse().unwrap();
         assert_eq!((image.tag(), image.digest()), (None, Some(DIGEST)));
+        assert_eq!((image.registry(), image.repository()), (Some("localhost:5000"), Some("api")));
         let image: ImageRef = "api:latest".parse().unwrap();
         assert_eq!((image.tag(), image.digest()), (Some("latest"), None));
+        assert_eq!((image.registry(), image.repository()), (None, Some("api")));
     }
 
     #[test]

@@ -50,14 +50,15 @@ const HOST_CORE: &str = "lath-host-core";
 const PLANNER: &str = "lath-manager-planner";
 const SIM: &str = "lath-sim";
 const WRPC: &str = "lath-wrpc";
+const ARTIFACTS: &str = "lath-artifacts";
 const HOST: &str = "lath-host";
 const MANAGER: &str = "lath-manager";
 const CLI: &str = "lath-cli";
 const TESTS: &str = "lath-tests";
 
-const PURE_AND_EDGE: &[&str] = &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC];
+const PURE_AND_EDGE: &[&str] = &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS];
 const ANY: &[&str] =
-    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, SIM, WRPC, HOST, MANAGER, CLI, TESTS];
+    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, SIM, WRPC, ARTIFACTS, HOST, MANAGER, CLI, TESTS];
 
 const RULES: &[Rule] = &[
     Rule { name: CONTROL_API, layer: Layer::Pure, may_use: &[] },
@@ -67,13 +68,14 @@ const RULES: &[Rule] = &[
     Rule { name: SIM, layer: Layer::Pure, may_use: &[CONTROL_API, MANIFESTS, HOST_CORE, PLANNER] },
     Rule { name: CLIENT, layer: Layer::Edge, may_use: &[CONTROL_API] },
     Rule { name: WRPC, layer: Layer::Edge, may_use: &[CONTROL_API] },
+    Rule { name: ARTIFACTS, layer: Layer::Edge, may_use: &[CONTROL_API, MANIFESTS] },
     Rule { name: HOST, layer: Layer::App, may_use: PURE_AND_EDGE },
     Rule { name: MANAGER, layer: Layer::App, may_use: PURE_AND_EDGE },
     // The one binary is the host and the manager too, as subcommands.
     Rule {
         name: CLI,
         layer: Layer::App,
-        may_use: &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, HOST, MANAGER],
+        may_use: &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, HOST, MANAGER],
     },
     Rule { name: TESTS, layer: Layer::Tool, may_use: ANY },
     Rule { name: "lath-benches", layer: Layer::Tool, may_use: ANY },

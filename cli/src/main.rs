@@ -64,7 +64,8 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Begin with `lath up -d`, then `lath deploy FILE`.
 Exit codes: 0 done or already so, 1 failed, 2 usage, 3 not found, 4 invalid, 5 conflict,
-6 unreachable, 7 denied, 8 time-out, 9 rolled back, 10 degraded, 20 there are changes, 130 interrupted.";
+6 unreachable, 7 denied, 8 time-out, 9 rolled back, 10 degraded, 20 there are changes,
+130 interrupted.";
 
 /// The commands, in the order in which they are needed.
 #[derive(Debug, Subcommand)]

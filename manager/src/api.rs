@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
+use crate::failpoint::Failpoint;
 
 pub(crate) mod change;
 mod images;
@@ -86,9 +87,11 @@ async fn answer(context: Arc<Context>, request: Message) {
     let payload = dispatch(&context, &request).await;
     let limit = connection.max_payload();
     let payload = if payload.len() > limit { too_large(payload.len(), limit) } else { payload };
+    Failpoint::AnswerSend.before();
     if let Err(error) = connection.nats().publish(reply, payload).await {
         tracing::debug!(%error, "an answer could not be sent");
     }
+    Failpoint::AnswerSend.after();
 }
 
 async fn dispatch(context: &Context, request: &Message) -> Bytes {

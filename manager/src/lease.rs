@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Identity;
+use crate::failpoint::Failpoint;
 
 /// Silence after which another manager's lease may be taken.
 const ABANDONED: Duration = Duration::from_secs(5);
@@ -180,10 +181,12 @@ impl Lease {
         let epoch = highest.next();
         let record = self.record(epoch, false);
         let id = WriteId::generate();
+        Failpoint::LeaseTake.before();
         let written = match over {
             None => self.bucket.create(LEASE_KEY, &record, &id).await,
             Some(revision) => self.bucket.update(LEASE_KEY, &record, revision, &id).await,
         };
+        Failpoint::LeaseTake.after();
         self.watched = None;
         match written {
             Ok(revision) => {
@@ -215,8 +218,11 @@ impl Lease {
         }
         let record = self.record(term.epoch, false);
         let id = WriteId::generate();
+        Failpoint::LeaseRenew.before();
         let renewal = self.bucket.update(LEASE_KEY, &record, revision, &id);
-        match tokio::time::timeout_at(term.until, renewal).await {
+        let renewed = tokio::time::timeout_at(term.until, renewal).await;
+        Failpoint::LeaseRenew.after();
+        match renewed {
             Ok(Ok(revision)) => {
                 self.hold(Some(Held { revision, term: Term { until: begun + TERM, ..term } }));
                 RENEWAL

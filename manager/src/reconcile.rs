@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::execute::{Answer, Executor, Verdict};
+use crate::failpoint::Failpoint;
 use crate::observe::Snapshot;
 use crate::records::Slot;
 use crate::troubles::problem;
@@ -310,9 +311,11 @@ impl Reconciler {
         let (subject, about) = (client.subjects().app_event(&status.app), status.app.to_string());
         let data = EventData::App(Box::new(status.clone()));
         let event = envelope(&self.context.identity.run, &about, self.context.clock.now(), data);
+        Failpoint::StatusPublish.before();
         if let Err(error) = client.publish_event(subject, &event).await {
             tracing::debug!(app = %about, %error, "a status event was not sent");
         }
+        Failpoint::StatusPublish.after();
         self.published.insert(status.app.clone(), status);
     }
 }
@@ -401,7 +404,10 @@ async fn commit(
 
 async fn forget(context: &Context, stored: &Stored<DesiredRecord>, plan: PlanOutput) -> Outcome {
     let app = &stored.value.app;
-    match context.records.forget(stored).await {
+    Failpoint::AppForget.before();
+    let forgotten = context.records.forget(stored).await;
+    Failpoint::AppForget.after();
+    match forgotten {
         Ok(()) => {
             tracing::info!(%app, "forgotten");
             Outcome::Gone(Some(Box::new(plan.status)))

@@ -157,7 +157,9 @@ impl Revisions {
         let sound = found.records.values().map(|stored| (&stored.key, stored.revision));
         let malformed = found.malformed.values().map(|malformed| (&malformed.key, malformed.revision));
         for (key, revision) in sound.chain(malformed).filter(|(key, _)| up_to(key)) {
+            Failpoint::RevisionDelete.before();
             self.bucket.delete(key, revision, &WriteId::generate()).await?;
+            Failpoint::RevisionDelete.after();
         }
         self.forget_cached(app);
         Ok(())

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::context::Context;
+use crate::failpoint::Failpoint;
 
 /// Pause before a webhook is asked again that could not be reached.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -64,7 +65,9 @@ impl Webhooks {
         self.asked.insert(app.clone(), about);
         let (context, app) = (Arc::clone(&self.context), app.clone());
         self.flights.spawn(async move {
+            Failpoint::WebhookAsk.before();
             let answer = question(&client, &app, &ask).await;
+            Failpoint::WebhookAsk.after();
             let settled = match &answer {
                 Answer::Nobody(why) => {
                     tracing::warn!(%app, %why, "the webhook of a rollout gave no answer");

@@ -10,7 +10,10 @@
 )]
 
 mod bad_revision;
+mod blue_green;
+mod canary;
 mod cli;
+mod crashes;
 mod deploy;
 mod drain;
 mod invalid;
@@ -20,6 +23,7 @@ mod links;
 mod manager;
 mod order;
 mod recovery;
+mod refused;
 mod routes;
 mod strategies;
 mod upgrade;

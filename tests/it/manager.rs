@@ -1,8 +1,8 @@
 //! A manager dies in the middle of an upgrade: what serves goes on, and its successor brings the app to one whole
-//! revision. Killed at moments spread over the time of an upgrade, and exactly before and after each of its effects.
+//! revision. Killed here at moments spread over the time of an upgrade; `crashes.rs` has each of its effects.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lath_tests::{App, Lattice, Load};
 
@@ -11,8 +11,6 @@ use crate::words;
 
 /// Moments of an upgrade at which the manager is killed.
 const MOMENTS: u32 = 10;
-/// Longest time until an upgrade comes to any of the effects below.
-const PASSED: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revision() {
@@ -65,40 +63,4 @@ async fn m1_a_manager_killed_at_any_moment_of_an_upgrade_leaves_one_whole_revisi
     accounts.none_failed();
     let by: BTreeSet<_> = accounts.by(words::greeting).into_keys().collect();
     assert!(by.is_subset(&names), "answers of no whole revision: {by:?}");
-}
-
-/// Effects of the manager, at each of which it is killed before and after. The numbers of the passage are such that
-/// an upgrade is on its way.
-const EFFECTS: [(&str, u32); 4] =
-    [("revision-write", 1), ("record-commit", 3), ("command-send", 4), ("command-answered", 4)];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn f01_a_manager_killed_before_and_after_each_of_its_effects_leaves_one_whole_revision() {
-    let mut lattice = Lattice::of_two_hosts().await;
-    let app = App::greeting("shop", lattice.address);
-    let _ = lattice.deploy(&app).await.exits(0);
-    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
-    let moments = EFFECTS.into_iter().flat_map(|effect| ["before", "after"].map(|side| (effect, side)));
-    for ((effect, nth), side) in moments {
-        let moment = format!("{effect}:{side}:abort:{nth}");
-        lattice.manager_mut().stop().await;
-        lattice.manager_mut().set(Some(("LATH_FAILPOINT", moment.clone())));
-        lattice.manager_mut().restart().await;
-        let word = format!("{side} {effect}");
-        let next = app.clone().config("front", "change", &word).config("greeter", "word", &word);
-        let manifest = next.write(lattice.folder());
-        let deploy = lattice.lath().start(["deploy".as_ref(), manifest.as_os_str()]);
-        lattice.manager_mut().ended(PASSED).await;
-        lattice.manager_mut().set(None);
-        lattice.manager_mut().restart().await;
-        let ended = deploy.ended().await;
-        assert!(matches!(ended.code, Some(0 | 9 | 6)), "{}", ended.told());
-
-        let revision = settled(&lattice, "shop").await;
-        one_revision_everywhere(&lattice, revision).await;
-        println!("killed at {moment}: exit {:?}, revision {revision}", ended.code);
-    }
-    let accounts = ledger.finish().await;
-    println!("{}", accounts.summary(words::greeting));
-    accounts.none_failed();
 }

@@ -1,10 +1,7 @@
-//! Rollouts by other strategies than the usual one, under load from outside: shares that are exact, candidates that
-//! are found out, switches that nobody notices, and what people tell a rollout on its way.
+//! Rollouts by other strategies than the usual one, what people tell a rollout on its way, and what the history says of
+//! it. Canaries are in `canary.rs`, blue-green in `blue_green.rs`.
 
-use std::time::Duration;
-
-use lath_tests::{App, Ended, Lattice, Load, eventually, ports};
-use serde_json::Value;
+use lath_tests::{App, Ended, Lattice, Load};
 
 use crate::words;
 
@@ -28,115 +25,6 @@ async fn serving() -> Lattice {
 
 async fn steer(lattice: &Lattice, action: &str) -> Ended {
     lattice.lath().run(["rollout", action, "shop"]).await
-}
-
-/// Waits until the app's status has what is wanted.
-async fn until(lattice: &Lattice, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let lath = lattice.lath();
-    eventually(Duration::from_secs(30), what, async || {
-        let status = lath.run(["status", "shop", "-o", "json"]).await.exits(0).json();
-        if holds(&status) { Ok(status) } else { Err(format!("{status:#}")) }
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_canary_takes_its_share_of_requests_and_of_linked_calls() {
-    const REQUESTS: usize = 2_000;
-    let lattice = serving().await;
-    let canary = new(&lattice).rollout("strategy", "canary").rollout("min_healthy_time", "0s");
-    let canary = canary.rollout("steps", "5%/promote, 25%/promote, 50%/promote");
-    lattice.deploy(&canary).await.exits(0).says(&["promote"]);
-    for weight in [5_usize, 25, 50] {
-        let shown = until(&lattice, "the step", |status| {
-            status["state"] == "Paused" && status["rollout"]["weight"] == weight
-        });
-        assert_eq!(shown.await["rollout"]["strategy"], "canary");
-        let ledger = Load::new(lattice.address, "/?name=Ada").rate(400).start();
-        words::more(&ledger, REQUESTS).await;
-        let accounts = ledger.finish().await;
-        println!("{weight} %: {}", accounts.summary(words::greeting));
-        accounts.none_failed();
-        let by = accounts.by(words::greeting);
-        assert!(by.keys().all(|name| name == OLD || name == NEW), "old and new in one answer: {by:?}");
-        let share = by[NEW] * 1_000 / accounts.sent();
-        assert!(share.abs_diff(weight * 10) <= 10, "{share} of a thousand at {weight} %");
-        let _ = steer(&lattice, "promote").await.exits(0);
-    }
-    until(&lattice, "the end", |status| status["rollout"].is_null() && status["state"] == "Serving").await;
-    assert_eq!(
-        Load::new(lattice.address, "/?name=Ada").once().await.map(|answer| words::greeting(&answer)),
-        Ok(NEW.into())
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_fails_too_many_of_its_calls_is_taken_back() {
-    // At the way in it answers 500; behind a link it traps.
-    for component in ["hello", "greeter"] {
-        let lattice = Lattice::of_two_hosts().await;
-        let app = || match component {
-            "hello" => App::hello("shop", lattice.address),
-            _ => old(&lattice),
-        };
-        let _ = lattice.deploy(&app()).await.exits(0);
-        let ledger = Load::new(lattice.address, "/?name=Ada").rate(200).start();
-        words::more(&ledger, 100).await;
-        let bad = app().config(component, "fail-percent", "20").rollout("strategy", "canary");
-        let bad = bad.rollout("steps", "25%/60s").rollout("gates", "errors<=1%, samples>=20");
-        let ended = lattice.deploy(&bad).await;
-        words::more(&ledger, 200).await;
-        let accounts = ledger.finish().await;
-        println!("{component} in {:.2?}: {:?} of {}", ended.took(), accounts.causes(), accounts.sent());
-
-        let ended = ended.exits(9);
-        ended.says(&["gate-failed", "errors", component]);
-        // Only answers of the candidate itself have failed, and none after it was taken back.
-        let causes = accounts.causes();
-        let of_it = |cause: &String| cause.contains("a fault, as the config says") || cause.contains("502");
-        assert!(!causes.is_empty() && causes.keys().all(of_it), "{causes:?}");
-        let failed = accounts.failed().count();
-        assert!(failed * 100 <= accounts.sent() * 25, "{failed} of {}", accounts.sent());
-        assert_eq!(accounts.sent_after(ended.at).failed().count(), 0);
-        let status = lattice.lath().run(["status", "shop", "-o", "json"]).await.exits(0).json();
-        assert_eq!((&status["state"], &status["revision"]), (&"Serving".into(), &1.into()), "{status:#}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn blue_green_moves_address_config_and_code_in_one_switch_and_back() {
-    let lattice = serving().await;
-    let (from, to) = (lattice.address, ports::free_address());
-    let green = new(&lattice).address(to).rollout("strategy", "blue-green");
-    let ledger = Load::new(from, "/?name=Ada").rate(100).start();
-    words::more(&ledger, 50).await;
-    lattice.deploy(&green).await.exits(0).says(&["promote"]);
-    // It can be looked at where the old one answers, and where it will answer there is nobody yet.
-    let preview = Load::new(from, "/?name=Ada").revision(1).once().await;
-    assert_eq!(preview.map(|answer| words::greeting(&answer)), Ok(OLD.into()));
-    let early = Load::new(to, "/?name=Ada").once().await;
-    assert!(early.is_err(), "{early:?}");
-
-    let _ = steer(&lattice, "promote").await.exits(0);
-    let moved = Load::new(to, "/?name=Ada").rate(100).start();
-    words::more(&moved, 100).await;
-    // Whoever has not heard of it is still answered.
-    words::more(&ledger, 50).await;
-    until(&lattice, "warmth", |status| status["rollout"]["phase"] == "keeping-warm").await;
-    let accounts = moved.finish().await;
-    accounts.none_failed();
-    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), [NEW]);
-
-    // Nothing but the hosts is needed to go back.
-    lattice.store().await.remove_components().await;
-    let back = steer(&lattice, "abort").await.exits(0);
-    println!("switched back in {:.2?}", back.took());
-    words::more(&ledger, 100).await;
-    let accounts = ledger.finish().await;
-    accounts.none_failed();
-    let late = accounts.sent_after(back.at).by(words::greeting);
-    assert_eq!(late.keys().collect::<Vec<_>>(), [OLD]);
-    assert!(Load::new(to, "/").once().await.is_err(), "the address of what was left is closed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,21 +131,6 @@ async fn a_history_of_mixed_outcomes_tells_what_happened() {
     std::fs::write(&file, app("z").yaml()).unwrap();
     lath.run(plan(&[])).await.exits(0).says(&["greeting", "z"]);
     let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(20);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn wc3845_an_address_that_is_taken_fails_the_step_and_nothing_moves() {
-    let lattice = serving().await;
-    let stranger = std::net::TcpListener::bind(ports::free_address()).unwrap();
-    let taken = stranger.local_addr().unwrap();
-    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
-    words::more(&ledger, 20).await;
-    let ended = lattice.deploy(&new(&lattice).address(taken)).await.exits(9);
-    ended.says(&["address-unavailable", &taken.to_string(), "http on host-"]);
-    words::more(&ledger, 50).await;
-    let accounts = ledger.finish().await;
-    accounts.none_failed();
-    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), [OLD]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

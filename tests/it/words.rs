@@ -16,9 +16,9 @@ pub(crate) fn greeting(answer: &Answer) -> String {
 
 /// Waits until so many more requests have ended than now.
 pub(crate) async fn more(ledger: &Ledger, requests: usize) {
-    let wanted = ledger.so_far().sent() + requests;
+    let wanted = ledger.ended() + requests;
     eventually(Duration::from_secs(60), "more requests to be sent", async || {
-        let sent = ledger.so_far().sent();
+        let sent = ledger.ended();
         if sent >= wanted { Ok(()) } else { Err(format!("{sent} of {wanted}")) }
     })
     .await;

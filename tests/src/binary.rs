@@ -64,6 +64,17 @@ fn build(profile: &Path) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // With the whole workspace selected, dependencies have the features that the tests were built with, and none
     // of them is compiled a second time.
+    for (name, _) in std::env::vars_os() {
+        // What cargo tells a test about its package would reach the build scripts of dependencies, and those that look
+        // at it (ring's does) would run again, with all that depends on them, once here and once in the next build.
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"]
+            .iter()
+            .any(|of| text.starts_with(of))
+        {
+            cargo.env_remove(&name);
+        }
+    }
     cargo.current_dir(workspace()).args([
         "build",
         "--quiet",

@@ -254,6 +254,26 @@ impl Daemon {
         self.variable = variable;
     }
 
+    /// Waits until it is ready, or has ended by itself instead; tells whether it is ready.
+    pub async fn ready_or_ended(&mut self) -> bool {
+        let file = self.ready_file();
+        eventually(READY, "a daemon to be ready or to end", async || {
+            if self.has_ended() {
+                Ok(false)
+            } else if file.is_file() {
+                Ok(true)
+            } else {
+                Err("it is neither".to_owned())
+            }
+        })
+        .await
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Panics
@@ -299,6 +319,20 @@ impl Daemon {
     /// Kills it, as a power cut would.
     pub fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Throws away what it kept on its disk.
+    ///
+    /// # Panics
+    /// When it runs, or the files cannot be removed.
+    pub fn forget_data(&self) {
+        assert!(self.process.is_none(), "it runs");
+        match std::fs::remove_dir_all(self.folder.join("data")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                panic!("cannot remove data: {error}")
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 
     /// Asks it to stop and waits until it has.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -66,6 +67,15 @@ impl Load {
         Ledger { records, stop, task: tokio::spawn(sender.run(stopped)) }
     }
 
+    /// Sends so many requests as fast as they are answered, no more than `at_once` at the same time, and waits for all:
+    /// a number that is exact, in the time that the machine needs for it.
+    pub async fn batch(self, requests: u64, at_once: usize) -> Accounts {
+        let sender = Sender { load: self, records: Arc::default(), clients: Clients::new() };
+        futures::stream::iter(0..requests).for_each_concurrent(at_once, |number| sender.send(number)).await;
+        let records = std::mem::take(&mut *sender.records.lock().unwrap_or_else(PoisonError::into_inner));
+        Accounts::of(records)
+    }
+
     /// Sends one request and waits for its answer.
     ///
     /// # Errors
@@ -115,6 +125,12 @@ impl Ledger {
     #[must_use]
     pub fn so_far(&self) -> Accounts {
         Accounts::of(self.records.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// How many that are.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Sends no more, waits for what is out, and closes the account.

@@ -147,6 +147,24 @@ impl App {
         self
     }
 
+    /// With another name for `component`, and the links to it changed with it.
+    #[must_use]
+    pub fn renamed(mut self, component: &str, name: &str) -> Self {
+        for one in &mut self.components {
+            if one.greeter.as_deref() == Some(component) {
+                one.greeter = Some(name.to_owned());
+            }
+        }
+        self.change(component, |component| name.clone_into(&mut component.name))
+    }
+
+    /// With a setting of the way from `http` to the first component.
+    #[must_use]
+    pub fn route(mut self, key: &str, value: &str) -> Self {
+        self.route.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     fn change(mut self, name: &str, change: impl FnOnce(&mut Component)) -> Self {
         let component = self.components.iter_mut().find(|component| component.name == name);
         change(component.unwrap_or_else(|| panic!("the app has no component `{name}`")));

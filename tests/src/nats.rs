@@ -1,7 +1,7 @@
 //! A nats-server of a test's own: started, killed, stopped and started again on the same port with the same store.
 //! What is in it is not known here. It listens on the loopback interface only.
 
-use std::io::Read;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,8 @@ const START: Duration = Duration::from_secs(20);
 pub struct Nats {
     folder: PathBuf,
     address: SocketAddr,
+    /// Where it tells about itself.
+    monitor: SocketAddr,
     process: Option<Process>,
 }
 
@@ -28,7 +30,8 @@ impl Nats {
     /// When there is no nats-server, or it does not answer in time.
     pub async fn start(folder: &Path) -> Self {
         std::fs::create_dir_all(folder).expect("cannot create the folder of the store");
-        let mut nats = Self { folder: folder.to_owned(), address: ports::free_address(), process: None };
+        let (address, monitor) = (ports::free_address(), ports::free_address());
+        let mut nats = Self { folder: folder.to_owned(), address, monitor, process: None };
         nats.restart().await;
         nats
     }
@@ -56,6 +59,7 @@ impl Nats {
         let mut command = Command::new(binary::nats_server());
         command.args(["--jetstream", "--store_dir"]).arg(self.folder.join("store"));
         command.args(["--addr", "127.0.0.1", "--port", &self.address.port().to_string()]);
+        command.args(["--http_port", &self.monitor.port().to_string()]);
         let mut process = Process::start("nats-server", command, &self.folder.join("nats.log"));
         eventually(START, "nats-server to answer", async || match process.ended() {
             Some(_) => panic!("nats-server did not start\n{}", process.last_words()),
@@ -65,11 +69,39 @@ impl Nats {
         self.process = Some(process);
     }
 
+    /// The subject of every subscription that clients of this server have, as often as it is there. Inboxes are left
+    /// out: who waits for an answer is not known here.
+    ///
+    /// # Errors
+    /// When the server does not answer, or with something else.
+    pub fn subscriptions(&self) -> Result<Vec<String>, String> {
+        let document = monitored(self.monitor, "/subsz?subs=1&limit=100000")?;
+        let listed = document["subscriptions_list"].as_array().ok_or_else(|| format!("{document:#}"))?;
+        let subjects = listed.iter().filter_map(|one| one["subject"].as_str());
+        let of_clients = |subject: &&str| !subject.starts_with(['$', '_']);
+        let mut subjects: Vec<String> = subjects.filter(of_clients).map(str::to_owned).collect();
+        subjects.sort();
+        Ok(subjects)
+    }
+
     /// The server's process, when it runs.
     #[must_use]
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
     }
+}
+
+/// What the server answers on its monitoring port.
+fn monitored(address: SocketAddr, path: &str) -> Result<serde_json::Value, String> {
+    let failed = |error: std::io::Error| format!("{address}{path}: {error}");
+    let mut stream = TcpStream::connect(address).map_err(failed)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(failed)?;
+    // Of a client of HTTP/1.0 the connection ends with the answer, which comes in one piece.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).map_err(failed)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(failed)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("no answer in `{answer}`"))?;
+    serde_json::from_str(body).map_err(|error| format!("{error}: {body}"))
 }
 
 /// A server sends `INFO` to whoever connects, once JetStream has its store.

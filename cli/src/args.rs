@@ -31,7 +31,7 @@ pub(crate) struct GlobalArgs {
     /// Longest wait for one answer
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = duration, help_heading = GLOBAL)]
     pub(crate) request_timeout: Duration,
-    /// Progress of changes: auto, live, plain, none
+    /// Progress of changes: auto, live, plain, json, none
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW", hide_possible_values = true, help_heading = GLOBAL)]
     pub(crate) progress: Progress,
     /// Colours: auto, always, never
@@ -61,6 +61,8 @@ pub(crate) enum Progress {
     Live,
     /// One line for each change, never painted anew.
     Plain,
+    /// One JSON object for each change, as a line of standard error.
+    Json,
     /// Nothing.
     None,
 }

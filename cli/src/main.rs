@@ -7,6 +7,7 @@ mod apps;
 mod args;
 mod call;
 mod change;
+mod completions;
 mod connect;
 mod daemon;
 mod deploy;
@@ -116,6 +117,8 @@ enum Command {
     Host(Box<host::HostCommand>),
     /// Run a manager
     Manager(Box<lath_manager::ManagerArgs>),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
     /// Print the version
     Version,
 }
@@ -188,6 +191,7 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Links(args) => links::links(args, call).await,
         Command::Host(command) => Box::pin(host::host(*command, call)).await,
         Command::Manager(args) => Box::pin(daemon::manager(*args, call)).await,
+        Command::Completions(args) => completions::completions(&args, Cli::command(), &call.out),
         Command::Version => version::version(&call.out),
     }
 }

@@ -1,18 +1,22 @@
 //! Progress on standard error: lines that stay, and on a terminal some below them that are painted anew.
 //!
-//! What is told is decided elsewhere. Plain lines carry the time of day, live ones the time since the start.
+//! What is told is decided elsewhere. Plain lines carry the time of day, live ones the time since the start, and those for
+//! programs are objects.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::args::Progress;
-use crate::output::{Output, clean};
+use crate::output::{API_VERSION, Output, clean};
 
 /// How progress of this process is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Live,
     Plain,
+    Json,
     Silent,
 }
 
@@ -34,6 +38,7 @@ impl Reporter {
             _ if out.quiet => Mode::Silent,
             Progress::Live => Mode::Live,
             Progress::Plain => Mode::Plain,
+            Progress::Json => Mode::Json,
             Progress::None => Mode::Silent,
             Progress::Auto => {
                 let dumb = env("TERM").is_some_and(|term| term == "dumb");
@@ -61,7 +66,10 @@ impl Reporter {
 
     /// A line that names the target of the command; it has no time.
     pub(crate) fn headline(&mut self, line: &str) {
-        self.put(line);
+        match self.mode {
+            Mode::Json => self.put(&self.object(line)),
+            Mode::Live | Mode::Plain | Mode::Silent => self.put(line),
+        }
     }
 
     /// A line that stays.
@@ -70,9 +78,20 @@ impl Reporter {
         let line = match self.mode {
             Mode::Live => format!("  {}  {line}", clock(self.elapsed())),
             Mode::Plain => format!("{:.0} {}{line}", jiff::Timestamp::now(), self.prefix()),
+            Mode::Json => return self.put(&self.object(&line)),
             Mode::Silent => return,
         };
         self.put(&line);
+    }
+
+    /// A line for programs.
+    fn object(&self, text: &str) -> String {
+        let time = format!("{:.3}", jiff::Timestamp::now());
+        let about = Some(&self.about).filter(|about| !about.is_empty());
+        let object = json!({
+            "apiVersion": API_VERSION, "kind": "Progress", "time": time, "about": about, "text": text,
+        });
+        object.to_string()
     }
 
     /// The line that is painted anew, on terminals only.
@@ -168,6 +187,19 @@ pub(crate) fn took(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_for_programs_are_objects() {
+        let glyphs = crate::output::Glyphs::Ascii;
+        let format = crate::output::Format::Table;
+        let out = Output { format, headers: true, glyphs, quiet: false };
+        let mut reporter = Reporter::new(Progress::Json, &out, |_| None);
+        reporter.about("shop@7".to_owned());
+        let object: serde_json::Value = serde_json::from_str(&reporter.object("step \"2\"")).unwrap();
+        assert_eq!((&object["kind"], &object["about"]), (&"Progress".into(), &"shop@7".into()));
+        assert_eq!(object["text"], "step \"2\"");
+        assert!(object["time"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{object}");
+    }
 
     #[test]
     fn times_are_short() {

@@ -298,6 +298,10 @@ pub(crate) fn headline(lattice: &LatticeId, goal: &Goal, glyphs: Glyphs) -> Stri
         },
         (Change::Undeploy, Some(from), _) => format!("revision {from} {arrow} stopped"),
         (Change::Undeploy, None, _) => "stopped".to_owned(),
+        // It leads the other way.
+        (Change::Abort, Some(from), Some(to)) if from != to => {
+            format!("abort revision {to} {arrow} back to {from}")
+        }
         (
             Change::Pause | Change::Resume | Change::Promote | Change::Abort | Change::Watch,
             Some(from),
@@ -425,7 +429,7 @@ mod tests {
         Lattice eu · app shop · revision 6 → stopped
         Lattice eu · app shop · delete (revision 6 is deployed)
         Lattice eu · app shop · unchanged
-        Lattice eu · app shop · abort revision 6 → 7
+        Lattice eu · app shop · abort revision 7 → back to 6
         Lattice eu · app shop · watch revision 7
         ");
     }

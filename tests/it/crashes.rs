@@ -15,8 +15,9 @@ use crate::words;
 
 /// Longest time until a change comes to any of its moments.
 const PASSED: Duration = Duration::from_secs(30);
-/// Time that a manager has to tell of a change that is over.
-const AFTER: Duration = Duration::from_millis(500);
+/// Time that a manager has for what comes after the end of a command: the warm time of blue-green is one second, and then
+/// it settles.
+const AFTER: Duration = Duration::from_secs(4);
 /// Lattices at the same time in one test.
 const SIDE_BY_SIDE: usize = 3;
 

@@ -7,6 +7,7 @@ use lath_control_api::{AppName, AppVerb, Generation, Revision};
 use crate::args::{CauseArgs, WaitArgs, revision_or_none};
 use crate::call::Call;
 use crate::connect::Session;
+use crate::deploy::policy::PolicyArgs;
 use crate::failure::{Exit, Failure};
 use crate::near;
 use crate::output::{can_ask, tell};
@@ -14,8 +15,13 @@ use crate::reference::RevisionName;
 use crate::wait::Change;
 use crate::work::{Work, cause};
 
+const AFTER_HELP: &str = "\
+    The revision that is gone back to has proven itself, so without options for the rollout it takes all traffic in one step, \
+    without a wait, from what is on the hosts.";
+
 /// Arguments of `lath rollback`.
 #[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct RollbackArgs {
     /// The app
     app: AppName,
@@ -32,6 +38,8 @@ pub(crate) struct RollbackArgs {
     cause: CauseArgs,
     #[command(flatten)]
     wait: WaitArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
 }
 
 /// Arguments of `lath undeploy`.
@@ -67,6 +75,7 @@ pub(crate) struct DeleteArgs {
 
 /// Goes back to an earlier revision.
 pub(crate) async fn rollback(args: RollbackArgs, call: &Call) -> Result<Exit, Failure> {
+    let rollout = args.policy.overrides()?;
     let session = call.session().await?;
     let work = Work::begin(call, &session, &args.app, Change::Rollback, args.wait.into()).await;
     let to = match &args.to {
@@ -79,6 +88,7 @@ pub(crate) async fn rollback(args: RollbackArgs, call: &Call) -> Result<Exit, Fa
         cause: cause(args.cause),
         if_revision: args.if_revision,
         dry_run: args.dry_run,
+        rollout,
     };
     let reply = match session.change(AppVerb::Rollback, &ask).await {
         Ok(reply) => reply,

@@ -102,7 +102,7 @@ enum Command {
     /// Set the number of instances of a component
     Scale(scale::ScaleArgs),
     /// Go back to an earlier revision
-    Rollback(change::RollbackArgs),
+    Rollback(Box<change::RollbackArgs>),
     /// Stop an app and keep its revisions
     Undeploy(change::UndeployArgs),
     /// Stop an app and forget it
@@ -183,7 +183,7 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Revision(command) => revision::revision(command, call).await,
         Command::Rollout(command) => Box::pin(rollout::rollout(command, call)).await,
         Command::Scale(args) => Box::pin(scale::scale(args, call)).await,
-        Command::Rollback(args) => Box::pin(change::rollback(args, call)).await,
+        Command::Rollback(args) => Box::pin(change::rollback(*args, call)).await,
         Command::Undeploy(args) => Box::pin(change::undeploy(args, call)).await,
         Command::Delete(args) => Box::pin(change::delete(args, call)).await,
         Command::Hosts(args) => hosts::hosts(args, call).await,

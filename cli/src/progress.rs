@@ -87,9 +87,8 @@ impl Reporter {
     /// A line for programs.
     fn object(&self, text: &str) -> String {
         let time = format!("{:.3}", jiff::Timestamp::now());
-        let about = Some(&self.about).filter(|about| !about.is_empty());
         let object = json!({
-            "apiVersion": API_VERSION, "kind": "Progress", "time": time, "about": about, "text": text,
+            "apiVersion": API_VERSION, "kind": "Progress", "time": time, "about": self.about, "text": text,
         });
         object.to_string()
     }

@@ -65,6 +65,9 @@ pub struct RollbackRequest {
     /// Check everything, change nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// As in [`DeployRequest::rollout`]. Without any the way back takes one step without a wait.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollout: BTreeMap<String, String>,
 }
 
 /// Names one app: to stop it, forget it, or ask about it.

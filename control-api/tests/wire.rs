@@ -354,6 +354,7 @@ fn messages_between_tools_and_managers_are_frozen() {
         cause: cause(),
         if_revision: None,
         dry_run: false,
+        rollout: BTreeMap::new(),
     };
     frozen("rollback-request", &rollback);
     frozen("app-request", &AppRequest { app: app(), cause: Cause::default(), dry_run: false });

@@ -14,7 +14,7 @@ use crate::order::{ORDER, one_revision_everywhere, settled};
 use crate::words;
 
 /// Longest time until a change comes to any of its moments.
-const PASSED: Duration = Duration::from_secs(30);
+const PASSED: Duration = Duration::from_secs(60);
 /// Time that a manager has for what comes after the end of a command: the warm time of blue-green is one second, and then
 /// it settles.
 const AFTER: Duration = Duration::from_secs(4);
@@ -98,23 +98,19 @@ fn moments(passages: &BTreeMap<String, u32>) -> Vec<String> {
     moments
 }
 
-/// Waits until the manager has died, or what it was to die in is over without.
+/// Waits until the manager has died, or what it was to die in is over without; tells whether it died.
 async fn died(lattice: &mut Lattice, change: &mut Running) -> bool {
-    let begun = Instant::now();
     let mut over = None;
-    loop {
+    eventually(PASSED, "the manager to die, or the change to be over", async || {
         if lattice.manager_mut().has_ended() {
-            return true;
+            return Ok(true);
         }
-        if over.is_none() && !change.runs() {
-            over = Some(Instant::now());
+        if !change.runs() && over.get_or_insert_with(Instant::now).elapsed() > AFTER {
+            return Ok(false);
         }
-        // What comes after the end of a change, such as telling of it, has this long.
-        if over.is_some_and(|over: Instant| over.elapsed() > AFTER) || begun.elapsed() > PASSED {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        Err("it runs".to_owned())
+    })
+    .await
 }
 
 /// Subscriptions without the numbers of revisions.

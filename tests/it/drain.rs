@@ -50,6 +50,17 @@ async fn served_on(lattice: &Lattice, component: &str, number: usize, units: usi
     .await;
 }
 
+/// Number of the host that has a call in flight, waited for.
+async fn busy(lattice: &Lattice) -> usize {
+    eventually(ORDER, "a host to give the endless answer", async || {
+        let units = lattice.units().await;
+        let busy = units.iter().find(|unit| unit["calls"]["inFlight"].as_u64() > Some(0));
+        let host = busy.and_then(|unit| unit["hostName"].as_str());
+        host.map(|name| if name == "host-1" { 1 } else { 2 }).ok_or_else(|| format!("{units:#?}"))
+    })
+    .await
+}
+
 async fn id_of(client: &ControlClient, number: usize) -> HostId {
     let name = format!("host-{number}");
     let hosts = client.hosts().await.unwrap().hosts;
@@ -97,13 +108,7 @@ async fn calls_in_flight_end_well_within_the_drain_deadline_and_others_get_an_er
     let client = lattice.client().await;
     let bytes = Arc::new(AtomicUsize::new(0));
     let endless = tokio::spawn(read_slowly(lattice.address, "/body?kib=10000000", Arc::clone(&bytes)));
-    let host = eventually(ORDER, "a host to give the endless answer", async || {
-        let units = lattice.units().await;
-        let busy = units.iter().find(|unit| unit["calls"]["inFlight"].as_u64() > Some(0));
-        let host = busy.and_then(|unit| unit["hostName"].as_str());
-        host.map(|name| if name == "host-1" { 1 } else { 2 }).ok_or_else(|| format!("{units:#?}"))
-    })
-    .await;
+    let host = busy(&lattice).await;
     // Each lasts longer than a host needs to let go of an app, and less than the deadline.
     let ledger = Load::new(lattice.address, "/sleep?ms=1000").rate(20).start();
     words::more(&ledger, 20).await;
@@ -122,6 +127,56 @@ async fn calls_in_flight_end_well_within_the_drain_deadline_and_others_get_an_er
     let accounts = ledger.finish().await;
     println!("{}", accounts.summary(|answer| answer.body.to_string()));
     accounts.none_failed();
+}
+
+/// SIGTERM under an answer without end: the others finish, that one is cut at the deadline, and the host leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_host_ends_what_does_not_end_at_the_drain_deadline() {
+    let mut lattice = two_hosts().await;
+    let app = App::misbehave("shop", lattice.address).rollout("drain_deadline", "3s");
+    let _ = lattice.deploy(&app).await.exits(0);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let endless = tokio::spawn(read_slowly(lattice.address, "/body?kib=10000000", bytes));
+    let host = busy(&lattice).await;
+    let ledger = Load::new(lattice.address, "/sleep?ms=1000").rate(20).start();
+    words::more(&ledger, 20).await;
+    assert!(!endless.is_finished());
+
+    let began = Instant::now();
+    lattice.host_mut(host).stop().await;
+    let cut = endless.await.unwrap();
+    let took = began.elapsed();
+    println!("the host had gone {took:.1?} after it was asked to");
+    assert!(cut, "it was not cut but has ended");
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(20), "{took:?}");
+    words::more(&ledger, 20).await;
+    ledger.finish().await.none_failed();
+}
+
+/// An app that is stopped finishes what it took and takes no more; what does not end is cut at the deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_app_finishes_what_it_took_and_takes_no_more() {
+    let lattice = two_hosts().await;
+    let app = App::misbehave("shop", lattice.address).rollout("drain_deadline", "4s");
+    let _ = lattice.deploy(&app).await.exits(0);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let endless = tokio::spawn(read_slowly(lattice.address, "/body?kib=10000000", bytes));
+    let _ = busy(&lattice).await;
+    let ledger = Load::new(lattice.address, "/sleep?ms=1500").rate(20).start();
+    words::more(&ledger, 10).await;
+    let mark = Instant::now();
+    let undeploy = lattice.lath().start(["undeploy", "shop"]);
+    // Whoever was taken before it was asked for has its answer.
+    let ended = undeploy.ended().await.exits(0);
+    let accounts = ledger.finish().await;
+    let taken = accounts.sent_after(mark);
+    let before = accounts.failed().filter(|(record, _)| record.sent < mark).count();
+    println!("{} sent before, {before} of them failed; {}", accounts.sent() - taken.sent(), ended.told());
+    assert_eq!(before, 0, "{:#?}", accounts.causes());
+    assert!(endless.await.unwrap(), "it was not cut but has ended");
+    assert!(ended.took() < Duration::from_secs(20), "{}", ended.told());
+    assert!(Load::new(lattice.address, "/ok").once().await.is_err(), "a stopped app still answers");
+    assert!(lattice.units().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

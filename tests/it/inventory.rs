@@ -13,7 +13,7 @@ use crate::words;
 const REQUESTS: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r14_the_inventory_has_every_part_and_the_digest_of_the_code_that_answers() {
+async fn wc1829_r14_the_inventory_has_every_part_and_its_digest_equals_the_running_bytes() {
     let lattice = Lattice::of_two_hosts().await;
     let load = Load::new(lattice.address, "/?name=Ada");
     let app = App::greeting("shop", lattice.address);

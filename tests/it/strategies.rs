@@ -104,7 +104,7 @@ async fn a_history_of_mixed_outcomes_tells_what_happened() {
         "deploy 2 Completed",
         "deploy 3 RolledBack",
         "rollback 4 Completed",
-        // The content is that of revision 4, which serves: nothing had to change.
+        // What was deployed before it has the content of revision 4, which serves: nothing had to change.
         "deploy 5 RolledBack",
         "deploy 6 Superseded",
         "deploy 7 Completed",
@@ -127,10 +127,31 @@ async fn a_history_of_mixed_outcomes_tells_what_happened() {
         words.extend(extra.iter().map(|word| (*word).to_owned()));
         words
     };
-    let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(0);
+    lath.run(plan(&["--detailed-exitcode"])).await.exits(0).says(&["Unchanged", "change nothing"]);
+    let asked = lath.run(plan(&["-o", "json"])).await.exits(0).json();
+    assert_eq!(asked["unchanged"], true, "{asked:#}");
     std::fs::write(&file, app("z").yaml()).unwrap();
     lath.run(plan(&[])).await.exits(0).says(&["greeting", "z"]);
     let _ = lath.run(plan(&["--detailed-exitcode"])).await.exits(20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_read_a_rollout_line_by_line() {
+    let lattice = serving().await;
+    let file = new(&lattice).write(lattice.folder());
+    let lath = lattice.lath();
+    let deploy = ["deploy".as_ref(), file.as_os_str(), "-ondjson".as_ref(), "--progress=json".as_ref()];
+    let ended = lath.run(deploy).await.exits(0);
+    let lines = |text: &str| -> Vec<serde_json::Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+    };
+    let (told, progress) = (lines(&ended.stdout), lines(&ended.stderr));
+    let (last, before) = told.split_last().unwrap();
+    assert_eq!((&last["kind"], &last["outcome"]), (&"RolloutResult".into(), &"Completed".into()));
+    assert!(before.len() > 1 && before.iter().all(|line| line["kind"] == "AppStatus"), "{before:#?}");
+    assert!(progress.len() > 1 && progress.iter().all(|line| line["kind"] == "Progress"), "{progress:#?}");
+    let watched = lath.run(["rollout", "watch", "shop", "-ondjson"]).await.exits(0);
+    assert_eq!(lines(&watched.stdout).last().unwrap()["kind"], "RolloutResult");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Flags that differ from the manifest's rollout policy, for one deploy.
+//! Flags that differ from the manifest's rollout policy, for one deploy or rollback.
 //!
 //! They become properties of the policy, name to text as in a manifest. What a property means is the manager's.
 
@@ -12,7 +12,7 @@ use lath_manifests::rollout::override_policy;
 
 use crate::failure::{Exit, Failure};
 
-const ROLLOUT: &str = "Rollout options (for this deploy; the manifest's policy stays as it is)";
+const ROLLOUT: &str = "Rollout options (for this time; the manifest's policy stays as it is)";
 
 /// Properties of the rollout policy.
 #[derive(Debug, Clone, Default, Args)]

@@ -60,13 +60,13 @@ fn ready_summary(status: &AppStatus, rollout: &RolloutStatus) -> String {
     // Before traffic moves nothing of the new revision serves; what is ready to is what people wait for.
     let preparing = rollout.phase == RolloutPhase::Preparing;
     let ready = |one: &ComponentStatus| if preparing { prepared(one, rollout.to) } else { one.ready };
-    let counted: Vec<String> = status
-        .components
-        .iter()
+    // In the first moment nothing has a place yet, and there is nothing to count.
+    let placed = || status.components.iter().filter(|one| one.desired > 0);
+    let counted: Vec<String> = placed()
         .take(SHOWN_COMPONENTS)
         .map(|one| format!("{} {}/{}", one.component, ready(one), one.desired))
         .collect();
-    let more = status.components.len().saturating_sub(SHOWN_COMPONENTS);
+    let more = placed().count().saturating_sub(SHOWN_COMPONENTS);
     match (counted.is_empty(), more) {
         (true, _) => String::new(),
         (false, 0) => format!(": {} ready", counted.join(", ")),

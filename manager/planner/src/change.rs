@@ -73,6 +73,17 @@ pub fn deploy(
     Ok(changed(next, from, Some(revision)))
 }
 
+impl Change {
+    /// The same change, whose rollout differs from the policy in these properties.
+    #[must_use]
+    pub fn overriding(mut self, overrides: BTreeMap<String, String>) -> Self {
+        if let Some(rollout) = self.record.as_mut().and_then(|record| record.rollout.as_mut()) {
+            rollout.overrides = overrides;
+        }
+        self
+    }
+}
+
 /// The revision to go back to: `to`, or the newest good one that differs from what is wanted now.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! What two revisions differ in, in the words of their manifests.
 
+mod policy;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::plan::Difference;
 use lath_control_api::{ComponentName, ComponentSpec, HttpRoute, LinkSpec};
-use lath_manifests::manifest::{RolloutPolicy, Scaling, Spread};
+use lath_manifests::manifest::{Scaling, Spread};
 
 use crate::desired::{AppSpec, ComponentPlan};
 
@@ -29,8 +31,13 @@ pub fn differences(old: Option<&AppSpec>, new: &AppSpec) -> (Vec<Difference>, Ve
         found.append(&mut of_this.found);
     }
     let mut of_app = Of { component: None, found: Vec::new() };
-    let policies = |spec: &AppSpec| spec.rollouts.iter().map(policy).collect::<Vec<_>>().join("; ");
-    of_app.compare("rollout policy", old.map(policies), Some(policies(new)));
+    // Of the first revision only what differs from the usual policy is worth a word.
+    let usual = policy::properties(&[]);
+    let before = old.map_or_else(|| usual.clone(), |old| policy::properties(&old.rollouts));
+    of_app.pairs("rollout", &before, &policy::properties(&new.rollouts));
+    if old.is_none() {
+        of_app.found.iter_mut().for_each(|one| one.before = None);
+    }
     of_app.compare("description", old.and_then(|old| old.description.clone()), new.description.clone());
     found.append(&mut of_app.found);
     (found, same)
@@ -167,47 +174,6 @@ fn scaling(scaling: &Scaling) -> String {
     }
 }
 
-/// Those properties that differ from the usual policy.
-fn policy(policy: &RolloutPolicy) -> String {
-    let usual = RolloutPolicy::default();
-    let mut words = vec![policy.strategy.as_str().to_owned()];
-    let mut add = |differs: bool, text: String| {
-        if differs {
-            words.push(text);
-        }
-    };
-    let steps: Vec<String> = policy.steps.iter().map(|step| format!("{}%", step.weight)).collect();
-    add(policy.steps != usual.steps, format!("steps {}", steps.join(" ")));
-    add(policy.gates != usual.gates, format!("{} gates", policy.gates.limits.len()));
-    add(policy.webhook != usual.webhook, "webhook".to_owned());
-    add(policy.max_parallel != usual.max_parallel, format!("max_parallel {:?}", policy.max_parallel));
-    add(
-        policy.max_unavailable != usual.max_unavailable,
-        format!("max_unavailable {:?}", policy.max_unavailable),
-    );
-    add(
-        policy.min_healthy_time != usual.min_healthy_time,
-        format!("min_healthy_time {:?}", policy.min_healthy_time),
-    );
-    add(
-        policy.progress_deadline != usual.progress_deadline,
-        format!("progress_deadline {:?}", policy.progress_deadline),
-    );
-    add(
-        policy.healthy_deadline != usual.healthy_deadline,
-        format!("healthy_deadline {:?}", policy.healthy_deadline),
-    );
-    add(policy.auto_rollback != usual.auto_rollback, format!("auto_rollback {}", policy.auto_rollback));
-    add(policy.auto_promote != usual.auto_promote, format!("auto_promote {}", policy.promotes_itself()));
-    add(policy.keep_warm != usual.keep_warm, format!("keep_warm {:?}", policy.keep_warm()));
-    add(policy.drain_deadline != usual.drain_deadline, format!("drain_deadline {:?}", policy.drain_deadline));
-    add(policy.rollback != usual.rollback, format!("rollback {}", policy.rollback.as_str()));
-    add(policy.waves != usual.waves, "waves".to_owned());
-    let only: Vec<&str> = policy.components.iter().map(ComponentName::as_str).collect();
-    add(!only.is_empty(), format!("for {}", only.join(", ")));
-    words.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,10 +192,16 @@ mod tests {
             .collect();
         assert_eq!(
             words,
-            ["back component", "cache component", "front image", " rollout policy"],
+            ["back component", "cache component", "front image", " rollout steps", " rollout strategy"],
             "{found:#?}"
         );
         assert!(same.is_empty());
+        // A change of a bound or a time is a change, also where there are as many of them as before.
+        let gated = |gates: &str| spec(&format!("front=v1 back=v1 policy.gates={gates}"), 1);
+        let (found, _) = differences(Some(&gated("errors<=1%")), &gated("errors<=5%"));
+        let texts: Vec<_> = found.iter().map(|one| (one.before.as_deref(), one.after.as_deref())).collect();
+        let gates = (Some("errors<=1%, samples>=20"), Some("errors<=5%, samples>=20"));
+        assert_eq!(texts, [gates], "{found:#?}");
         let (found, _) = differences(None, &old);
         assert!(found.iter().all(|one| one.before.is_none()), "{found:#?}");
     }

@@ -14,6 +14,19 @@ use crate::observed::ObservedState;
 use crate::planted::planted;
 use crate::record::{DesiredRecord, Promotion, Stage};
 
+/// Properties that say how a rollout climbs. A rollback for which one of them is given climbs, as a deploy does.
+const CLIMB: [&str; 9] = [
+    "strategy",
+    "steps",
+    "gates",
+    "webhook",
+    "max_parallel",
+    "waves",
+    "min_healthy_time",
+    "auto_promote",
+    "keep_warm",
+];
+
 /// What a rollout climbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ladder {
@@ -56,10 +69,13 @@ impl Ladder {
         let promotion = record.rollout.as_ref().map(|rollout| rollout.promotion).unwrap_or_default();
         let empties = policy.strategy == Strategy::Recreate && record.serving.is_some() && !trivial;
         // Without a revision before it nobody loses anything. A revision that people go back to has proven itself,
-        // and whoever goes back is in a hurry.
+        // and whoever goes back is in a hurry, unless they say how they want it this time.
+        let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
+        let asked = overrides.is_some_and(|overrides| CLIMB.iter().any(|name| overrides.contains_key(*name)));
         let quick = record.serving.is_none()
             || trivial
-            || matches!(kind, Some(ChangeKind::Rollback | ChangeKind::Scale))
+            || kind == Some(ChangeKind::Scale)
+            || (kind == Some(ChangeKind::Rollback) && !asked)
             || promotion == Promotion::Full;
         if quick {
             let rungs = vec![Rung { weight: Weight::ALL, bake: Some(Duration::ZERO) }];

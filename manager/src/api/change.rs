@@ -3,6 +3,7 @@
 //! The revision is written first and the record last, by compare-and-set: only the record makes a change happen. When
 //! somebody else was faster, everything is judged again from what is there now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use lath_manager_planner::preview::{Preview, plan_id, preview};
 use lath_manager_planner::record::Rollout;
 use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit, steer};
 use lath_manifests::limits::MAX_INSTANCES;
-use lath_manifests::manifest::{RollbackRule, Scaling};
+use lath_manifests::manifest::{Manifest, RollbackRule, RolloutPolicy, Scaling};
 use lath_manifests::rollout::override_policy;
 use lath_manifests::{Diagnostic, Loaded};
 
@@ -47,7 +48,7 @@ enum Tried {
 /// A change that is asked for, ready to be judged by any record.
 enum Ask {
     Deploy { ask: DeployAsk, plan: Option<String> },
-    Rollback { app: AppName, to: Option<Revision>, cause: Cause, if_revision: Option<Revision> },
+    Rollback(RollbackRequest),
     Steer { app: AppName, action: RolloutAction, cause: Cause, if_generation: Option<Generation> },
     Scale(ScaleRequest),
     Tag(TagRequest),
@@ -131,24 +132,30 @@ async fn read(
     presence: Presence,
 ) -> Result<(DeployAsk, Vec<Diagnostic>), ApiError> {
     let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
-    for policy in manifest.rollouts.iter().chain(manifest.rollouts.is_empty().then_some(&Default::default()))
-    {
-        if let Err(problems) = override_policy(policy, &ask.rollout) {
-            let message = format!("this rollout cannot go like that: {}", problems.join("; "));
-            return Err(ApiError::new(ErrorCode::InvalidManifest, message)
-                .with_help("the properties of a rollout are those of the policy in docs/manifest.md"));
-        }
-    }
+    suits(&manifest, &ask.rollout)?;
     let images = images::resolve(context, &manifest, &ask.pushed, presence).await?;
     let DeployRequest { manifest: text, cause, if_revision, rollout: overrides, .. } = ask;
     let deploy = DeployAsk { app: manifest.name, manifest: text, images, cause, if_revision, overrides };
     Ok((deploy, warnings))
 }
 
+/// Whether the policies of a manifest can be changed like that for one rollout.
+fn suits(manifest: &Manifest, overrides: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let usual = RolloutPolicy::default();
+    for policy in manifest.rollouts.iter().chain(manifest.rollouts.is_empty().then_some(&usual)) {
+        if let Err(problems) = override_policy(policy, overrides) {
+            let message = format!("this rollout cannot go like that: {}", problems.join("; "));
+            return Err(ApiError::new(ErrorCode::InvalidManifest, message)
+                .with_help("the properties of a rollout are those of the policy in docs/manifest.md"));
+        }
+    }
+    Ok(())
+}
+
 /// Goes back to an earlier revision.
 pub(crate) async fn rollback(context: &Context, ask: RollbackRequest) -> Result<ChangeReply, ApiError> {
-    let RollbackRequest { app, to, cause, if_revision, dry_run } = ask;
-    carry_out(context, &Ask::Rollback { app, to, cause, if_revision }, dry_run).await
+    let dry_run = ask.dry_run;
+    carry_out(context, &Ask::Rollback(ask), dry_run).await
 }
 
 /// Stops an app and keeps its revisions.
@@ -169,10 +176,8 @@ impl Ask {
             Self::Deploy { ask, .. } => &ask.app,
             Self::Scale(ask) => &ask.app,
             Self::Tag(ask) => &ask.app,
-            Self::Rollback { app, .. }
-            | Self::Steer { app, .. }
-            | Self::Stop { app, .. }
-            | Self::Forget { app, .. } => app,
+            Self::Rollback(ask) => &ask.app,
+            Self::Steer { app, .. } | Self::Stop { app, .. } | Self::Forget { app, .. } => app,
         }
     }
 
@@ -204,7 +209,8 @@ impl Ask {
                 let reply = steer::replied(record, next.as_ref());
                 Ok(Change { record: next, revision: None, reply })
             }
-            Self::Rollback { app, to, cause, if_revision } => {
+            Self::Rollback(ask) => {
+                let RollbackRequest { app, to, cause, if_revision, rollout, .. } = ask;
                 let record = there()?;
                 may_be_left(context, record).await?;
                 let wanted = record.good.iter().copied().chain(record.needed_revisions()).collect();
@@ -215,7 +221,13 @@ impl Ask {
                 let target = context.records.revisions.get(app, target).await.map_err(no_revision)?;
                 let current = record.revision.and_then(|revision| known.get(&revision));
                 let current = current.map(|known| &known.record);
-                change::rollback(record, current, &target.record, cause.clone(), *if_revision, now)
+                if !rollout.is_empty() {
+                    let manifest = target.record.manifest.as_bytes();
+                    suits(&lath_manifests::load(manifest).map_err(invalid)?.manifest, rollout)?;
+                }
+                let cause = cause.clone();
+                let change = change::rollback(record, current, &target.record, cause, *if_revision, now)?;
+                Ok(change.overriding(rollout.clone()))
             }
             Self::Stop { app, cause } => Ok(change::undeploy(app, Some(there()?), cause.clone(), now)),
             Self::Forget { app, cause } => Ok(change::delete(app, Some(there()?), cause.clone(), now)),

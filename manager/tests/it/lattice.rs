@@ -70,6 +70,7 @@ impl Lattice {
             cause: Cause::default(),
             if_revision: None,
             dry_run: false,
+            rollout: BTreeMap::new(),
         };
         self.client.rollback(&ask).await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lath_control_api::app::{
     AppState, AppStatus, Cause, ChangeKind, ChangeReply, DiffRequest, Outcome, RevisionRequest,
-    RolloutAction, RolloutPhase, RolloutRequest, ScaleRequest, TagRequest,
+    RollbackRequest, RolloutAction, RolloutPhase, RolloutRequest, ScaleRequest, TagRequest,
 };
 use lath_control_api::{ErrorCode, Revision};
 use lath_control_api_client::RequestError;
@@ -80,6 +80,35 @@ async fn a_canary_waits_for_its_promotion_at_each_step_and_can_be_paused() {
         (status.revision, status.last.unwrap().outcome),
         (Some(Revision(2)), Some(Outcome::Completed))
     );
+}
+
+#[tokio::test]
+async fn a_way_back_climbs_only_when_it_is_told_to() {
+    let lattice = Lattice::with_hosts(2).await;
+    let _manager = lattice.manager("m1").await;
+    let policy = "min_healthy_time: 0s";
+    lattice.serve(&manifest_with("shop", &[], policy)).await;
+    lattice.serve(&manifest_with("shop", &[("word", "hi")], policy)).await;
+    let back = |properties: &[(&str, &str)]| {
+        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        RollbackRequest {
+            app: "shop".parse().unwrap(),
+            to: None,
+            cause: Cause::default(),
+            if_revision: None,
+            dry_run: false,
+            rollout: properties.iter().map(own).collect(),
+        }
+    };
+    let canary = [("strategy", "canary"), ("steps", "50%/promote")];
+    lattice.client.rollback(&back(&canary)).await.unwrap();
+    let rollout = lattice.paused().await.rollout.unwrap();
+    assert_eq!((rollout.strategy.as_str(), rollout.weight.percent()), ("canary", 50));
+    let done = lattice.steer(RolloutAction::Promote).await.unwrap();
+    lattice.settled(&done, AppState::Serving).await;
+    let (code, message) = refused(lattice.client.rollback(&back(&[("stategy", "canary")])).await);
+    assert_eq!(code, ErrorCode::InvalidManifest);
+    assert!(message.contains("stategy"), "{message}");
 }
 
 #[tokio::test]

@@ -99,7 +99,16 @@ fn whoever_goes_back_or_changes_nothing_waits_for_nothing() {
         ladder.rungs.len() == 1 && ladder.waves.len() == 1 && !ladder.gated && !ladder.waits_for_promotion
     };
     assert!(!quick(&record(&FIVE, ChangeKind::Deploy), false));
-    assert!(quick(&record(&FIVE, ChangeKind::Rollback), false), "nomad10882_rollback_skips_canary");
+    let back = record(&FIVE, ChangeKind::Rollback);
+    assert!(quick(&back, false), "nomad10882_rollback_skips_canary");
+    let with = |name: &str| {
+        let overrides = std::collections::BTreeMap::from([(name.to_owned(), "10s".to_owned())]);
+        let mut back = back.clone();
+        back.rollout = back.rollout.map(|rollout| Rollout { overrides, ..rollout });
+        back
+    };
+    assert!(!quick(&with("min_healthy_time"), false), "it was asked for");
+    assert!(quick(&with("progress_deadline"), false), "a deadline is no step");
     assert!(quick(&record(&FIVE, ChangeKind::Scale), false));
     assert!(quick(&record(&FIVE, ChangeKind::Deploy), true));
     let mut first = record(&FIVE, ChangeKind::Deploy);

@@ -79,6 +79,31 @@ fn nomad14200_rollback_keeps_capacity() {
 }
 
 #[test]
+fn nomad10882_rollback_skips_canary() {
+    let canary = "policy.strategy=canary policy.steps=10%/100s,~50%/100s";
+    let mut world = serving("a b", &format!("front=v1,daemon {canary}"));
+    let _ = world.deploy(APP, &format!("front=v2,daemon {canary}"));
+    world.run(10);
+    world.steer(APP, RolloutAction::PromoteFull).unwrap();
+    settle(&mut world);
+    assert_eq!(stable(&world, "front"), one(2, "front-v2", ""));
+    // The revision that is gone back to has the same steps, and takes none of them.
+    let _ = world.rollback(APP, None).unwrap();
+    let mut shares = BTreeSet::new();
+    for _ in 0..15 {
+        world.tick(&mut |_, happened| {
+            if let Happened::Sent(command, Ok(())) = happened {
+                let candidates =
+                    command.request.bundles.iter().filter_map(|bundle| bundle.candidate.as_ref());
+                shares.extend(candidates.map(|candidate| candidate.weight.percent()));
+            }
+        });
+    }
+    assert_eq!(stable(&world, "front"), one(3, "front-v1", ""));
+    assert_eq!(shares, BTreeSet::from([0, 100]), "shares of the traffic on the way back");
+}
+
+#[test]
 fn nomad11774_host_lost_during_rollout() {
     let mut world = serving("a b c", "front=v1,daemon");
     let _ = world.deploy(APP, "front=v2,daemon");

@@ -3,13 +3,14 @@
 //! A spec holds resolved values only: digests instead of tags, config values instead of names, ids instead of
 //! manifest names. A host needs nothing but the bundle and the bytes of the image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Digest, Image};
 use crate::builtin::Builtin;
+use crate::egress::AllowedHost;
 use crate::id::{ComponentId, ComponentName, Revision};
 use crate::link::LinkSpec;
 
@@ -223,9 +224,15 @@ impl Default for Limits {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Grants {
+    /// Where the component may send requests, and what its sockets may reach.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub allowed_hosts: BTreeSet<AllowedHost>,
     /// Environment variables that the component sees.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Arguments that the component sees, exactly these: the first one is by custom the name of the program.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arguments: Vec<String>,
 }
 
 /// One way from an HTTP listener to a component.

@@ -20,6 +20,7 @@ mod link;
 mod time;
 
 pub mod app;
+pub mod egress;
 pub mod plan;
 pub mod subject;
 

@@ -79,7 +79,7 @@ fn spec(revision: u64, workload: Workload) -> ComponentSpec {
         limits: Limits::default(),
         config: map(&[("greeting", "hello")]),
         links: vec![link()],
-        grants: Grants { env: map(&[("TZ", "UTC")]) },
+        grants: Grants { env: map(&[("TZ", "UTC")]), ..Grants::default() },
         routes: Vec::new(),
         probe: Some(Probe { path: "/healthz".into(), timeout_ms: 2_000, attempts: 3 }),
         annotations: BTreeMap::new(),
@@ -383,6 +383,22 @@ fn messages_between_tools_and_managers_are_frozen() {
         time: Timestamp(1_795_244_400_123),
     };
     frozen("manager-info", &info);
+}
+
+#[test]
+fn grants_travel_as_texts_and_not_at_all_when_there_are_none() {
+    let grants = Grants {
+        allowed_hosts: ["any", "api.example.com", "tcp://[2001:db8::1]:5432"]
+            .map(|entry| entry.parse().unwrap())
+            .into(),
+        env: BTreeMap::new(),
+        arguments: vec!["api".to_owned()],
+    };
+    let text = r#"{"allowedHosts":["any","https://api.example.com","tcp://[2001:db8::1]:5432"],"arguments":["api"]}"#;
+    assert_eq!(serde_json::to_string(&grants).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Grants>(text).unwrap(), grants);
+    assert_eq!(serde_json::to_string(&Grants::default()).unwrap(), "{}");
+    assert!(serde_json::from_str::<Grants>(r#"{"allowedHosts":["*"]}"#).is_err());
 }
 
 /// Field by field, so that a field added with its default does not move digests of specs that do not use it.

@@ -11,12 +11,13 @@
 //! 2. A decision that is older than one that was obeyed changes nothing; the same one again changes nothing.
 //! 3. What was replaced finishes what it took, together with the rest of its app's revision.
 //!
-//! Read in this order: `unit`, `spec`, `app`, `transition`, `core`, `routes`, `inventory`, `journal`.
+//! Read in this order: `unit`, `spec`, `app`, `transition`, `core`, `routes`, `inventory`, `journal`, and by itself `egress`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod app;
 mod core;
+pub mod egress;
 mod inventory;
 mod journal;
 #[cfg(not(feature = "planted-bugs"))]

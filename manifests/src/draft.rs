@@ -4,10 +4,15 @@
 //! agree with something else is [`crate::validate`]'s. Old forms end here: later code sees the new ones only.
 
 mod component;
+mod grants;
 mod link;
 mod policy;
 mod shapes;
 mod traits;
+
+use std::collections::BTreeSet;
+
+use lath_control_api::egress::AllowedHost;
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -18,6 +23,7 @@ use crate::report::{At, Report, Spanned, shown};
 use crate::rollout::Part;
 use crate::suggest::closest;
 
+pub(crate) use grants::DraftGrants;
 #[cfg(test)]
 pub(crate) use shapes::SHAPES;
 
@@ -54,6 +60,7 @@ pub(crate) struct DraftComponent<'t> {
     pub(crate) links: Vec<DraftLink<'t>>,
     pub(crate) probes: Vec<Spanned<Option<Probe>>>,
     pub(crate) limits: Vec<Spanned<Option<Limits>>>,
+    pub(crate) grants: Vec<Spanned<DraftGrants<'t>>>,
     pub(crate) other_traits: Vec<OtherTrait>,
 }
 
@@ -124,6 +131,8 @@ pub(crate) struct DraftPolicy<'t> {
     pub(crate) kind: Option<Spanned<&'t str>>,
     pub(crate) properties: Vec<Pair<'t>>,
     pub(crate) rollout: Option<RolloutPolicy>,
+    /// The app's own list, of a policy of grants.
+    pub(crate) allowed_hosts: Option<BTreeSet<AllowedHost>>,
     /// The components that a rollout policy names, as written; `None` when it is for all of them. The place is that of
     /// the whole list: to find that of a name costs a walk through the text, and few are wrong.
     pub(crate) components: Option<Vec<Spanned<Part<'t>>>>,

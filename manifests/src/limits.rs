@@ -45,6 +45,12 @@ pub const MAX_METADATA_VALUE: usize = 4 * 1024;
 /// Longest value of a configuration, in bytes. Larger data belongs in a store, not in a manifest.
 pub const MAX_CONFIG_VALUE: usize = 64 * 1024;
 
+/// Most entries of one list of allowed hosts. They are looked through for each request.
+pub const MAX_ALLOWED_HOSTS: usize = 256;
+
+/// Most environment variables, and most arguments, of one component.
+pub const MAX_ENVIRONMENT: usize = 256;
+
 /// Longest name of a link, spread, policy, configuration or secret, and longest key of a configuration, in bytes.
 pub const MAX_NAME: usize = 128;
 

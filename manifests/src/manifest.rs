@@ -6,9 +6,10 @@
 mod image;
 mod rollout;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lath_control_api::egress::AllowedHost;
 use lath_control_api::{AppName, ComponentId, ComponentName, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
@@ -77,6 +78,8 @@ pub struct Component {
     pub probe: Option<Probe>,
     /// Bounds on each invocation.
     pub limits: Limits,
+    /// What it may reach and see outside of itself.
+    pub grants: Grants,
     /// Traits of types that Lath does not know, kept for other tools.
     pub other_traits: Vec<OtherTrait>,
 }
@@ -237,6 +240,18 @@ impl Default for Limits {
     }
 }
 
+/// What a component may reach and see outside of itself. Nothing but what stands here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grants {
+    /// Where it may send requests, and what its sockets may reach: its own list, else the one of the app.
+    pub allowed_hosts: BTreeSet<AllowedHost>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Arguments, exactly these: the first one is by custom the name of the program.
+    pub arguments: Vec<String>,
+}
+
 /// A policy, of any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -252,6 +267,8 @@ pub struct Policy {
 impl Policy {
     /// Type of a policy that names a secret backend.
     pub const SECRET: &'static str = "policy.secret.wasmcloud.dev/v1alpha1";
+    /// Type of the policy that holds the app's own `allowed_hosts`.
+    pub const GRANTS: &'static str = "policy.grants.lath/v1";
     /// Type of the policy that [`RolloutPolicy`] is read from.
     pub const ROLLOUT: &'static str = "policy.rollout.lath/v1";
 }

@@ -97,20 +97,21 @@ impl JsonSchema for Policy {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let rollout = generator.subschema_for::<RolloutProperties>();
+        let grants = generator.subschema_for::<GrantsProperties>();
         let properties = generator.subschema_for::<Pairs>();
         json_schema!({
-            "description": "Where secrets are kept, or how a revision takes over. Other types are kept and have no effect.",
+            "description": "Where secrets are kept, what components may reach, or how a revision takes over. Other types are kept and have no effect.",
             "type": "object",
             "properties": {
                 "name": { "description": "Name that secrets refer to.", "type": "string" },
                 "type": {
-                    "description": "`policy.secret.wasmcloud.dev/v1alpha1` (properties: `backend`), or `policy.rollout.lath/v1`.",
-                    "anyOf": [{ "enum": [PolicyTypes::SECRET, PolicyTypes::ROLLOUT] }, { "type": "string" }]
+                    "description": "`policy.secret.wasmcloud.dev/v1alpha1` (properties: `backend`), `policy.grants.lath/v1` (properties: `allowed_hosts`), or `policy.rollout.lath/v1`.",
+                    "anyOf": [{ "enum": [PolicyTypes::SECRET, PolicyTypes::GRANTS, PolicyTypes::ROLLOUT] }, { "type": "string" }]
                 },
                 "properties": properties
             },
             "required": ["name", "type", "properties"],
-            "allOf": [rule(PolicyTypes::ROLLOUT, &rollout)]
+            "allOf": [rule(PolicyTypes::ROLLOUT, &rollout), rule(PolicyTypes::GRANTS, &grants)]
         })
     }
 }
@@ -301,6 +302,31 @@ struct Limits {
     invocation_deadline: Option<String>,
 }
 
+/// What a component may reach and see. Without this trait: the hosts of the app's policy of grants, and nothing else.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Grants {
+    /// Where it may send requests, and what its sockets may reach: `https://api.example.com`,
+    /// `https://*.example.com`, `http://10.0.0.0/8:8080`, `tcp://db.example.com:5432`, or `any` for every public
+    /// host over HTTP. This list stands in place of the app's; an empty one denies all.
+    #[schemars(length(max = limits::MAX_ALLOWED_HOSTS))]
+    allowed_hosts: Option<Vec<String>>,
+    /// Environment variables. Values are text: put numbers in quotes.
+    #[schemars(extend("maxProperties" = limits::MAX_ENVIRONMENT))]
+    env: Option<Pairs>,
+    /// Arguments, exactly these: the first one is by custom the name of the program.
+    #[schemars(length(max = limits::MAX_ENVIRONMENT))]
+    arguments: Option<Vec<String>>,
+}
+
+/// What the components of the app may reach that have no list of their own.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GrantsProperties {
+    /// Entries as in the trait `grants`, with commas between them.
+    allowed_hosts: Option<String>,
+}
+
 /// A trait: the type decides what its properties are.
 struct Trait;
 
@@ -310,17 +336,18 @@ impl JsonSchema for Trait {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let types: [(&str, Schema); 5] = [
+        let types: [(&str, Schema); 6] = [
             ("spreadscaler", generator.subschema_for::<Scaler>()),
             ("daemonscaler", generator.subschema_for::<Scaler>()),
             ("link", generator.subschema_for::<Link>()),
             ("probe", generator.subschema_for::<Probe>()),
             ("limits", generator.subschema_for::<Limits>()),
+            ("grants", generator.subschema_for::<Grants>()),
         ];
         let known: Vec<&str> = types.iter().map(|(kind, _)| *kind).collect();
         let rules: Vec<Schema> = types.iter().map(|(kind, properties)| rule(kind, properties)).collect();
         json_schema!({
-            "description": "How many run and where, a link, a probe, or limits. Other types are kept and have no effect.",
+            "description": "How many run and where, a link, a probe, limits, or grants. Other types are kept and have no effect.",
             "type": "object",
             "properties": {
                 "type": { "anyOf": [{ "enum": known }, { "type": "string" }] },

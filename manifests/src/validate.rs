@@ -33,7 +33,7 @@ pub(crate) fn validate<'t>(report: &mut Report<'t>, draft: &Draft<'t>) -> Option
     components::shared_ones_take_nothing(report, draft);
     components::one_scaler_each(report, draft);
     components::spreads_can_be_followed(report, draft);
-    components::only_one_probe_and_limits(report, draft);
+    components::traits_of_one_kind_are_one(report, draft);
     components::something_starts_them(report, draft);
     links::names_are_fit(report, draft);
     links::interfaces_are_wit_names(report, draft);
@@ -47,6 +47,7 @@ pub(crate) fn validate<'t>(report: &mut Report<'t>, draft: &Draft<'t>) -> Option
     config::nothing_looks_like_a_secret(report, draft);
     config::secrets_lead_to_a_backend(report, draft);
     policies::names_are_unique(report, draft);
+    policies::one_policy_of_grants(report, draft);
     policies::one_rollout_policy_for_all(report, draft);
     policies::rollout_policies_are_apart(report, draft);
     policies::components_of_rollouts_exist(report, draft);

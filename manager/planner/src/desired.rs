@@ -210,7 +210,11 @@ fn plan_component(
         },
         config,
         links,
-        grants: Grants::default(),
+        grants: Grants {
+            allowed_hosts: component.grants.allowed_hosts.clone(),
+            env: component.grants.env.clone(),
+            arguments: component.grants.arguments.clone(),
+        },
         routes,
         probe: component.probe.as_ref().map(|probe| Probe {
             path: probe.path.clone(),

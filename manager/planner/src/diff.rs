@@ -67,6 +67,15 @@ impl Of<'_> {
         self.compare("instances", Some(scaling(&old.scaling)), Some(scaling(&new.scaling)));
         self.pairs("config", &old.spec.config, &new.spec.config);
         self.pairs("environment", &old.spec.grants.env, &new.spec.grants.env);
+        let hosts = |spec: &ComponentSpec| {
+            let entries = spec.grants.allowed_hosts.iter().map(ToString::to_string);
+            entries.collect::<Vec<_>>().join(", ")
+        };
+        self.compare("allowed hosts", Some(hosts(&old.spec)), Some(hosts(&new.spec)));
+        let arguments = |spec: &ComponentSpec| {
+            (!spec.grants.arguments.is_empty()).then(|| format!("{:?}", spec.grants.arguments))
+        };
+        self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
         let limits = |spec: &ComponentSpec| {
             format!("{} MiB, {} ms", spec.limits.memory_bytes >> 20, spec.limits.invocation_deadline_ms)
         };

@@ -3,7 +3,7 @@
 //! Values are text, because 1.x takes nothing else there and one file must load in both managers. What the texts of a
 //! rollout policy mean is read in `rollout.rs`; here its problems get their places in the file.
 
-use super::{DraftPolicy, bounded_list, shapes};
+use super::{DraftPolicy, bounded_list, grants, shapes};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::NodeId;
@@ -15,8 +15,9 @@ use crate::report::{Report, Spanned, shown};
 use crate::rollout::{self, Part};
 use crate::suggest::closest;
 
-/// What types begin with that are meant as [`Policy::ROLLOUT`], and as [`Policy::SECRET`].
+/// What types begin with that are meant as [`Policy::ROLLOUT`], as [`Policy::GRANTS`], and as [`Policy::SECRET`].
 const ROLLOUT_FAMILY: &str = "policy.rollout.";
+const GRANTS_FAMILY: &str = "policy.grants.";
 const SECRET_FAMILY: &str = "policy.secret.wasmcloud.dev/";
 
 pub(super) fn read_all<'t>(report: &mut Report<'t>, id: NodeId) -> Vec<DraftPolicy<'t>> {
@@ -32,28 +33,30 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId) -> Option<DraftPolicy<'t>> 
         Some(id) => report.pairs(id, "properties"),
         None => Vec::new(),
     };
-    let rollout = match kind {
-        Some(kind) if known_type(report, kind) => Some(read_rollout(report, &properties)),
-        _ => None,
-    };
+    let kind_name = kind.map(|kind| kind.value).unwrap_or_default();
+    if let Some(kind) = kind {
+        look_at_type(report, kind);
+    }
+    let rollout = (kind_name == Policy::ROLLOUT).then(|| read_rollout(report, &properties));
+    let allowed_hosts = (kind_name == Policy::GRANTS).then(|| grants::read_policy(report, &properties));
     let components = rollout.as_ref().and_then(|_| read_components(&properties));
     let at = name.map_or(object.at, |name| name.at);
-    Some(DraftPolicy { at, name, kind, properties, rollout, components })
+    Some(DraftPolicy { at, name, kind, properties, rollout, allowed_hosts, components })
 }
 
-/// Looks at the type; true for a rollout policy.
-fn known_type(report: &mut Report<'_>, kind: Spanned<&str>) -> bool {
-    match kind.value {
-        Policy::ROLLOUT => return true,
-        Policy::SECRET => return false,
-        _ => {}
+/// Says what is wrong with a type, or that it is not known.
+fn look_at_type(report: &mut Report<'_>, kind: Spanned<&str>) {
+    const KNOWN: [&str; 3] = [Policy::ROLLOUT, Policy::GRANTS, Policy::SECRET];
+    if KNOWN.contains(&kind.value) {
+        return;
     }
     // Another version, or another domain: a policy that is meant for us must not be without effect.
-    let near = [(ROLLOUT_FAMILY, Policy::ROLLOUT), (SECRET_FAMILY, Policy::SECRET)]
+    let near = [ROLLOUT_FAMILY, GRANTS_FAMILY, SECRET_FAMILY]
         .into_iter()
+        .zip(KNOWN)
         .find(|(family, _)| kind.value.starts_with(family))
         .map(|(_, known)| known);
-    let near = near.or_else(|| closest(kind.value, [Policy::ROLLOUT, Policy::SECRET]));
+    let near = near.or_else(|| closest(kind.value, KNOWN));
     if let Some(near) = near {
         let message = format!("`{}` is not a type of policy", shown(kind.value));
         let diagnostic = Diagnostic::error(code::COMPONENT_TYPE, message);
@@ -63,7 +66,6 @@ fn known_type(report: &mut Report<'_>, kind: Spanned<&str>) -> bool {
         let help = "remove the policy, unless another tool reads it";
         report.add(kind.at, "", Diagnostic::warning(code::UNKNOWN_TRAIT, message).help(help));
     }
-    false
 }
 
 fn read_rollout(report: &mut Report<'_>, properties: &[Pair<'_>]) -> RolloutPolicy {

@@ -25,6 +25,7 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &LINK_SOURCE,
     &PROBE,
     &LIMITS,
+    &GRANTS,
 ];
 
 macro_rules! shape {
@@ -75,3 +76,4 @@ shape!(LINK_TARGET, "the `target` of a link", "LinkTarget", Ignore, ["name", "co
 shape!(LINK_SOURCE, "the `source` of a link", "LinkSource", Ignore, ["config", "secrets"]);
 shape!(PROBE, "a probe", "Probe", Refuse, ["path", "timeout", "attempts"]);
 shape!(LIMITS, "`limits`", "Limits", Refuse, ["memory", "invocation_deadline"]);
+shape!(GRANTS, "`grants`", "Grants", Refuse, ["allowed_hosts", "env", "arguments"]);

@@ -1,10 +1,10 @@
-//! Reads traits by their type: scalers, links, probes, limits, and what other tools put there.
+//! Reads traits by their type: scalers, links, probes, limits, grants, and what other tools put there.
 //!
 //! 1.x chose the shape of a trait's properties by trying; here the type decides, so a slip is reported as what it is.
 
 use std::time::Duration;
 
-use super::{DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, link, shapes};
+use super::{DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, link, shapes};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::NodeId;
@@ -15,7 +15,7 @@ use crate::report::{At, Report, Spanned, shown};
 use crate::suggest::closest;
 
 /// The types that mean something here.
-const KNOWN: [&str; 5] = ["spreadscaler", "daemonscaler", "link", "probe", "limits"];
+const KNOWN: [&str; 6] = ["spreadscaler", "daemonscaler", "link", "probe", "limits", "grants"];
 
 /// Bounds of [`Probe::timeout`]: shorter than the first cannot be told from none, longer than the last holds a rollout up.
 const PROBE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
@@ -42,6 +42,7 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftCompon
         "link" => component.links.extend(link::read(report, properties, at)),
         "probe" => component.probes.push(Spanned { value: read_probe(report, properties), at }),
         "limits" => component.limits.push(Spanned { value: read_limits(report, properties), at }),
+        "grants" => component.grants.push(Spanned { value: grants::read(report, properties), at }),
         _ => component.other_traits.extend(read_other(report, kind, properties)),
     }
 }

@@ -9,7 +9,7 @@ use lath_control_api::{AppName, LinkName, Requirements};
 use super::{ids, metadata};
 use crate::draft::{Draft, DraftComponent, DraftConfig, DraftLink, DraftScaler, DraftSecret, DraftSpread};
 use crate::manifest::{
-    Component, ConfigUse, Kind, Link, Manifest, Policy, Scaling, SecretUse, Source, Spread,
+    Component, ConfigUse, Grants, Kind, Link, Manifest, Policy, Scaling, SecretUse, Source, Spread,
 };
 use crate::read::Pair;
 
@@ -74,9 +74,25 @@ impl Scope<'_, '_> {
                 Some(limits) => limits.value?,
                 None => crate::manifest::Limits::default(),
             },
+            grants: self.grants(draft),
             other_traits: draft.other_traits.clone(),
             source,
         })
+    }
+
+    /// Its own list of hosts counts, also an empty one; the app's when it has none.
+    fn grants(&self, draft: &DraftComponent<'_>) -> Grants {
+        if draft.kind == Some(Kind::Capability) {
+            return Grants::default();
+        }
+        let own = draft.grants.first().map(|grants| &grants.value);
+        let of_app = || self.draft.policies.iter().find_map(|policy| policy.allowed_hosts.as_ref());
+        let allowed_hosts = own.and_then(|grants| grants.allowed_hosts.as_ref()).or_else(of_app);
+        Grants {
+            allowed_hosts: allowed_hosts.cloned().unwrap_or_default(),
+            env: own.map(|grants| pairs(&grants.env)).unwrap_or_default(),
+            arguments: own.map(|grants| grants.arguments.clone()).unwrap_or_default(),
+        }
     }
 
     fn link(&self, draft: &DraftLink<'_>) -> Option<Link> {

@@ -157,7 +157,8 @@ pub(super) fn shared_ones_take_nothing(report: &mut Report<'_>, draft: &Draft<'_
             .probes
             .iter()
             .map(|probe| probe.at)
-            .chain(component.limits.iter().map(|limits| limits.at));
+            .chain(component.limits.iter().map(|limits| limits.at))
+            .chain(component.grants.iter().map(|grants| grants.at));
         for at in ignored.chain(component.id.map(|id| id.at)) {
             let diagnostic =
                 Diagnostic::warning(code::IGNORED_FIELD, "this has no effect on a shared component");
@@ -218,11 +219,12 @@ fn spread_names_are_unique(report: &mut Report<'_>, scaler: &DraftScaler<'_>) {
     }
 }
 
-pub(super) fn only_one_probe_and_limits(report: &mut Report<'_>, draft: &Draft<'_>) {
+pub(super) fn traits_of_one_kind_are_one(report: &mut Report<'_>, draft: &Draft<'_>) {
     for component in &draft.components {
         let probes: Vec<At> = component.probes.iter().map(|probe| probe.at).collect();
         let limits: Vec<At> = component.limits.iter().map(|limits| limits.at).collect();
-        for (places, what) in [(probes, "`probe`"), (limits, "`limits`")] {
+        let grants: Vec<At> = component.grants.iter().map(|grants| grants.at).collect();
+        for (places, what) in [(probes, "`probe`"), (limits, "`limits`"), (grants, "`grants`")] {
             check_places(report, component, &places, what);
         }
     }

@@ -121,7 +121,9 @@ pub(super) fn link_definitions_are_unique(report: &mut Report<'_>, draft: &Draft
 
 /// A warning only: the word may mean something harmless.
 pub(super) fn nothing_looks_like_a_secret(report: &mut Report<'_>, draft: &Draft<'_>) {
-    for pair in configs(draft).flat_map(|config| config.properties.iter().flatten()) {
+    let grants = draft.components.iter().flat_map(|component| &component.grants);
+    let variables = grants.flat_map(|grants| &grants.value.env);
+    for pair in configs(draft).flat_map(|config| config.properties.iter().flatten()).chain(variables) {
         if is_secret_name(pair.key.value) && !pair.value.value.is_empty() {
             let message = format!(
                 "the value of `{}` looks like a secret, and configuration is not kept secret",

@@ -35,6 +35,18 @@ pub(super) fn names_are_unique(report: &mut Report<'_>, draft: &Draft<'_>) {
     }
 }
 
+/// Two lists could only mean more than either says.
+pub(super) fn one_policy_of_grants(report: &mut Report<'_>, draft: &Draft<'_>) {
+    let policies: Vec<_> = draft.policies.iter().filter(|policy| policy.allowed_hosts.is_some()).collect();
+    let [first, others @ ..] = policies.as_slice() else { return };
+    for other in others {
+        let diagnostic = Diagnostic::error(code::POLICY, "an app has one policy of grants at most")
+            .label(first.at.span, "the first one")
+            .help("put all hosts into one, or those of one component into its trait `grants`");
+        report.add(other.at, "another one", diagnostic);
+    }
+}
+
 /// At most one for all components: which of two would count, nobody could say.
 pub(super) fn one_rollout_policy_for_all(report: &mut Report<'_>, draft: &Draft<'_>) {
     let general = |policy: &&DraftPolicy<'_>| policy.rollout.is_some() && policy.components.is_none();

@@ -89,6 +89,31 @@ fn config_is_merged_and_a_later_one_wins() {
 }
 
 #[test]
+fn grants_are_the_components_own_or_the_apps() {
+    let policy =
+        "{name: out, type: policy.grants.lath/v1, properties: {allowed_hosts: 'https://a.test, b.test'}}";
+    let image = "image: 'file://front-1.wasm'";
+    let of_app = expanded(&one_component(image, policy)).unwrap();
+    let grants = |spec: &AppSpec| spec.components.values().next().unwrap().spec.grants.clone();
+    let written: Vec<_> = grants(&of_app).allowed_hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(written, ["https://a.test", "https://b.test"]);
+    let own = "
+      traits: [{type: grants, properties: {allowed_hosts: [], env: {TZ: UTC}, arguments: [front]}}]
+";
+    let own = expanded(&(one_component(image, policy) + own)).unwrap();
+    assert!(grants(&own).allowed_hosts.is_empty());
+    assert_eq!(
+        (grants(&own).env["TZ"].as_str(), grants(&own).arguments.as_slice()),
+        ("UTC", &["front".to_owned()][..])
+    );
+    let (found, _) = crate::diff::differences(Some(&of_app), &own);
+    let words: Vec<_> = found.iter().map(|difference| difference.what.as_str()).collect();
+    assert_eq!(words, ["environment TZ", "allowed hosts", "arguments"]);
+    let none = expanded(&one_component(image, "")).unwrap();
+    assert_eq!(grants(&none), Grants::default());
+}
+
+#[test]
 fn what_cannot_be_given_is_refused_by_name() {
     let secret = "image: 'file://front-1.wasm', secrets: [{name: key, properties: {policy: vault, key: k}}]";
     let vault = "{name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: {backend: b}}";

@@ -10,6 +10,8 @@ pub mod http_client;
 pub(crate) mod keyvalue;
 pub mod logging;
 pub mod output;
+pub mod outside;
+pub(crate) mod sockets;
 
 use lath_control_api::WitInterface;
 use wasmtime::component::Linker;
@@ -102,6 +104,7 @@ pub(crate) fn provision(instance: &str) -> Provision {
 /// Adds what every component gets.
 pub(crate) fn add_core(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    sockets::add_to_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 

@@ -36,6 +36,9 @@ pub struct HostArgs {
     /// Image reference, without tag, that stands for a builtin capability; may be given several times.
     #[arg(long = "builtin-alias", value_name = "REF=builtin://NAME", value_parser = alias)]
     pub builtin_aliases: Vec<(String, Builtin)>,
+    /// PEM file with certificates that requests of components to the outside trust beside those of the system.
+    #[arg(long, value_name = "FILE", env = "LATH_EGRESS_CA")]
+    pub egress_ca: Option<PathBuf>,
     /// Longest wait for calls in flight when the host stops, such as `30s` or `2m`.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_deadline: Duration,
@@ -69,6 +72,8 @@ pub struct HostConfig {
     pub http_default: SocketAddr,
     /// References that stand for builtins.
     pub builtins: BuiltinAliases,
+    /// Certificates that are trusted outside, beside those of the system.
+    pub egress_ca: Option<PathBuf>,
     /// Longest wait for calls in flight at the end.
     pub drain_deadline: Duration,
     /// Longest wait for other hosts to take over at the end.
@@ -110,6 +115,7 @@ impl HostConfig {
             labels,
             http_default: args.http_default,
             builtins,
+            egress_ca: args.egress_ca,
             drain_deadline: args.drain_deadline,
             handover: args.handover,
             http_admin: args.http_admin,

@@ -50,6 +50,7 @@ pub(crate) use unit::CallState;
 pub use unit::UnitIdentity;
 
 use crate::capability::bound::Bindings;
+use crate::capability::outside::{Outside, OutsideError};
 use cache::Cache;
 use pool::{Allocation, Machine};
 use room::Room;
@@ -69,6 +70,8 @@ pub struct EngineConfig {
     pub max_component_bytes: u64,
     /// Compilations at the same time. At least 1.
     pub compile_workers: usize,
+    /// The ways out for what components are granted; as the system has them when absent.
+    pub outside: Option<Outside>,
 }
 
 impl Default for EngineConfig {
@@ -80,6 +83,7 @@ impl Default for EngineConfig {
             pooling: Pooling::Auto,
             max_component_bytes: 128 << 20,
             compile_workers: (processors / 2).max(1),
+            outside: None,
         }
     }
 }
@@ -104,6 +108,9 @@ pub enum EngineError {
         #[source]
         source: std::io::Error,
     },
+    /// There is no way out of the host.
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
     /// The host could not start a thread.
     #[error("no thread for the engine")]
     Thread(#[source] std::io::Error),
@@ -124,6 +131,7 @@ struct Inner {
     compiler: code::Compiler,
     compiling: Arc<Semaphore>,
     room: Arc<Room>,
+    outside: Outside,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
     _clock: Clock,
@@ -154,6 +162,10 @@ impl Engine {
             allocation: allocation.to_string(),
             cause: format!("{error:#}"),
         })?;
+        let outside = match config.outside {
+            Some(outside) => outside,
+            None => Outside::new(None)?,
+        };
         let clock = Clock::start(&wasmtime).map_err(EngineError::Thread)?;
         let inner = Inner {
             wasmtime,
@@ -164,6 +176,7 @@ impl Engine {
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(allocation.instances(machine))),
+            outside,
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
         };
@@ -244,7 +257,7 @@ impl Engine {
         bound: Bindings,
     ) -> Result<Arc<Prepared>, PrepareError> {
         let pre = link::link(&self.inner.linker, &code, spec, targets, &bound)?;
-        let unit = Arc::new(Unit::new(unit, spec, bound));
+        let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside));
         Ok(Arc::new(Prepared::new(code, unit, spec, pre, Arc::clone(&self.inner.room))))
     }
 

@@ -48,6 +48,7 @@ pub use config::{HostArgs, HostConfig};
 use artifact::Artifacts;
 use capability::bound::{Capabilities, Capability};
 use capability::keyvalue::Keyvalue;
+use capability::outside::Outside;
 use control::{Control, Requests};
 use engine::{Engine, EngineConfig, Targets};
 use identity::Identity;
@@ -245,6 +246,7 @@ impl Base<'_> {
         let engine = EngineConfig {
             cache_dir: Some(data_dir.join("compiled")),
             max_component_bytes: artifact::MAX_BYTES,
+            outside: Some(Outside::new(self.config.egress_ca.as_deref()).context("--egress-ca")?),
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine)?;

@@ -16,6 +16,7 @@ mod cli;
 mod crashes;
 mod deploy;
 mod drain;
+mod egress;
 mod invalid;
 mod inventory;
 mod keyvalue;

@@ -31,6 +31,8 @@ pub struct App {
     scaling: Scaling,
     /// Components that run elsewhere than the others.
     places: BTreeMap<String, Scaling>,
+    /// What its components may reach that have no list of their own.
+    allowed_hosts: Option<String>,
 }
 
 /// Where the components of an app run.
@@ -50,6 +52,7 @@ struct Component {
     probe: Option<String>,
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
+    allowed_hosts: Option<Vec<String>>,
 }
 
 impl App {
@@ -77,8 +80,9 @@ impl App {
         let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
         // Waves go by quickly, unless a test is about them.
         let rollout = BTreeMap::from([("min_healthy_time".to_owned(), "500ms".to_owned())]);
-        let places = BTreeMap::new();
-        Self { name: name.to_owned(), components, route, rollout, scaling: Scaling::Everywhere, places }
+        let (places, allowed_hosts) = (BTreeMap::new(), None);
+        let name = name.to_owned();
+        Self { name, components, route, rollout, scaling: Scaling::Everywhere, places, allowed_hosts }
     }
 
     /// With another built component as the code of `component`.
@@ -97,6 +101,19 @@ impl App {
     #[must_use]
     pub fn config(self, component: &str, key: &str, value: &str) -> Self {
         self.change(component, |component| drop(component.config.insert(key.to_owned(), value.to_owned())))
+    }
+
+    /// With what `component` may reach outside, in place of what its app may.
+    #[must_use]
+    pub fn allowed_hosts(self, component: &str, entries: &[&str]) -> Self {
+        let entries = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        self.change(component, |component| component.allowed_hosts = Some(entries))
+    }
+
+    /// With what all components may reach outside that have no list of their own.
+    #[must_use]
+    pub fn allowed_hosts_of_all(self, entries: &str) -> Self {
+        Self { allowed_hosts: Some(entries.to_owned()), ..self }
     }
 
     /// With a request that `component` must answer before it gets traffic.
@@ -189,8 +206,15 @@ impl App {
             "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: {}\nspec:\n",
             quoted(&self.name)
         );
+        if !self.rollout.is_empty() || self.allowed_hosts.is_some() {
+            yaml.push_str("  policies:\n");
+        }
+        if let Some(entries) = &self.allowed_hosts {
+            yaml.push_str("    - name: grants\n      type: policy.grants.lath/v1\n");
+            let _ = writeln!(yaml, "      properties: {{ allowed_hosts: {} }}", quoted(entries));
+        }
         if !self.rollout.is_empty() {
-            yaml.push_str("  policies:\n    - name: rollout\n      type: policy.rollout.lath/v1\n");
+            yaml.push_str("    - name: rollout\n      type: policy.rollout.lath/v1\n");
             let _ = writeln!(yaml, "      properties: {}", flow(&self.rollout));
         }
         yaml.push_str("  components:\n");
@@ -202,7 +226,7 @@ impl App {
     }
 
     fn write_component(&self, yaml: &mut String, component: &Component) {
-        let Component { name, image, config, probe, greeter } = component;
+        let Component { name, image, config, probe, greeter, allowed_hosts } = component;
         let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
         let _ = writeln!(yaml, "        image: {}", quoted(image));
         if !config.is_empty() {
@@ -214,6 +238,11 @@ impl App {
         if let Some(path) = probe {
             let _ =
                 writeln!(yaml, "        - type: probe\n          properties: {{ path: {} }}", quoted(path));
+        }
+        if let Some(entries) = allowed_hosts {
+            let entries: Vec<String> = entries.iter().map(|entry| quoted(entry)).collect();
+            yaml.push_str("        - type: grants\n          properties:\n");
+            let _ = writeln!(yaml, "            allowed_hosts: [{}]", entries.join(", "));
         }
         if let Some(target) = greeter {
             write_link(yaml, ["lath", "demo", "greeter"], target, None);
@@ -254,7 +283,8 @@ impl App {
 impl Component {
     fn new(name: &str, guest_name: &str) -> Self {
         let image = format!("file://{}", guest(guest_name).display());
-        Self { name: name.to_owned(), image, config: BTreeMap::new(), probe: None, greeter: None }
+        let (name, config) = (name.to_owned(), BTreeMap::new());
+        Self { name, image, config, probe: None, greeter: None, allowed_hosts: None }
     }
 }
 

@@ -33,6 +33,7 @@ const BATCHES: &[Batch] = &[
         artefacts: &[
             Artefact { package: "http-hello", file: "http-hello-v1" },
             Artefact { package: "http-front", file: "http-front-v1" },
+            Artefact { package: "http-caller", file: "http-caller-v1" },
             Artefact { package: "greeter", file: "greeter-v1" },
             Artefact { package: "keeper", file: "keeper-v1" },
             Artefact { package: "misbehave", file: "misbehave-v1" },

@@ -1,41 +1,185 @@
-//! `wasi:http/outgoing-handler`: requests of components to the outside. Denied, since no grant for them exists yet.
+//! `wasi:http/outgoing-handler`: requests of components to the outside, where a grant allows them.
+//!
+//! A request is judged by what it says, and its connection by what the name stands for. Redirects are answers like
+//! others: a component that follows one sends another request, which is judged anew. Connections are kept open and used
+//! again by the same component only.
 
+mod body;
+mod connector;
+
+use std::error::Error as _;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lath_control_api::egress::{AllowedHost, Scheme};
+use lath_host_core::egress::{Denial, Destination, Egress};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::output::GuestLog;
+use crate::capability::outside::Outside;
+use body::Timed;
+use connector::{CONNECT, ConnectError, Connector};
 
 /// Most bytes that a component writes to a body at once; two of them may lie with the host (K5).
 const BODY_CHUNK_BYTES: usize = 256 << 10;
+/// Most requests of one component at the same time, until their answers are read.
+const REQUESTS: usize = 1_000;
+/// Most connections to one place that are kept open without a request on them, and for how long.
+const IDLE_CONNECTIONS: usize = 16;
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// Longest wait for the head of an answer, and between two pieces of its body, when the component sets none. Its own
+/// deadline is mostly shorter.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Most bytes of an answer that wait in the host until the component reads them (HTTP/2).
+const WINDOW_BYTES: u32 = 1 << 20;
+/// Most bytes of the head of an answer.
+const HEAD_BYTES: usize = 128 << 10;
 
 type Pending<T> = Box<dyn Future<Output = T> + Send>;
 type Answer = (http::Response<WasiBody>, Pending<Result<(), Error>>);
 
-/// Refuses every outgoing request and says which grant is missing.
-pub(crate) struct DeniedEgress {
+/// The way out of one component: what it may reach, and its open connections.
+pub(crate) struct HttpClient {
+    egress: Arc<Egress>,
+    outside: Outside,
     log: Arc<GuestLog>,
+    /// Made with the first request that is allowed: most components send none.
+    client: OnceLock<Client<Connector, WasiBody>>,
+    places: Arc<Semaphore>,
 }
 
-impl DeniedEgress {
-    pub(crate) const fn new(log: Arc<GuestLog>) -> Self {
-        Self { log }
+impl HttpClient {
+    pub(crate) fn new(egress: Arc<Egress>, outside: Outside, log: Arc<GuestLog>) -> Self {
+        Self { egress, outside, log, client: OnceLock::new(), places: Arc::new(Semaphore::new(REQUESTS)) }
+    }
+
+    fn client(&self) -> &Client<Connector, WasiBody> {
+        self.client.get_or_init(|| {
+            let connector = Connector { egress: Arc::clone(&self.egress), outside: self.outside.clone() };
+            Client::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE_TIME)
+                .pool_max_idle_per_host(IDLE_CONNECTIONS)
+                .http1_max_buf_size(HEAD_BYTES)
+                .http2_max_header_list_size(64 << 10)
+                .http2_initial_stream_window_size(WINDOW_BYTES)
+                .http2_initial_connection_window_size(2 * WINDOW_BYTES)
+                .build(connector)
+        })
+    }
+
+    /// The first judgement: what the request says.
+    fn judge(&self, request: &http::Request<WasiBody>) -> Result<Destination, Error> {
+        let uri = request.uri();
+        let scheme = uri.scheme_str().and_then(Scheme::named).ok_or(Error::HttpProtocolError)?;
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        if *request.method() == Method::CONNECT {
+            self.log.denied(&format!(
+                "outgoing request CONNECT {} refused: no entry of `allowed_hosts` allows tunnels; use sockets and an entry `tcp://HOST:PORT`",
+                authority.escape_debug()
+            ));
+            return Err(Error::HttpRequestDenied);
+        }
+        self.egress.judge(scheme, authority).map_err(|denial| self.denied(&denial))
+    }
+
+    fn denied(&self, denial: &Denial) -> Error {
+        self.log.denied(&format!("outgoing request refused: {denial}"));
+        match denial {
+            Denial::Address { .. } => Error::DestinationIpProhibited,
+            Denial::NotListed { .. } | Denial::Host { .. } | Denial::Authority { .. } => {
+                Error::HttpRequestDenied
+            }
+        }
+    }
+
+    async fn send(
+        self: Arc<Self>,
+        request: http::Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Answer, Error> {
+        let place =
+            Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        // A connection is made, or not, in its own time; a request may wait for one that another has given up.
+        let head =
+            options.connect_timeout.unwrap_or(CONNECT) + options.first_byte_timeout.unwrap_or(PATIENCE);
+        let answered = timeout(head, self.client().request(request)).await;
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.failed(&error)),
+            Err(_elapsed) => return Err(Error::ConnectionReadTimeout),
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.log.denied(
+                "outgoing request refused: the other side changed the protocol, which is not granted",
+            );
+            return Err(Error::HttpUpgradeFailed);
+        }
+        let patience = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        let response = response.map(|body| Timed::new(body, patience, place).boxed_unsync());
+        Ok((response, Box::new(std::future::ready(Ok(())))))
+    }
+
+    /// What the component is told of a failure.
+    fn failed(&self, error: &ClientError) -> Error {
+        if let Some(error) = error.source().and_then(|source| source.downcast_ref::<ConnectError>()) {
+            return match error {
+                ConnectError::Denied(denial) => self.denied(denial),
+                ConnectError::Lookup(_) => Error::DnsError { rcode: None, info_code: None },
+                ConnectError::NoAddress => Error::DestinationNotFound,
+                ConnectError::Tcp(error) => match error.kind() {
+                    std::io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+                    std::io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+                    _ => Error::DestinationUnavailable,
+                },
+                ConnectError::Tls(error) => {
+                    self.log.denied(&format!("outgoing request failed: TLS: {error}"));
+                    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+                    match rustls {
+                        Some(rustls::Error::InvalidCertificate(_)) => Error::TlsCertificateError,
+                        Some(_) | None => Error::TlsProtocolError,
+                    }
+                }
+                ConnectError::Timeout => Error::ConnectionTimeout,
+            };
+        }
+        if error.is_connect() { Error::ConnectionTerminated } else { Error::HttpProtocolError }
     }
 }
 
-impl WasiHttpHooks for DeniedEgress {
+/// The hooks of one call.
+pub(crate) struct GuestHttp(pub(crate) Arc<HttpClient>);
+
+impl WasiHttpHooks for GuestHttp {
     fn send_request(
         &mut self,
-        request: http::Request<WasiBody>,
-        _: Option<RequestOptions>,
+        mut request: http::Request<WasiBody>,
+        options: Option<RequestOptions>,
         _: Pending<Result<(), Error>>,
     ) -> Pending<Result<Answer, Error>> {
-        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
-        self.log.denied(&format!(
-            "outgoing request to `{authority}` refused: the component has no grant `allowed_hosts`"
-        ));
-        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+        let judged = self.0.judge(&request).and_then(|destination| {
+            *request.uri_mut() = plain(&destination, request.uri())?;
+            Ok(())
+        });
+        if let Err(error) = judged {
+            return Box::new(std::future::ready(Err(error)));
+        }
+        // The client writes it anew from the address: it cannot say another host than the one that was judged.
+        request.headers_mut().remove(header::HOST);
+        Box::new(Arc::clone(&self.0).send(request, options.unwrap_or_default()))
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        false
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
@@ -43,27 +187,15 @@ impl WasiHttpHooks for DeniedEgress {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use http_body_util::{BodyExt, Empty};
-
-    use super::*;
-    use crate::engine::UnitIdentity;
-
-    #[tokio::test]
-    async fn k3_an_outgoing_request_is_refused() {
-        let identity = UnitIdentity {
-            lattice: "default".parse().unwrap(),
-            app: "shop".parse().unwrap(),
-            component: "front".parse().unwrap(),
-            id: "shop-front".parse().unwrap(),
-            revision: lath_control_api::Revision(1),
-        };
-        let mut egress = DeniedEgress::new(Arc::new(GuestLog::new(&identity)));
-        let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let request = http::Request::get("https://example.com/").body(body).unwrap();
-        let answer =
-            Box::into_pin(egress.send_request(request, None, Box::new(std::future::ready(Ok(()))))).await;
-        assert!(matches!(answer, Err(Error::HttpRequestDenied)));
-    }
+/// The address of a request as it was judged, in the one form that it has.
+fn plain(destination: &Destination, asked: &Uri) -> Result<Uri, Error> {
+    let path = asked.path_and_query().map_or("/", PathAndQuery::as_str);
+    let root = match path.chars().next() {
+        Some('/') => "",
+        Some('?') | None => "/",
+        // It would stand in the request as it is, and name another host there.
+        Some(_) => return Err(Error::HttpRequestUriInvalid),
+    };
+    let entry = AllowedHost::exactly(destination.scheme, &destination.host, destination.port);
+    format!("{entry}{root}{path}").parse().map_err(|_| Error::HttpRequestUriInvalid)
 }

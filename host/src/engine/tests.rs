@@ -6,6 +6,7 @@
 mod calls;
 mod code;
 mod counts;
+mod egress;
 mod grants;
 mod http;
 mod imports;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, Revision};
+use lath_host_core::egress::Egress;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -13,8 +14,10 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::bound::Bindings;
-use crate::capability::http_client::DeniedEgress;
+use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
+use crate::capability::outside::Outside;
+use crate::capability::sockets::{SocketUse, Sockets};
 use crate::engine::limits::{HANDLES, HEADER_BYTES, HOST_CALL_BYTES, MemoryLimit, RANDOM_BYTES};
 use crate::engine::{CallContext, Caller};
 
@@ -43,19 +46,32 @@ pub(crate) struct Unit {
     pub(crate) bound: Bindings,
     variables: WasiConfigVariables,
     env: Vec<(String, String)>,
+    arguments: Vec<String>,
+    http: Arc<HttpClient>,
+    sockets: Sockets,
     caller: Caller,
 }
 
 impl Unit {
-    pub(crate) fn new(identity: UnitIdentity, spec: &ComponentSpec, bound: Bindings) -> Self {
+    pub(crate) fn new(
+        identity: UnitIdentity,
+        spec: &ComponentSpec,
+        bound: Bindings,
+        outside: &Outside,
+    ) -> Self {
         let caller =
             Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
+        let log = Arc::new(GuestLog::new(&identity));
+        let egress = Arc::new(Egress::new(spec.grants.allowed_hosts.clone()));
         Self {
             limits: spec.limits,
             variables: spec.config.clone().into_iter().collect(),
             config: spec.config.clone(),
             env: spec.grants.env.clone().into_iter().collect(),
-            log: Arc::new(GuestLog::new(&identity)),
+            arguments: spec.grants.arguments.clone(),
+            http: Arc::new(HttpClient::new(Arc::clone(&egress), outside.clone(), Arc::clone(&log))),
+            sockets: Sockets { egress, outside: outside.clone(), log: Arc::clone(&log) },
+            log,
             bound,
             caller,
             identity,
@@ -89,33 +105,40 @@ pub(crate) struct CallState {
     wasi: WasiCtx,
     table: ResourceTable,
     http: WasiHttpCtx,
-    egress: DeniedEgress,
+    outgoing: GuestHttp,
+    pub(crate) socket_use: SocketUse,
 }
 
 impl CallState {
     fn new(unit: Arc<Unit>, ctx: CallContext) -> Self {
-        // Whatever is not set here is denied: files, sockets, name lookup, arguments, standard input.
-        let wasi = WasiCtxBuilder::new()
-            .envs(&unit.env)
+        // Whatever is not set here is denied: files, standard input, and what the sockets are not set up for.
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(&unit.env)
+            .args(&unit.arguments)
             .stdout(GuestStream::new(Arc::clone(&unit.log), Source::Stdout))
             .stderr(GuestStream::new(Arc::clone(&unit.log), Source::Stderr))
-            .max_random_size(RANDOM_BYTES)
-            .allow_tcp(false)
-            .allow_udp(false)
-            .build();
+            .max_random_size(RANDOM_BYTES);
+        let socket_use = unit.sockets.configure(&mut wasi);
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADER_BYTES);
         Self {
             memory: MemoryLimit::new(&unit.limits),
-            egress: DeniedEgress::new(Arc::clone(&unit.log)),
+            outgoing: GuestHttp(Arc::clone(&unit.http)),
+            socket_use,
             unit,
             ctx,
             wasi,
             table,
             http,
         }
+    }
+
+    /// What sockets of the component may reach.
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.unit.sockets
     }
 
     /// The settings of the component, in the form that `wasi:config/store` reads.
@@ -132,6 +155,6 @@ impl WasiView for CallState {
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
     }
 }

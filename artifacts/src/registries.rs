@@ -8,6 +8,7 @@ mod challenge;
 mod push;
 mod wire;
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ impl Registries {
     /// # Errors
     /// [`RegistryError`]; the message names every place that was asked.
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, RegistryError> {
-        self.in_time(async {
+        self.in_time(reference, async {
             let (digest, image, _) = self.image(reference).await?;
             let unsupported =
                 |why: String| RegistryError::new(Fault::Unsupported, format!("{reference}: {why}"));
@@ -104,7 +105,7 @@ impl Registries {
     /// # Errors
     /// [`RegistryError`].
     pub async fn inspect(&self, reference: &Reference) -> Result<Inspected, RegistryError> {
-        self.in_time(async {
+        self.in_time(reference, async {
             let (digest, manifest, endpoint) = self.image(reference).await?;
             let config = self.small_blob(&endpoint, &manifest.config).await;
             let config = config.map_err(|error| error.at(reference))?;
@@ -125,7 +126,7 @@ impl Registries {
         digest: &Digest,
         file: &mut File,
     ) -> Result<u64, RegistryError> {
-        self.in_time(async {
+        self.in_time(reference, async {
             let mut attempts = self.attempts(reference);
             loop {
                 match self.blob(attempts.endpoint(), digest, file).await {
@@ -147,7 +148,7 @@ impl Registries {
         registry: &RegistryName,
         credential: &Credential,
     ) -> Result<bool, RegistryError> {
-        self.in_time(async {
+        self.in_time(registry, async {
             let endpoint = Endpoint::root(registry, &self.inner.settings);
             let request = Request::get(endpoint.url("")?);
             let wire = self.wire()?;
@@ -316,13 +317,16 @@ impl Registries {
         self.inner.settings.patience.idle
     }
 
-    /// Bounds a whole operation with its tries.
+    /// Bounds a whole operation with its tries. `what` it is about is told when the time is over.
     async fn in_time<T>(
         &self,
+        what: &impl fmt::Display,
         work: impl Future<Output = Result<T, RegistryError>>,
     ) -> Result<T, RegistryError> {
         let total = self.inner.settings.patience.total;
-        let late = || RegistryError::new(Fault::TooSlow, format!("not done after {} s", total.as_secs_f32()));
+        let late = || {
+            RegistryError::new(Fault::TooSlow, format!("{what}: not done after {} s", total.as_secs_f32()))
+        };
         tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(late()))
     }
 }

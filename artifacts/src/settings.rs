@@ -1,6 +1,7 @@
 //! How registries are reached: arguments that hosts, managers and commands share, and how long anything is waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,24 +11,44 @@ use reqwest::Certificate;
 
 use crate::reference::{BadReference, RegistryName};
 
+/// Where help shows these arguments.
+const HEADING: &str = "Registries";
+
 /// Arguments about registries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct RegistryArgs {
     /// Registry that is spoken to without TLS; may be given several times.
-    #[arg(long = "registry-insecure", env = "LATH_REGISTRY_INSECURE", hide_env_values = true)]
+    #[arg(id = "registry_insecure", long = "registry-insecure", help_heading = HEADING, env = "LATH_REGISTRY_INSECURE", hide_env_values = true)]
     #[arg(value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub insecure: Vec<RegistryName>,
     /// Registry that is asked before another one; may be given several times, also for the same.
-    #[arg(long = "registry-mirror", env = "LATH_REGISTRY_MIRRORS", hide_env_values = true)]
+    #[arg(id = "registry_mirror", long = "registry-mirror", help_heading = HEADING, env = "LATH_REGISTRY_MIRRORS", hide_env_values = true)]
     #[arg(value_name = "REGISTRY=MIRROR[/PATH]", value_delimiter = ',')]
     pub mirrors: Vec<Mirror>,
     /// Certificates of authorities to trust for registries, as PEM; may be given several times.
-    #[arg(long = "registry-ca", env = "LATH_REGISTRY_CA", hide_env_values = true)]
+    #[arg(id = "registry_ca", long = "registry-ca", help_heading = HEADING, env = "LATH_REGISTRY_CA", hide_env_values = true)]
     #[arg(value_name = "FILE", value_delimiter = ',')]
     pub ca: Vec<PathBuf>,
     /// Docker's configuration, with logins and credential helpers [default: $DOCKER_CONFIG/config.json, ~/.docker/config.json]
-    #[arg(long = "registry-auth", env = "LATH_REGISTRY_AUTH", hide_env_values = true, value_name = "FILE")]
+    #[arg(id = "registry_auth", long = "registry-auth", help_heading = HEADING, env = "LATH_REGISTRY_AUTH", hide_env_values = true)]
+    #[arg(value_name = "FILE")]
     pub auth: Option<PathBuf>,
+}
+
+impl RegistryArgs {
+    /// The same arguments for a program that is started elsewhere: files are named from the root.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<OsString> {
+        // A path that cannot be made absolute is refused by whoever opens it.
+        let whole =
+            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+        let insecure = self.insecure.iter().map(|name| ("--registry-insecure", name.as_str().into()));
+        let mirrors = self.mirrors.iter().map(|mirror| ("--registry-mirror", mirror.to_string().into()));
+        let ca = self.ca.iter().map(|file| ("--registry-ca", whole(file)));
+        let auth = self.auth.iter().map(|file| ("--registry-auth", whole(file)));
+        let all = insecure.chain(mirrors).chain(ca).chain(auth);
+        all.flat_map(|(flag, value): (&str, OsString)| [flag.into(), value]).collect()
+    }
 }
 
 /// A registry that has what another one has, maybe below a path.
@@ -176,6 +197,27 @@ fn usual_docker_config() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        registries: RegistryArgs,
+    }
+
+    #[test]
+    fn flags_have_the_names_that_messages_tell() {
+        let line =
+            ["lath", "--registry-insecure", "localhost:5000,b.test", "--registry-mirror", "a.test=b.test"];
+        let more = ["--registry-ca", "ca.pem", "--registry-auth", "config.json"];
+        let parsed = <Line as clap::Parser>::try_parse_from(line.into_iter().chain(more)).unwrap().registries;
+        assert_eq!(parsed.insecure.len(), 2);
+        assert_eq!((parsed.mirrors.len(), parsed.ca.len()), (1, 1));
+        assert_eq!(parsed.auth, Some("config.json".into()));
+        let again = std::iter::once("lath".into()).chain(parsed.to_args());
+        let again = <Line as clap::Parser>::try_parse_from(again).unwrap().registries;
+        assert_eq!((&again.insecure, &again.mirrors), (&parsed.insecure, &parsed.mirrors));
+        assert!(again.ca.iter().chain(&again.auth).all(|file| file.is_absolute()));
+    }
 
     #[test]
     fn mirrors_name_both_ends() {

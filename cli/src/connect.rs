@@ -153,6 +153,20 @@ impl Session {
         self.within(verb, ask, self.patience * 3).await
     }
 
+    /// Asks the managers for something that others must be asked for first, for which there is `more` time.
+    pub(crate) async fn change_within<Q, A>(
+        &self,
+        verb: AppVerb,
+        ask: &Q,
+        more: Duration,
+    ) -> Result<A, Failure>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned,
+    {
+        self.within(verb, ask, self.patience * 3 + more).await
+    }
+
     async fn within<Q, A>(&self, verb: AppVerb, ask: &Q, patience: Duration) -> Result<A, Failure>
     where
         Q: Serialize + Sync,

@@ -17,12 +17,13 @@ use crate::call::Call;
 use crate::failure::{Exit, Failure};
 use crate::wait::Change;
 use crate::work::{Work, cause};
+pub(crate) use images::size;
 use policy::PolicyArgs;
 use source::{Named, Ready};
 
 const AFTER_HELP: &str = "\
-    Files that the manifest names as images are put into the lattice's store. The command waits until the new revision has \
-    all traffic, or until the rollout waits for a person: both are exit 0, and the result says which it is. Exit 9: it failed \
+    Files that the manifest names as images are put into the lattice's store; of images in \
+    registries the manager notes what their tags stand for now. The command waits until the new revision has all traffic, or until the rollout waits for a person: both are exit 0, and the result says which it is. Exit 9: it failed \
     and the revision before serves again. Exit 10: it failed and not all is as before. Ctrl-C ends the wait, not the rollout.";
 
 /// Arguments of `lath deploy`.
@@ -72,7 +73,7 @@ pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failur
         plan: args.plan,
         ..ready.request()
     };
-    let reply = ready.session.change(AppVerb::Deploy, &ask).await;
+    let reply = ready.session.change_within(AppVerb::Deploy, &ask, ready.registry_time()).await;
     let reply = reply.map_err(|failure| ready.refused(failure, dot))?;
     work.finish(reply, args.dry_run).await
 }

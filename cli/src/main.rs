@@ -5,6 +5,7 @@
 
 mod apps;
 mod args;
+mod artifacts;
 mod call;
 mod change;
 mod completions;
@@ -22,6 +23,7 @@ mod host;
 mod hosts;
 mod inventory;
 mod links;
+mod login;
 mod manifest_file;
 mod near;
 mod output;
@@ -113,6 +115,14 @@ enum Command {
     Inventory(inventory::InventoryArgs),
     /// Show who calls whom
     Links(links::LinksArgs),
+    /// Show what a component is, in a file or in a registry
+    Inspect(artifacts::InspectArgs),
+    /// Put a component into a registry
+    Push(artifacts::PushArgs),
+    /// Get a component out of a registry
+    Pull(artifacts::PullArgs),
+    /// Log in at a registry
+    Login(login::LoginArgs),
     /// Run a host; or show, drain, undrain, label one
     Host(Box<host::HostCommand>),
     /// Run a manager
@@ -189,6 +199,10 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Hosts(args) => hosts::hosts(args, call).await,
         Command::Inventory(args) => inventory::inventory(args, call).await,
         Command::Links(args) => links::links(args, call).await,
+        Command::Inspect(args) => Box::pin(artifacts::inspect(args, call)).await,
+        Command::Push(args) => Box::pin(artifacts::push(args, call)).await,
+        Command::Pull(args) => Box::pin(artifacts::pull(args, call)).await,
+        Command::Login(args) => Box::pin(login::login(args, call)).await,
         Command::Host(command) => Box::pin(host::host(*command, call)).await,
         Command::Manager(args) => Box::pin(daemon::manager(*args, call)).await,
         Command::Completions(args) => completions::completions(&args, Cli::command(), &call.out),
@@ -257,6 +271,10 @@ mod tests {
             "host drain",
             "inventory",
             "delete",
+            "inspect",
+            "push",
+            "pull",
+            "login",
         ];
         for name in names {
             let mut cli = Cli::command().term_width(100);

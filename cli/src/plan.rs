@@ -48,7 +48,7 @@ pub(crate) async fn plan(args: PlanArgs, call: &Call) -> Result<Exit, Failure> {
         call.out.say(&ready.file.drawn(&ready.warnings, dot));
     }
     let ask = DeployRequest { dry_run: true, rollout: rollout.clone(), ..ready.request() };
-    let plan: Plan = match ready.session.change(AppVerb::Plan, &ask).await {
+    let plan: Plan = match ready.session.change_within(AppVerb::Plan, &ask, ready.registry_time()).await {
         Ok(plan) => plan,
         Err(failure) => return Err(ready.refused(failure, dot)),
     };

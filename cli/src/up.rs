@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use lath_artifacts::RegistryArgs;
 use lath_control_api::LatticeId;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,6 +55,8 @@ pub(crate) struct UpArgs {
     /// Where the manager answers HTTP requests; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8480")]
     manager_http: SocketAddr,
+    #[command(flatten)]
+    registries: RegistryArgs,
     /// Longest wait for all of it to be ready, and for the manager to know every host
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     timeout: Duration,
@@ -71,6 +74,7 @@ struct Plan {
     creds: Option<PathBuf>,
     http: SocketAddr,
     manager_http: SocketAddr,
+    registries: RegistryArgs,
     /// Longest wait for all of it.
     timeout: Duration,
 }
@@ -154,6 +158,7 @@ fn plan(args: &UpArgs, call: &Call) -> Result<Plan, Failure> {
         creds: call.global.creds.clone(),
         http: with_port(args.http)?,
         manager_http: args.manager_http,
+        registries: args.registries.clone(),
         timeout: args.timeout,
     })
 }

@@ -1,146 +1,113 @@
-//! Code by its digest: from the disk, else from the lattice's object store. References are never looked at.
+//! Code by its digest: from the disk, else from the registry that the image's reference names, else from the
+//! lattice's object store.
 //!
-//! Bytes are believed only when their digest is the one that was asked for, also those from the own disk.
+//! Bytes are believed only when their digest is the one that was asked for, also those from the own disk. What is on
+//! the disk needs nobody: a rollback to it works with every registry away.
 
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+mod disk;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
-use lath_control_api::{Bucket, Digest, Reason, Subjects};
-use lath_control_api_client::Connection;
-use tokio::io::AsyncReadExt as _;
+use lath_artifacts::{Reference, Registries, RegistryError};
+use lath_control_api::{Digest, Image, Reason};
+use lath_manifests::manifest::ImageRef;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use crate::engine::PrepareError;
-use crate::files;
+
+pub(crate) use disk::{Disk, InUse};
+pub(crate) use store::Store;
 
 /// Largest code that is fetched, in bytes.
-pub(crate) const MAX_BYTES: u64 = 256 << 20;
-/// Longest silence of the object store before a fetch is given up.
-const IDLE: Duration = Duration::from_secs(15);
-/// Longest time for one fetch.
-const TOTAL: Duration = Duration::from_secs(300);
+pub(crate) const MAX_BYTES: u64 = lath_artifacts::MAX_BYTES;
 /// Fetches at the same time; more would only share the same line.
 const PARALLEL: usize = 4;
-/// Bytes read at once.
-const PIECE: usize = 128 << 10;
 
 /// Where a host gets code from.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifacts {
-    folder: PathBuf,
-    connection: Connection,
-    bucket: Arc<str>,
+    disk: Disk,
+    store: Store,
+    registries: Registries,
     permits: Arc<Semaphore>,
+    /// Digests that are being fetched, each with the one turn that there is for it.
+    turns: Arc<Mutex<BTreeMap<Digest, Weak<Semaphore>>>>,
 }
 
 impl Artifacts {
-    pub(crate) fn open(
-        data_dir: &Path,
-        connection: Connection,
-        subjects: &Subjects,
-    ) -> std::io::Result<Self> {
-        let folder = data_dir.join("components");
-        std::fs::create_dir_all(&folder)?;
-        let bucket = subjects.bucket(Bucket::Components).into();
-        Ok(Self { folder, connection, bucket, permits: Arc::new(Semaphore::new(PARALLEL)) })
+    pub(crate) fn new(disk: Disk, store: Store, registries: Registries) -> Self {
+        Self { disk, store, registries, permits: Arc::new(Semaphore::new(PARALLEL)), turns: Arc::default() }
     }
 
-    /// The bytes with this digest.
+    /// The bytes of this image. Those who want the same at the same time wait for one fetch.
     ///
     /// # Errors
-    /// `FetchFailed` when they cannot be had now, `DigestMismatch` when the store has others under that name.
-    pub(crate) async fn get(&self, digest: &Digest) -> Result<Bytes, PrepareError> {
-        if let Some(bytes) = self.on_disk(digest).await {
+    /// The reason tells what went wrong, the message where; the disk holds nothing new then.
+    pub(crate) async fn get(&self, image: &Image) -> Result<Bytes, PrepareError> {
+        let digest = &image.digest;
+        if let Some(bytes) = self.disk.read(digest).await {
             return Ok(bytes);
         }
-        let _permit = self.permits.acquire().await.map_err(|_| failed("the host is stopping"))?;
-        let fetched = timeout(TOTAL, self.fetch(digest)).await;
-        let late = || failed(format!("{} did not arrive within {} s", digest.short(), TOTAL.as_secs()));
-        let bytes = fetched.unwrap_or_else(|_| Err(late()))?;
-        self.keep(digest, bytes.clone()).await;
-        Ok(bytes)
-    }
-
-    fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(digest.hex())
-    }
-
-    async fn on_disk(&self, digest: &Digest) -> Option<Bytes> {
-        let (path, digest) = (self.path(digest), digest.clone());
-        let read = move || {
-            let bytes = std::fs::read(&path).ok()?;
-            if Digest::of(&bytes) == digest {
-                return Some(Bytes::from(bytes));
+        let turn = self.turn(digest);
+        let _turn = turn.acquire().await.map_err(|_| stopping())?;
+        // Whoever had the turn before may have fetched it. When that failed, this is a try of its own.
+        if let Some(bytes) = self.disk.read(digest).await {
+            return Ok(bytes);
+        }
+        let _permit = self.permits.acquire().await.map_err(|_| stopping())?;
+        match self.fetch(image).await {
+            Err(error) if error.reason == Reason::DiskFull && self.disk.make_room().await => {
+                self.fetch(image).await?;
             }
-            tracing::warn!(file = %path.display(), "code on disk was changed; it is removed and fetched again");
-            let _fetched_again_anyway = files::remove(&path);
-            None
+            fetched => fetched?,
+        }
+        self.disk.read(digest).await.ok_or_else(|| {
+            PrepareError::new(Reason::FetchFailed, format!("{digest} was fetched and cannot be read again"))
+        })
+    }
+
+    /// Brings the bytes onto the disk.
+    async fn fetch(&self, image: &Image) -> Result<(), PrepareError> {
+        let mut draft = self.disk.begin(&image.digest).await.map_err(refused)?;
+        let fetched = match registry_reference(image) {
+            Some(reference) => {
+                self.registries.fetch(&reference, &image.digest, &mut draft.file).await.map_err(refused)
+            }
+            None => self.store.fetch(&image.digest, &mut draft.file).await,
         };
-        tokio::task::spawn_blocking(read).await.ok().flatten()
-    }
-
-    async fn fetch(&self, digest: &Digest) -> Result<Bytes, PrepareError> {
-        if !self.connection.is_up() {
-            return Err(failed(format!(
-                "{} is not on this host, and NATS cannot be reached",
-                digest.short()
-            )));
-        }
-        let store = self.connection.jetstream(IDLE);
-        let bucket = &*self.bucket;
-        let store = patient(store.get_object_store(bucket)).await?;
-        let store = store.map_err(|error| failed(format!("object store {bucket}: {error}")))?;
-        let object = patient(store.get(digest.hex())).await?;
-        let mut object =
-            object.map_err(|error| failed(format!("{digest} in object store {bucket}: {error}")))?;
-        let mut bytes = Vec::with_capacity(object.info().size.min(64 << 20));
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = patient(object.read(&mut piece)).await?;
-            let read = read.map_err(|error| failed(format!("{digest} in object store {bucket}: {error}")))?;
-            if read == 0 {
-                break;
-            }
-            bytes.extend_from_slice(piece.get(..read).unwrap_or_default());
-            if bytes.len() as u64 > MAX_BYTES {
-                return Err(failed(format!("{digest} is larger than {} MiB", MAX_BYTES >> 20)));
+        match fetched {
+            Ok(size) => self.disk.keep(draft, size).await.map_err(refused),
+            Err(error) => {
+                draft.discard().await;
+                Err(error)
             }
         }
-        let found = hash(bytes).await?;
-        if found.0 == *digest {
-            return Ok(found.1);
-        }
-        let message = format!("object store {bucket} has other bytes under {digest}: {}", found.0);
-        Err(PrepareError { reason: Reason::DigestMismatch, message })
     }
 
-    /// Keeps the bytes for the next start. A full disk costs only another fetch.
-    async fn keep(&self, digest: &Digest, bytes: Bytes) {
-        let path = self.path(digest);
-        let shown = path.display().to_string();
-        let write = move || files::write_atomically(&path, &bytes, &OpenOptions::new());
-        let written = tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other);
-        if let Err(error) = written.and_then(|written| written) {
-            tracing::warn!(file = shown, %error, "code cannot be kept on disk");
+    fn turn(&self, digest: &Digest) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(digest).and_then(Weak::upgrade) {
+            return turn;
         }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Semaphore::new(1));
+        turns.insert(digest.clone(), Arc::downgrade(&turn));
+        turn
     }
 }
 
-async fn hash(bytes: Vec<u8>) -> Result<(Digest, Bytes), PrepareError> {
-    let hash = move || (Digest::of(&bytes), Bytes::from(bytes));
-    tokio::task::spawn_blocking(hash).await.map_err(|_| failed("the digest could not be computed"))
+/// The registry's image that a reference names; none for a file, whose code is in the lattice's store.
+fn registry_reference(image: &Image) -> Option<Reference> {
+    Reference::of(&image.reference.parse::<ImageRef>().ok()?)
 }
 
-async fn patient<T>(wait: impl Future<Output = T>) -> Result<T, PrepareError> {
-    timeout(IDLE, wait)
-        .await
-        .map_err(|_| failed(format!("the object store was silent for {} s", IDLE.as_secs())))
+fn stopping() -> PrepareError {
+    PrepareError::new(Reason::FetchFailed, "the host is stopping")
 }
 
-fn failed(message: impl Into<String>) -> PrepareError {
-    PrepareError { reason: Reason::FetchFailed, message: message.into() }
+fn refused(error: RegistryError) -> PrepareError {
+    PrepareError::new(error.fault.reason(), format!("{}; {}", error.message, error.help))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
 
 /// Runs a host: a place for the components of a lattice.
@@ -39,6 +40,12 @@ pub struct HostArgs {
     /// PEM file with certificates that requests of components to the outside trust beside those of the system.
     #[arg(long, value_name = "FILE", env = "LATH_EGRESS_CA")]
     pub egress_ca: Option<PathBuf>,
+    /// Most that code which was fetched may take of the disk, such as `500Mi` or `4Gi`; what apps use stays.
+    #[arg(long, value_name = "SIZE", env = "LATH_CODE_CACHE", default_value = "4Gi", value_parser = size)]
+    pub code_cache: u64,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registries: RegistryArgs,
     /// Longest wait for calls in flight when the host stops, such as `30s` or `2m`.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub drain_deadline: Duration,
@@ -74,6 +81,10 @@ pub struct HostConfig {
     pub builtins: BuiltinAliases,
     /// Certificates that are trusted outside, beside those of the system.
     pub egress_ca: Option<PathBuf>,
+    /// Most bytes of code on the disk.
+    pub code_cache: u64,
+    /// Where images come from.
+    pub registries: Registries,
     /// Longest wait for calls in flight at the end.
     pub drain_deadline: Duration,
     /// Longest wait for other hosts to take over at the end.
@@ -105,6 +116,7 @@ impl HostConfig {
         let labels = labels(args.labels)?;
         let mut builtins = BuiltinAliases::default();
         builtins.0.extend(args.builtin_aliases);
+        let registries = Registries::new(&args.registries, Patience::TRANSFER)?;
         let data_dir = folder(&args.data_dir)?;
         Ok(Self {
             lattice: args.lattice,
@@ -116,6 +128,8 @@ impl HostConfig {
             http_default: args.http_default,
             builtins,
             egress_ca: args.egress_ca,
+            code_cache: args.code_cache,
+            registries,
             drain_deadline: args.drain_deadline,
             handover: args.handover,
             http_admin: args.http_admin,
@@ -178,9 +192,28 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Reads `500Mi` or `4Gi`, as sizes stand in manifests.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size is a whole number with Mi or Gi, such as 4Gi".to_owned();
+    let units = [("Mi", 1 << 20), ("Gi", 1 << 30)];
+    let parts = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, bytes): (&str, u64) = parts.ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(bytes).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(size("500Mi"), Ok(500 << 20));
+        assert_eq!(size("4Gi"), Ok(4 << 30));
+        for wrong in ["", "4", "Gi", "-1Gi", "1.5Gi", "4GB", "0Mi", "18446744073709551615Gi"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_have_a_unit() {

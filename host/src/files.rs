@@ -37,6 +37,6 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Puts the names in a folder on disk, as a rename or removal alone does not.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

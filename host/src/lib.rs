@@ -45,7 +45,7 @@ mod wrpc_serve;
 
 pub use config::{HostArgs, HostConfig};
 
-use artifact::Artifacts;
+use artifact::{Artifacts, Disk, InUse, Store};
 use capability::bound::{Capabilities, Capability};
 use capability::keyvalue::Keyvalue;
 use capability::outside::Outside;
@@ -140,6 +140,7 @@ impl Host {
             router,
             wrpc,
             ingress: &ingress,
+            snapshots: &snapshots,
         };
         let (tools, core, restored) = base.tools(serving)?;
         let orders: (SupervisorHandle, mpsc::Receiver<Order>) = (handle.clone(), orders);
@@ -237,6 +238,7 @@ struct Base<'a> {
     router: Arc<Router>,
     wrpc: Client,
     ingress: &'a Ingress,
+    snapshots: &'a watch::Receiver<Arc<Snapshot>>,
 }
 
 impl Base<'_> {
@@ -250,8 +252,11 @@ impl Base<'_> {
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine)?;
-        let artifacts = Artifacts::open(data_dir, self.connection.clone(), self.subjects)
+        let in_use = InUse::new(self.snapshots.clone());
+        let disk = Disk::open(data_dir, self.config.code_cache, in_use)
             .with_context(|| format!("cannot use the data folder {shown}"))?;
+        let store = Store::new(self.connection.clone(), self.subjects);
+        let artifacts = Artifacts::new(disk, store, self.config.registries.clone());
         let links = Links {
             router: Arc::clone(&self.router),
             client: self.wrpc,

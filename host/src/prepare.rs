@@ -141,7 +141,7 @@ impl Preparer {
             Some(code) => code,
             None => {
                 teller.tell(News::Fetching).await;
-                let bytes = self.artifacts.get(&image.digest).await?;
+                let bytes = self.artifacts.get(image).await?;
                 teller.tell(News::Compiling).await;
                 self.engine.compile(&image.digest, bytes).await?
             }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::LatticeId;
 use lath_control_api_client::ConnectOptions;
 
@@ -36,6 +37,9 @@ pub struct ManagerArgs {
     /// File that is written when the manager is ready, with its addresses as JSON.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registries: RegistryArgs,
 }
 
 /// Finished settings of a manager.
@@ -45,6 +49,7 @@ pub(crate) struct ManagerConfig {
     pub(crate) nats: ConnectOptions,
     pub(crate) http: SocketAddr,
     pub(crate) ready_file: Option<PathBuf>,
+    pub(crate) registries: Registries,
     pub(crate) identity: Identity,
 }
 
@@ -67,11 +72,13 @@ impl ManagerConfig {
         let mut nats = ConnectOptions::new(&args.nats_url, &format!("lath manager {}", identity.name));
         nats.credentials = args.creds;
         nats.root_certificates = args.nats_ca;
+        let registries = Registries::new(&args.registries, Patience::QUESTION)?;
         Ok(Self {
             lattice: args.lattice,
             nats: nats.in_background(),
             http: args.http,
             ready_file: args.ready_file,
+            registries,
             identity,
         })
     }

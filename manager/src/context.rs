@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lath_artifacts::Registries;
 use lath_control_api_client::{ComponentStore, ControlClient};
 use lath_manager_planner::PlanLimits;
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ pub(crate) struct Context {
     pub(crate) limits: PlanLimits,
     pub(crate) records: Records,
     pub(crate) components: ComponentStore,
+    pub(crate) registries: Registries,
     pub(crate) observed: Observed,
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) troubles: Troubles,

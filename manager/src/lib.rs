@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use lath_artifacts::Registries;
 use lath_control_api::{Bucket, LatticeId, Subjects};
 use lath_control_api_client::{
     BucketOptions, ComponentStore, Connection, ControlClient, TypedBucket, connect,
@@ -90,7 +91,7 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
     tasks.spawn(http.run(end_of_http.clone()));
     tracing::info!(lattice = %config.lattice, manager = %config.identity.name, http = %address, "manager started");
 
-    let building = Box::pin(Parts::build(&config.lattice, &connection, config.identity));
+    let building = Box::pin(Parts::build(&config.lattice, &connection, config.identity, config.registries));
     let Some(parts) = shutdown.run_until_cancelled(building).await else {
         return finish(&tasks, &end_of_http).await;
     };
@@ -175,6 +176,7 @@ impl Parts {
         lattice: &LatticeId,
         connection: &Connection,
         identity: config::Identity,
+        registries: Registries,
     ) -> anyhow::Result<Self> {
         let subjects = Subjects::new(lattice.clone());
         connection.ready().await?;
@@ -201,6 +203,7 @@ impl Parts {
             limits: PlanLimits::default(),
             records,
             components,
+            registries,
             observed,
             standing,
             troubles: troubles::Troubles::default(),

@@ -25,6 +25,7 @@ mod manager;
 mod order;
 mod recovery;
 mod refused;
+mod registry;
 mod routes;
 mod strategies;
 mod upgrade;

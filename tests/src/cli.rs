@@ -86,7 +86,7 @@ impl Lath {
             }
         }
         command.env("LATH_NATS_SERVER", binary::nats_server());
-        command.env("HOME", &self.home).current_dir(&self.home);
+        command.env("HOME", &self.home).env_remove("DOCKER_CONFIG").current_dir(&self.home);
         for folder in
             ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"]
         {

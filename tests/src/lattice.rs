@@ -26,6 +26,7 @@ const LATTICE: &str = "default";
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     hosts: Vec<Vec<String>>,
+    registries: Vec<String>,
 }
 
 impl Setup {
@@ -33,6 +34,13 @@ impl Setup {
     #[must_use]
     pub fn host(mut self, labels: &[&str]) -> Self {
         self.hosts.push(labels.iter().map(|label| (*label).to_owned()).collect());
+        self
+    }
+
+    /// With a registry without TLS that hosts and manager may use; its name as references have it.
+    #[must_use]
+    pub fn registry(mut self, name: &str) -> Self {
+        self.registries.push(name.to_owned());
         self
     }
 
@@ -89,6 +97,11 @@ impl Lattice {
         });
         let hosts = hosts.collect();
         let mut lattice = Self { nats, address, hosts, manager, folder: Some(folder) };
+        for daemon in lattice.hosts.iter_mut().chain([&mut lattice.manager]) {
+            daemon.arguments.extend(
+                setup.registries.iter().flat_map(|name| ["--registry-insecure", name]).map(str::to_owned),
+            );
+        }
         lattice.start_all().await;
         lattice
     }
@@ -228,6 +241,12 @@ impl Daemon {
         self.folder.join("ready.json")
     }
 
+    /// The folder with its data.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// Starts it again with its data and waits until it is ready.
     pub async fn restart(&mut self) {
         self.launch();
@@ -245,7 +264,8 @@ impl Daemon {
                 command.env_remove(name);
             }
         }
-        command.envs(self.variable.clone());
+        // Nor the developer's logins at registries.
+        command.env("DOCKER_CONFIG", &self.folder).envs(self.variable.clone());
         self.process = Some(Process::start(&self.name, command, &self.folder.join("log")));
     }
 

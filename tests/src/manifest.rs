@@ -97,6 +97,12 @@ impl App {
         self.change(component, |component| component.image = format!("file://{}", file.display()))
     }
 
+    /// With what a registry has under `reference` as the code of `component`.
+    #[must_use]
+    pub fn reference(self, component: &str, reference: &str) -> Self {
+        self.change(component, |component| component.image = reference.to_owned())
+    }
+
     /// With a setting of `component`.
     #[must_use]
     pub fn config(self, component: &str, key: &str, value: &str) -> Self {

@@ -54,7 +54,7 @@ impl Registries {
         })?;
         let settings = &self.inner.settings;
         let endpoint = Endpoint::origin(reference, settings);
-        self.in_time(async {
+        self.in_time(reference, async {
             let mut attempts = Attempts::at(endpoint, settings.patience);
             loop {
                 let pushed =

@@ -62,6 +62,8 @@ impl Request {
 
 impl Wire {
     pub(super) fn new(settings: &Settings) -> Result<Self, RegistryError> {
+        // Refused only when the program has chosen it before.
+        let _chosen = rustls::crypto::ring::default_provider().install_default();
         let unusable = |error: reqwest::Error| {
             let message = format!("connections to registries cannot be set up: {}", causes(&error));
             RegistryError::new(Fault::Unreachable, message).with_help("install the system's certificates")

@@ -43,7 +43,6 @@ pub(crate) fn registries(insecure: &[&str]) -> Registries {
 
 /// The same with more arguments. Nothing of the developer's own configuration is read.
 pub(crate) fn with(insecure: &[&str], args: RegistryArgs) -> Registries {
-    let _other_test_was_first = rustls::crypto::ring::default_provider().install_default();
     let insecure = insecure.iter().map(|name| name.parse().unwrap()).collect();
     let auth = args.auth.clone().or_else(|| Some(PathBuf::from("/nowhere/config.json")));
     Registries::new(&RegistryArgs { insecure, auth, ..args }, QUICK).unwrap()

@@ -98,7 +98,7 @@ pub(super) async fn push(session: &Session, locals: &[Local], work: &mut Work<'_
     };
     let store = ComponentStore::open(session.control.connection(), &name).await.map_err(failed)?;
     for local in locals {
-        let size = size(local.bytes.len());
+        let size = size(local.bytes.len() as u64);
         let shown = clean(&local.path.display().to_string());
         work.paint(&format!("pushing {shown} ({size})"));
         let put = store.put(&local.digest, local.bytes.clone()).await.map_err(failed)?;
@@ -112,7 +112,7 @@ pub(super) async fn push(session: &Session, locals: &[Local], work: &mut Work<'_
 }
 
 /// `312 KiB`.
-fn size(bytes: usize) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{} KiB", bytes / 1024),

@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lath_control_api::app::{DeployRequest, Outcome, RevisionRequest, RevisionShown};
 use lath_control_api::{AppName, AppVerb, Digest, ErrorCode, Revision};
-use lath_manifests::Diagnostic;
-use lath_manifests::manifest::RolloutPolicy;
+use lath_manifests::manifest::{ImageRef, RolloutPolicy, Source};
+use lath_manifests::{Diagnostic, Manifest};
 
 use super::images::{Local, read_images};
 use crate::call::Call;
@@ -56,6 +57,8 @@ pub(crate) struct Ready {
     pub(crate) warnings: Vec<Diagnostic>,
     /// The rollout policies of the manifest; none where only the manager has read it.
     pub(crate) policies: Vec<RolloutPolicy>,
+    /// Whether the manager asks registries for its images.
+    asks_registries: bool,
     /// The revision that it is taken from.
     pub(crate) repeats: Option<Revision>,
 }
@@ -83,6 +86,7 @@ impl Ready {
         }
         Ok(Self {
             session: call.session().await?,
+            asks_registries: names_registries(&loaded.manifest),
             app: loaded.manifest.name,
             pushed: locals.iter().map(Local::resolved).collect(),
             file,
@@ -112,10 +116,17 @@ impl Ready {
             policies,
             app: shown.app,
             pushed: shown.images,
+            // Its images are known.
+            asks_registries: false,
             locals: Vec::new(),
             warnings: Vec::new(),
             repeats: Some(shown.revision),
         })
+    }
+
+    /// Time that the manager may need to ask registries what images stand for.
+    pub(crate) fn registry_time(&self) -> Duration {
+        if self.asks_registries { lath_artifacts::Patience::QUESTION.total } else { Duration::ZERO }
     }
 
     /// The request; who asks and what else matters is added by the command.
@@ -144,6 +155,10 @@ impl Ready {
             Some(_) | None => failure,
         }
     }
+}
+
+fn names_registries(manifest: &Manifest) -> bool {
+    manifest.components.iter().any(|one| matches!(one.source, Source::Image(ImageRef::Oci(_))))
 }
 
 /// A revision as it was accepted: the named one, else the deployed one, else the last that was carried through.

@@ -200,6 +200,7 @@ impl Lattice {
         command.arg(verb).arg("--lattice").arg(self.plan.lattice.as_str());
         command.arg("--nats-url").arg(&self.state()?.nats.url);
         command.arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
+        command.args(self.plan.registries.to_args());
         Ok(command)
     }
 

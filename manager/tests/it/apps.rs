@@ -103,8 +103,11 @@ async fn i1_what_is_refused_changes_nothing_and_says_why() {
     absent.insert("file://hello.wasm".into(), lath_control_api::Digest::of(b"never put there"));
     let absent = deploy_request(&manifest("other", &[]), absent);
     assert_eq!(code(lattice.client.deploy(&absent).await.unwrap_err()), ErrorCode::ImageUnavailable);
-    let registry = manifest("other", &[]).replace("file://hello.wasm", "ghcr.io/someone/hello:1");
-    assert_eq!(code(lattice.deploy(&registry).await.unwrap_err()), ErrorCode::ImageUnsupported);
+    // A port that no registry listens on.
+    let registry = manifest("other", &[]).replace("file://hello.wasm", "localhost:1/someone/hello:1");
+    assert_eq!(code(lattice.deploy(&registry).await.unwrap_err()), ErrorCode::RegistryUnreachable);
+    let provider = manifest("other", &[]).replace("builtin://http-server", "localhost:1/someone/server:1");
+    assert_eq!(code(lattice.deploy(&provider).await.unwrap_err()), ErrorCode::ImageUnsupported);
 
     let taken = manifest("other", &[]).replace("path: /other", "path: /shop");
     let Err(RequestError::Refused(error)) = lattice.deploy(&taken).await else { panic!("refused") };

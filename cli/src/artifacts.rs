@@ -108,7 +108,7 @@ pub(crate) async fn inspect(args: InspectArgs, call: &Call) -> Result<Exit, Fail
             )
             .help("name a file, or REGISTRY/REPOSITORY:TAG")
         })?;
-        of_image(&reference, registries(&args.registries)?.inspect(&reference).await?)?
+        of_image(&reference, &registries(&args.registries)?.inspect(&reference).await?)?
     };
     let document = Document::new("Artifact", &artifact).names([artifact.code.to_string()]);
     call.out.print(&document, |_wide| text(&artifact))?;
@@ -135,7 +135,7 @@ fn of_file(path: &Path) -> Result<Artifact, Failure> {
     })
 }
 
-fn of_image(reference: &Reference, inspected: Inspected) -> Result<Artifact, Failure> {
+fn of_image(reference: &Reference, inspected: &Inspected) -> Result<Artifact, Failure> {
     let (layer, format) = inspected.manifest.code().map_err(|why| {
         Failure::coded(ErrorCode::ImageUnsupported, format!("{reference}: {why}"))
             .help("push a component: lath push REFERENCE FILE")

@@ -39,8 +39,11 @@ pub(crate) async fn login(args: LoginArgs, call: &Call) -> Result<Exit, Failure>
     let credential = Credential::basic(&*user, password);
     let registry = &args.registry;
     let wanted = registries.check_login(registry, &credential).await?;
-    let kept =
-        if wanted { Some(registries.keep_login(registry, &credential).await.map_err(unkept)?) } else { None };
+    let kept = if wanted {
+        Some(registries.keep_login(registry, &credential).await.map_err(|error| unkept(&error))?)
+    } else {
+        None
+    };
     let place = kept.as_ref().map(|kept| match kept {
         Kept::File(file) => file.display().to_string(),
         Kept::Helper(program) => program.clone(),
@@ -57,7 +60,7 @@ pub(crate) async fn login(args: LoginArgs, call: &Call) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
-fn unkept(error: LoginError) -> Failure {
+fn unkept(error: &LoginError) -> Failure {
     let failure = Failure::new(Exit::Failed, format!("the login is good and cannot be kept: {error}"));
     match error {
         LoginError::NoPlace => failure.help("name a file: --registry-auth FILE"),

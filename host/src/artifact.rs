@@ -71,15 +71,17 @@ impl Artifacts {
 
     /// Brings the bytes onto the disk.
     async fn fetch(&self, image: &Image) -> Result<(), PrepareError> {
-        let mut draft = self.disk.begin(&image.digest).await.map_err(refused)?;
+        let mut draft = self.disk.begin(&image.digest).await.map_err(|error| refused(&error))?;
         let fetched = match registry_reference(image) {
-            Some(reference) => {
-                self.registries.fetch(&reference, &image.digest, &mut draft.file).await.map_err(refused)
-            }
+            Some(reference) => self
+                .registries
+                .fetch(&reference, &image.digest, &mut draft.file)
+                .await
+                .map_err(|error| refused(&error)),
             None => self.store.fetch(&image.digest, &mut draft.file).await,
         };
         match fetched {
-            Ok(size) => self.disk.keep(draft, size).await.map_err(refused),
+            Ok(size) => self.disk.keep(draft, size).await.map_err(|error| refused(&error)),
             Err(error) => {
                 draft.discard().await;
                 Err(error)
@@ -108,6 +110,6 @@ fn stopping() -> PrepareError {
     PrepareError::new(Reason::FetchFailed, "the host is stopping")
 }
 
-fn refused(error: RegistryError) -> PrepareError {
+fn refused(error: &RegistryError) -> PrepareError {
     PrepareError::new(error.fault.reason(), format!("{}; {}", error.message, error.help))
 }

@@ -56,7 +56,7 @@ impl Store {
         let bucket = &*self.bucket;
         let broken =
             |error: &dyn std::fmt::Display| failed(format!("{digest} in object store {bucket}: {error}"));
-        let unwritten = |error| refused(RegistryError::of_disk("the code cannot be written", &error));
+        let unwritten = |error| refused(&RegistryError::of_disk("the code cannot be written", &error));
         let store = self.connection.jetstream(IDLE);
         let store = patient(store.get_object_store(bucket)).await?;
         let store = store.map_err(|error| failed(format!("object store {bucket}: {error}")))?;

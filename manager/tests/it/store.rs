@@ -200,7 +200,8 @@ async fn f01_m1_killed_at_every_step_of_an_upgrade_it_ends_on_one_revision() {
     let often = [Failpoint::RecordCommit, Failpoint::CommandSend, Failpoint::CommandAnswered];
     let mut moments = Vec::new();
     // A deploy writes one revision only.
-    for (point, passages) in [(Failpoint::RevisionWrite, 1)].into_iter().chain(often.map(|point| (point, 3))) {
+    for (point, passages) in [(Failpoint::RevisionWrite, 1)].into_iter().chain(often.map(|point| (point, 3)))
+    {
         for passage in 1..=passages {
             for moment in ["before", "after"] {
                 moments.push(format!("{}:{moment}:abort:{passage}", point.name()));

@@ -69,7 +69,8 @@ async fn upstream_callers_learn_at_once_of_failures_and_refusals() {
     };
     let serving = serve_greeter(&host, &["greet"], service(4, failing)).await;
     assert!(greet(&caller, "trap".to_owned()).await.is_err());
-    drop(serving);
+    // In order: what is sent to subscriptions that were only dropped is lost.
+    serving.drain(soon()).await;
     let exports = [Export::plain(Some(INSTANCE), "greet")];
     let full = ServeOptions { max_queue: 0, ..ServeOptions::default() };
     let _full = serve(&host, &lattice(), &greeter(), &exports, service(4, echo), full).await.unwrap();

@@ -12,7 +12,7 @@ use lath_manifests::manifest::{Bake, RolloutPolicy, Strategy};
 
 use crate::observed::ObservedState;
 use crate::planted::planted;
-use crate::record::{DesiredRecord, Promotion, Stage};
+use crate::record::{DesiredRecord, Promotion, Rollout, Stage};
 
 /// Properties that say how a rollout climbs. A rollback for which one of them is given climbs, as a deploy does.
 const CLIMB: [&str; 9] = [
@@ -26,6 +26,11 @@ const CLIMB: [&str; 9] = [
     "auto_promote",
     "keep_warm",
 ];
+
+/// Whether somebody has said, for this rollout alone, how it is to climb.
+pub(crate) fn is_told_how(rollout: &Rollout) -> bool {
+    CLIMB.iter().any(|name| rollout.overrides.contains_key(*name))
+}
 
 /// What a rollout climbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +75,7 @@ impl Ladder {
         let empties = policy.strategy == Strategy::Recreate && record.serving.is_some() && !trivial;
         // Without a revision before it nobody loses anything. A revision that people go back to has proven itself,
         // and whoever goes back is in a hurry, unless they say how they want it this time.
-        let overrides = record.rollout.as_ref().map(|rollout| &rollout.overrides);
-        let asked = overrides.is_some_and(|overrides| CLIMB.iter().any(|name| overrides.contains_key(*name)));
+        let asked = record.rollout.as_ref().is_some_and(is_told_how);
         let quick = record.serving.is_none()
             || trivial
             || kind == Some(ChangeKind::Scale)

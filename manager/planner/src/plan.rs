@@ -18,7 +18,7 @@ use crate::assess::{Assessment, assess};
 use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
 use crate::desired::{AppSpec, Difference};
-use crate::ladder::Ladder;
+use crate::ladder::{Ladder, is_told_how};
 use crate::observed::ObservedState;
 use crate::placement::{self, Candidate, Placement};
 use crate::planted::planted;
@@ -547,10 +547,12 @@ impl Planner<'_> {
 
 /// The history says by which strategy traffic was moved.
 fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
-    let moves = record
-        .rollout
-        .as_ref()
-        .is_some_and(|rollout| rollout.kind == ChangeKind::Deploy && rollout.is_untouched());
+    let climbs = |rollout: &Rollout| match rollout.kind {
+        ChangeKind::Deploy => true,
+        ChangeKind::Rollback => is_told_how(rollout),
+        ChangeKind::Scale | ChangeKind::Undeploy => false,
+    };
+    let moves = record.rollout.as_ref().is_some_and(|rollout| climbs(rollout) && rollout.is_untouched());
     let open = record.history.first_mut().filter(|entry| moves && entry.outcome.is_none());
     if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
         policy.strategy.as_str().clone_into(&mut entry.strategy);

@@ -68,7 +68,7 @@ pub(crate) enum Fault {
     StoreLost,
 }
 
-/// Moments at which a manager may die: those of the failpoints of the real one, before and after each. What lies
+/// Moments at which a manager may die: those failpoints of the real one that touch hosts and records. What lies
 /// between a revision and its record is [`Profile::orphans`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {

@@ -87,7 +87,9 @@ pub(crate) struct Host {
     disk: BTreeMap<AppName, JournalEntry>,
     /// Units whose preparation ends well in this boot, and when that really is, whoever tells it when.
     prepared: BTreeMap<UnitKey, Timestamp>,
-    /// Those of them of which the host has heard that.
+    /// The preparation of each unit that was asked for last.
+    preparing: BTreeMap<UnitKey, Ticket>,
+    /// Units of which the host has heard that they are ready.
     heard_ready: BTreeSet<UnitKey>,
     counts: BTreeMap<UnitKey, CallCounts>,
     /// Until when calls are in flight in a unit that is leaving.
@@ -126,6 +128,7 @@ impl Host {
             settings: Settings { draining: false, labels, given, changes: 0 },
             disk: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            preparing: BTreeMap::new(),
             heard_ready: BTreeSet::new(),
             counts: BTreeMap::new(),
             busy_until: BTreeMap::new(),
@@ -159,7 +162,8 @@ impl Host {
         if word.boot != self.boot {
             return Outcome::default();
         }
-        if word.news == News::Ready {
+        // News of a preparation that was given up since say nothing of the one that followed.
+        if word.news == News::Ready && self.preparing.get(&word.unit) == Some(&word.ticket) {
             self.heard_ready.insert(word.unit.clone());
         }
         let steps = self.core.observe(&word.unit, word.ticket, word.news.clone(), edge.now);
@@ -182,6 +186,7 @@ impl Host {
         self.up = false;
         self.face = Face::default();
         self.prepared.clear();
+        self.preparing.clear();
         self.heard_ready.clear();
         self.counts.clear();
         self.busy_until.clear();
@@ -290,6 +295,7 @@ impl Host {
             Transition::Persist(app) => self.persist(&app),
             Transition::Prepare { unit, ticket, spec, .. } => {
                 let image = spec.workload.reference().to_owned();
+                self.preparing.insert(unit.clone(), ticket);
                 self.prepare(&unit, ticket, &image, edge, outcome);
             }
             Transition::Cancel { unit } => {
@@ -405,6 +411,7 @@ impl Host {
 
     fn forget(&mut self, unit: &UnitKey) {
         self.prepared.remove(unit);
+        self.preparing.remove(unit);
         self.heard_ready.remove(unit);
         self.counts.remove(unit);
     }

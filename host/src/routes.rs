@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use lath_control_api::{AppName, ComponentId, Revision};
 use lath_host_core::{Choice, Reach, RouteTable, Via};
+use lath_wrpc::Client;
 
 use crate::dice::Dice;
 use crate::engine::{InFlight, Prepared};
@@ -43,6 +44,21 @@ impl Router {
             }
         }
         None
+    }
+
+    /// Begins a call of a component or route in its own revision. `None`: it is to be made over `lattice`. Without a
+    /// connection to that another revision here is better than no answer; only then is the connection looked at.
+    pub(crate) fn begin_own(
+        &self,
+        target: &ComponentId,
+        caller: (&AppName, Revision),
+        lattice: &Client,
+    ) -> Option<InFlight> {
+        let own = self.begin(target, Some(caller), Reach::Lattice);
+        if own.is_some() || lattice.is_connected() {
+            return own;
+        }
+        self.begin(target, Some(caller), Reach::Host)
     }
 
     /// The route of a request that arrived on `address`: of the revision that it asks for, if it asks for one, else

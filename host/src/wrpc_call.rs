@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lath_control_api::{ComponentId, LatticeId};
-use lath_host_core::Reach;
 use lath_wrpc::{
     AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec,
 };
@@ -41,8 +40,7 @@ pub(crate) struct Links {
 
 impl Targets for Links {
     fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
-        let reach = if self.client.is_connected() { Reach::Lattice } else { Reach::Host };
-        self.router.begin(target, Some((&caller.app, caller.revision)), reach)
+        self.router.begin_own(target, (&caller.app, caller.revision), &self.client)
     }
 
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {

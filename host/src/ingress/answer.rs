@@ -10,7 +10,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use lath_control_api::LatticeId;
-use lath_host_core::{Reach, Via};
+use lath_host_core::Via;
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{AppRevision, Client, InvokeError};
 
@@ -93,9 +93,8 @@ impl Front {
         ctx: CallContext,
     ) -> Result<Response<Body>, Failed> {
         let patience = via.route.timeout_ms.map(Duration::from_millis);
-        let reach = if self.client.is_connected() { Reach::Lattice } else { Reach::Host };
         let caller = (&via.app, via.revision);
-        let Some(call) = self.router.begin(&via.route.target, Some(caller), reach) else {
+        let Some(call) = self.router.begin_own(&via.route.target, caller, &self.client) else {
             return self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
         };
         let answer_by = patience.map(|patience| Instant::now() + patience);

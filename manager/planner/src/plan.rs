@@ -3,13 +3,16 @@
 //! Order of things: see whether the store has gone back in time, place, move the rollout along one edge, then
 //! derive what every host is to be told from the record that results.
 
+mod place;
+mod tell;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::app::{AppStatus, ChangeKind, Problem};
 use lath_control_api::{
-    AppInventory, ApplyRequest, ComponentInventory, ComponentName, ComponentSpec, Epoch, Generation, HostId,
-    Revision, Step, Timestamp, UnitInventory,
+    AppInventory, ApplyRequest, ComponentName, ComponentSpec, Epoch, Generation, HostId, Revision, Step,
+    Timestamp,
 };
 use lath_manifests::manifest::{RolloutPolicy, Share, Webhook};
 use lath_manifests::rollout::override_policy;
@@ -17,12 +20,11 @@ use lath_manifests::rollout::override_policy;
 use crate::assess::{Assessment, assess};
 use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
-use crate::desired::{AppSpec, Difference};
+use crate::desired::Difference;
 use crate::ladder::{Ladder, is_told_how};
 use crate::observed::ObservedState;
-use crate::placement::{self, Candidate, Placement};
 use crate::planted::planted;
-use crate::record::{Assignment, DesiredRecord, Rollout, Stage, Wanted};
+use crate::record::{Assignment, DesiredRecord, Rollout, Wanted};
 use crate::rollout::{Advance, Situation, advance};
 use crate::status::{self, Told};
 
@@ -217,153 +219,12 @@ impl Planner<'_> {
         self.input.observed.is_alive(host, self.input.now, self.input.limits.lost_after)
     }
 
-    /// Gives every component its hosts. Returns what could not be placed.
-    fn place(&self, record: &mut DesiredRecord) -> Vec<Problem> {
-        if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
-            return Vec::new();
-        }
-        let mut hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
-        if record.rollout.is_some() {
-            self.place_base(record, &hosts);
-            hosts.retain(|host, _| !self.has_left_over(record, host));
-        }
-        let going_back = record.rollout.as_ref().is_some_and(Rollout::goes_back);
-        let spec = record.revision.and_then(|revision| self.input.revisions.get(&revision));
-        let Some(spec) = spec.filter(|_| !going_back) else { return Vec::new() };
-        let Placement { mut assignment, mut problems } =
-            placement::place(spec, &hosts, &places(record, &hosts));
-        self.name_drained(&mut problems);
-        if let Some(rollout) = &record.rollout {
-            self.keep_last_places(&mut assignment, &record.assignment, &rollout.stage, spec);
-        }
-        if assignment != record.assignment {
-            let begins = record.serving.is_none() || !assignment.beyond(&record.assignment).is_empty();
-            if record.rollout.is_none() {
-                // Silent hosts are kept as well: what has no other place may still be served there.
-                record.surplus = record.assignment.and(&record.surplus).beyond(&assignment);
-            }
-            record.assignment = assignment;
-            record.step = record.step.next();
-            if let Some(rollout) = record.rollout.as_mut().filter(|_| begins) {
-                // What a host is given now it has all the time for. And a first deploy waits for hosts as long as it
-                // takes; its time begins with them.
-                rollout.progressed = self.input.now;
-            }
-        }
-        problems
-    }
-
-    /// What no host will take any more stays where it was: a host that is drained may be the last that has it. Without
-    /// a rollout the surplus does that. And while traffic moves, what moves to a host that has no traffic yet stays
-    /// where it has some.
-    fn keep_last_places(
-        &self,
-        assignment: &mut Assignment,
-        before: &Assignment,
-        stage: &Stage,
-        spec: &AppSpec,
-    ) {
-        let shifted = if let Stage::Shifting { shifted, .. } = stage { Some(shifted) } else { None };
-        for name in spec.components.keys() {
-            let places = |of: &Assignment| -> Vec<(HostId, u32)> {
-                of.0.iter().filter_map(|(host, on)| Some((host.clone(), *on.get(name)?))).collect()
-            };
-            let (mut old, new) = (places(before), places(assignment));
-            if let Some(shifted) = shifted.filter(|_| !new.is_empty()) {
-                let has_traffic = new.iter().any(|(host, _)| shifted.contains(host));
-                old.retain(|(host, _)| !has_traffic && shifted.contains(host) && self.is_alive(host));
-            } else if !new.is_empty() {
-                continue;
-            }
-            old.iter().for_each(|(host, instances)| assignment.add(host, name, *instances));
-        }
-    }
-
-    /// Whether a host has traffic on a revision that neither serves nor is wanted: a rollout was superseded there. Told
-    /// only of a candidate without traffic it would go on with that, perhaps for as long as nobody promotes. So it is
-    /// told nothing first, while others serve, and has a place when that is gone.
-    fn has_left_over(&self, record: &DesiredRecord, host: &HostId) -> bool {
-        let waits = record.rollout.as_ref().is_some_and(|rollout| match &rollout.stage {
-            Stage::Preparing => true,
-            Stage::Shifting { shifted, .. } => !shifted.contains(host),
-            Stage::Emptying
-            | Stage::Warm { .. }
-            | Stage::Settling
-            | Stage::RollingBack
-            | Stage::Stopping
-            | Stage::Stuck => false,
-        });
-        let entry = self.input.observed.host(host).and_then(|known| known.app(&record.app));
-        let Some(entry) = entry.filter(|_| waits && record.serving.is_some()) else { return false };
-        let is_left = |unit: &UnitInventory| {
-            unit.serving && ![record.serving, record.revision].contains(&Some(unit.revision))
-        };
-        let elsewhere = |name: &ComponentName| {
-            let others = self.input.observed.hosts().filter(|(other, _)| *other != host);
-            let mut others = others.filter(|(other, _)| self.is_alive(other));
-            others.any(|(other, _)| self.serving(record, other).contains(name))
-        };
-        entry.components.iter().any(|component| {
-            let name = &component.component;
-            let left = record.base.count(host, name).is_none() && component.units.iter().any(is_left);
-            left && (elsewhere(name) || !self.is_promised(record, name))
-        })
-    }
-
-    /// Says which hosts are there and take nothing, since people wonder where they are.
-    fn name_drained(&self, problems: &mut [Problem]) {
-        let hosts = self.input.observed.hosts().filter(|(id, _)| self.is_alive(id) && !self.takes_work(id));
-        let names: Vec<&str> = hosts.map(|(_, host)| host.summary.name.as_str()).collect();
-        if names.is_empty() {
-            return;
-        }
-        for problem in problems {
-            problem.message = format!("{}; drained or stopping: {}", problem.message, names.join(", "));
-        }
-    }
-
     /// Hosts that may run something of the app and have never been heard may just not have spoken yet: nothing
     /// is placed elsewhere and nothing is called done before they had the time to.
     fn must_wait_for_news(&self, record: &DesiredRecord) -> bool {
         let PlanInput { now, limits, observed, .. } = *self.input;
         !observed.has_listened(now, limits.lost_after)
             && bundles::hosts(record).iter().any(|host| observed.host(host).is_none())
-    }
-
-    /// The old revision keeps its places, also those on hosts that are silent: they may still serve, and when they
-    /// are heard again they are told to go on. What has no place on a host that is there is placed once more.
-    fn place_base(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) {
-        let Some(spec) = record.serving.and_then(|revision| self.input.revisions.get(&revision)) else {
-            return;
-        };
-        let mut heard = record.base.clone();
-        heard.0.retain(|host, _| self.is_alive(host));
-        let lost = |name: &&ComponentName| {
-            let has = |base: &Assignment| base.0.values().any(|on| on.contains_key(*name));
-            has(&record.base) && !has(&heard)
-        };
-        let lost: Vec<&ComponentName> = spec.components.keys().filter(lost).collect();
-        if planted!("silence-is-absence") && heard != record.base {
-            record.step = record.step.next();
-            record.base = heard;
-            return;
-        }
-        if lost.is_empty() {
-            return;
-        }
-        let placed = placement::place(spec, hosts, &heard).assignment;
-        let mut added = false;
-        for name in lost {
-            for (host, components) in &placed.0 {
-                if let Some(instances) = components.get(name) {
-                    record.base.add(host, name, *instances);
-                    added = true;
-                }
-            }
-        }
-        if added {
-            record.step = record.step.next();
-        }
     }
 
     fn policy(&self, record: &DesiredRecord, difference: &Difference) -> RolloutPolicy {
@@ -431,93 +292,6 @@ impl Planner<'_> {
         bundles::request(record, self.input.revisions, host, self.input.epoch)
     }
 
-    fn commands(&self, record: &DesiredRecord, concerned: &Concerned) -> Vec<Command> {
-        let Concerned { requests, hosts } = concerned;
-        let stays: BTreeSet<&HostId> = hosts
-            .iter()
-            .zip(requests.values())
-            .filter(|((host, _), request)| self.must_stay(record, hosts, host, request))
-            .map(|((host, _), _)| host)
-            .collect();
-        // Hosts of which each has the last of what another is to have back would wait for each other for ever.
-        let others_are_back =
-            hosts.iter().all(|(host, held)| stays.contains(host) || held.is_ready() || held.ahead);
-        let none_stays = record.rollout.as_ref().is_some_and(Rollout::goes_back) && others_are_back;
-        let mut commands = Vec::new();
-        for ((host, assessment), request) in hosts.iter().zip(requests.values()) {
-            let due = !assessment.ahead && (!assessment.accepted || assessment.unconfirmed)
-                || planted!("send-always");
-            if !due || (stays.contains(host) && !none_stays) {
-                continue;
-            }
-            let unconfirmed = "the host waits for confirmation";
-            let why = if assessment.unconfirmed { unconfirmed } else { "the host has not taken it on" };
-            commands.push(Command { host: host.clone(), request: request.clone(), why: why.to_owned() });
-        }
-        commands
-    }
-
-    /// Whether a host keeps what it has for now, because what the request takes from it may be all there is: the
-    /// hosts that are to have it are not ready yet.
-    fn must_stay(
-        &self,
-        record: &DesiredRecord,
-        hosts: &BTreeMap<HostId, Assessment>,
-        host: &HostId,
-        request: &ApplyRequest,
-    ) -> bool {
-        let stage = record.rollout.as_ref().map(|rollout| &rollout.stage);
-        if record.wanted != Wanted::Run || matches!(stage, Some(Stage::Emptying | Stage::Stopping)) {
-            return false;
-        }
-        if matches!(stage, Some(Stage::RollingBack | Stage::Stuck)) {
-            return self.is_last_place(record, &record.base, hosts, host, request);
-        }
-        let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
-        if request.bundles.is_empty() && !record.assignment.hosts().all(ready) {
-            return true;
-        }
-        self.is_last_place(record, &record.assignment, hosts, host, request)
-    }
-
-    /// Whether a request takes something from a host that `goal` has a place for and that is served nowhere else.
-    fn is_last_place(
-        &self,
-        record: &DesiredRecord,
-        goal: &Assignment,
-        hosts: &BTreeMap<HostId, Assessment>,
-        host: &HostId,
-        request: &ApplyRequest,
-    ) -> bool {
-        // Ready is not yet serving: a rollout may not have given the new place its traffic.
-        let asked = |name: &ComponentName| request.bundles.iter().any(|bundle| bundle.component == *name);
-        let wanted = |name: &ComponentName| {
-            goal.0.values().any(|on| on.contains_key(name)) && self.is_promised(record, name)
-        };
-        let others = || hosts.keys().filter(|other| *other != host);
-        let serving = self.serving(record, host);
-        serving
-            .into_iter()
-            .filter(|name| wanted(name) && !asked(name))
-            .any(|name| !others().any(|other| self.serving(record, other).contains(name)))
-    }
-
-    /// Whether a component must go on being served until the rollout has ended: not when the revision that serves does
-    /// not have it.
-    fn is_promised(&self, record: &DesiredRecord, name: &ComponentName) -> bool {
-        let serving = record.serving.filter(|_| record.rollout.is_some());
-        let serving = serving.and_then(|revision| self.input.revisions.get(&revision));
-        serving.is_none_or(|spec| spec.components.contains_key(name))
-    }
-
-    /// Components of the app that take calls on a host, as far as it has said.
-    fn serving(&self, record: &DesiredRecord, host: &HostId) -> BTreeSet<&ComponentName> {
-        let entry = self.input.observed.host(host).and_then(|known| known.app(&record.app));
-        let components = entry.into_iter().flat_map(|entry| &entry.components);
-        let serve = |component: &&ComponentInventory| component.units.iter().any(|unit| unit.serving);
-        components.filter(serve).map(|component| &component.component).collect()
-    }
-
     fn wake_at(
         &self,
         record: &DesiredRecord,
@@ -557,20 +331,6 @@ fn note_strategy(record: &mut DesiredRecord, policy: &RolloutPolicy) {
     if let Some(entry) = open.filter(|entry| entry.strategy.is_empty()) {
         policy.strategy.as_str().clone_into(&mut entry.strategy);
     }
-}
-
-/// Where components are, so that they stay there: where this rollout has put them, and where the revision before has
-/// them as long as it has not.
-fn places(record: &DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) -> Assignment {
-    let mut places = record.assignment.clone();
-    let is_placed = |name| hosts.keys().any(|host| record.assignment.count(host, name).is_some());
-    for (host, components) in &record.base.0 {
-        let left = components.iter().filter(|(name, _)| record.assignment.count(host, name).is_none());
-        for (name, instances) in left.filter(|(name, _)| !is_placed(name)) {
-            places.add(host, name, *instances);
-        }
-    }
-    places
 }
 
 /// Remembers who may hold something of the app, and forgets who says that it does not.

@@ -157,6 +157,11 @@ impl Host {
         }
     }
 
+    /// Whether the disk has a command: a process that died while it obeyed begins with that.
+    pub(crate) fn has_kept(&self, request: &ApplyRequest) -> bool {
+        self.disk.get(&request.app).is_some_and(|entry| entry.request.fence == request.fence)
+    }
+
     /// Hears of a unit, if it is the process that asked for it.
     pub(crate) fn hear(&mut self, word: &Word, edge: &mut Edge<'_>) -> Outcome {
         if word.boot != self.boot {

@@ -80,7 +80,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) now: Timestamp,
 }
 
-/// A host has obeyed a command, and lives.
+/// A host has obeyed a command, or has died of it and will go on with it.
 pub(crate) struct Obeyed<'a> {
     pub(crate) at: usize,
     pub(crate) host: &'a Host,

@@ -62,6 +62,8 @@ pub(crate) struct Memory {
     pub(super) asked_after_loss: BTreeSet<AppName>,
     /// The step on which a person has given his word.
     pub(super) promoted: BTreeMap<AppName, (Generation, Step)>,
+    /// The same when the store last lost writes: a manager may give back what it had read.
+    promoted_before: BTreeMap<AppName, (Generation, Step)>,
 }
 
 /// In how many places each component must be served, from some time on.
@@ -86,7 +88,7 @@ impl Memory {
         self.store_went_back = true;
         self.counters.clear();
         self.asked.clear();
-        self.promoted.clear();
+        self.promoted_before = std::mem::take(&mut self.promoted);
         self.needed.retain(|app, _| gone.contains(app));
         for app in gone {
             let served = |host: &Host| {
@@ -192,7 +194,12 @@ impl Memory {
                     self.promoted.insert(stored.app.clone(), at);
                 }
             }
-            Writer::User { .. } | Writer::Restore | Writer::Time => {}
+            Writer::Restore => {
+                if self.promoted_before.get(stored.app) == Some(&at) {
+                    self.promoted.insert(stored.app.clone(), at);
+                }
+            }
+            Writer::User { .. } | Writer::Time => {}
         }
     }
 

@@ -177,10 +177,11 @@ impl World {
         let mut answer = None;
         self.on_host(at, Cause::Command, |host, edge| {
             let (said, outcome) = host.apply(request, edge);
-            let taken = said
-                .as_ref()
-                .and_then(|said| said.as_ref().ok())
-                .map(|reply| Taken { request: Arc::clone(request), unchanged: reply.unchanged });
+            let unchanged = match &said {
+                Some(reply) => reply.as_ref().ok().map(|reply| reply.unchanged),
+                None => host.has_kept(request).then_some(false),
+            };
+            let taken = unchanged.map(|unchanged| Taken { request: Arc::clone(request), unchanged });
             answer = said;
             (outcome, taken)
         });

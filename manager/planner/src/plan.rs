@@ -203,6 +203,10 @@ impl Planner<'_> {
         if let Some((generation, _)) = highest.filter(|held| *held > (record.generation, record.step)) {
             record.generation = generation.next();
             record.step = Step(1);
+            if let Some(rollout) = &mut record.rollout {
+                // It went on under the writes that were lost; the time since it was written says nothing of it.
+                rollout.progressed = self.input.now;
+            }
             // Numbers of revisions that were lost must not be given again: hosts tell units apart by them.
             let units = self.input.observed.hosts().filter_map(|(_, host)| host.app(&record.app));
             let units = units.flat_map(|entry| &entry.components).flat_map(|component| &component.units);

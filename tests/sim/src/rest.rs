@@ -92,7 +92,8 @@ fn n1(world: &World, app: &AppName) -> Option<String> {
 }
 
 fn m13(world: &World, app: &AppName, entries: &[(&Host, AppInventory)]) -> Option<String> {
-    if world.checker.memory.lost.contains_key(app) {
+    let memory = &world.checker.memory;
+    if memory.lost.contains_key(app) || memory.deletions_lost.contains(app) {
         return None;
     }
     let left = entries.iter().find(|(_, entry)| !entry.components.is_empty());

@@ -29,7 +29,9 @@ impl Planner<'_> {
             placement::place(spec, &hosts, &self.places(record, &hosts));
         self.name_drained(&mut problems);
         if let Some(rollout) = &record.rollout {
-            self.keep_last_places(&mut assignment, &record.assignment, &rollout.stage, spec);
+            let mut before = record.assignment.clone();
+            before.0.retain(|host, _| !self.has_left_over(record, host));
+            self.keep_last_places(&mut assignment, &before, &rollout.stage, spec);
         }
         if assignment != record.assignment {
             let begins = record.serving.is_none() || !assignment.beyond(&record.assignment).is_empty();

@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) store_went_back: bool,
     /// Apps that the store has lost, and what each host served of them then.
     pub(crate) lost: BTreeMap<AppName, Vec<BTreeSet<ComponentId>>>,
+    /// Apps that the store has lost while they were being deleted: how far that had come nobody knows any more.
+    pub(crate) deletions_lost: BTreeSet<AppName>,
     /// How often a rollout went from one stage to another by a plan.
     pub(crate) edges: BTreeMap<(&'static str, &'static str), u64>,
     last_fault: Option<Timestamp>,
@@ -83,8 +85,10 @@ impl Memory {
         self.last_fault.is_some_and(|fault| now.since(fault) < AFTER_A_FAULT)
     }
 
-    /// The store has lost writes. `gone`: apps that nobody asked to delete and that are not there any more.
-    pub(crate) fn went_back(&mut self, gone: &[AppName], hosts: &[Host]) {
+    /// The store has lost writes. `gone`: apps that nobody asked to delete and that are not there any more. `deleted`:
+    /// those that somebody did.
+    pub(crate) fn went_back(&mut self, gone: &[AppName], deleted: Vec<AppName>, hosts: &[Host]) {
+        self.deletions_lost.extend(deleted);
         self.store_went_back = true;
         self.counters.clear();
         self.asked.clear();
@@ -145,6 +149,7 @@ impl Memory {
         self.counters.insert((*app).clone(), counters);
         self.committed.insert(((*app).clone(), record.generation, record.step), Arc::clone(record));
         self.lost.remove(*app);
+        self.deletions_lost.remove(*app);
         if let Writer::Plan(_) = by {
             if let Some(before) = before {
                 *self.edges.entry((stage_name(before), stage_name(record))).or_default() += 1;

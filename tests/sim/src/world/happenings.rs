@@ -226,9 +226,10 @@ impl World {
         self.saved = self.store.clone();
         self.count_fault(fault.name());
         self.note("store", fault.name());
-        let is_gone = |app: &&AppName| self.store.app(app).is_none() && !self.asked_to_delete.contains(*app);
-        let gone: Vec<AppName> = before.iter().map(|(app, _)| app).filter(is_gone).cloned().collect();
-        self.checker.memory.went_back(&gone, &self.hosts);
+        let gone = before.iter().map(|(app, _)| app).filter(|app| self.store.app(app).is_none());
+        let (deleted, gone): (Vec<AppName>, Vec<AppName>) =
+            gone.cloned().partition(|app| self.asked_to_delete.contains(app));
+        self.checker.memory.went_back(&gone, deleted, &self.hosts);
         let spoilt = self.store.apps().iter().filter(|(_, held)| held.spoilt);
         self.checker.memory.spoilt = spoilt.map(|(app, _)| app.clone()).collect();
         let apps: Vec<AppName> = self.store.apps().keys().cloned().collect();

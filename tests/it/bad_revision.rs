@@ -31,6 +31,11 @@ async fn serving() -> Lattice {
 
 /// Deploys a bad revision under load and checks what must hold for each of them.
 async fn refused(lattice: &Lattice, deploy: impl Future<Output = Ended>, said: Said<'_>) {
+    refused_as(lattice, deploy, said, 2).await;
+}
+
+/// The same for one that is not the first: which number it has.
+async fn refused_as(lattice: &Lattice, deploy: impl Future<Output = Ended>, said: Said<'_>, revision: usize) {
     let ledger = Load::new(lattice.address, "/").rate(100).start();
     words::more(&ledger, 50).await;
     let deploy = deploy.await;
@@ -49,7 +54,7 @@ async fn refused(lattice: &Lattice, deploy: impl Future<Output = Ended>, said: S
     let status = lattice.lath().run(["status", "shop", "-o", "json"]).await.exits(0).json();
     assert_eq!((&status["state"], &status["revision"]), (&"Serving".into(), &1.into()), "{status:#}");
     let last = &status["last"];
-    assert_eq!((&last["outcome"], &last["revision"]), (&"RolledBack".into(), &2.into()), "{last:#}");
+    assert_eq!((&last["outcome"], &last["revision"]), (&"RolledBack".into(), &revision.into()), "{last:#}");
     assert_eq!(last["problem"]["reason"], said.reason, "{last:#}");
     assert_eq!(last["problem"]["component"], "hello", "{last:#}");
     lattice.lath().run(["history", "shop"]).await.exits(0).says(&["RolledBack", said.reason]);
@@ -109,6 +114,44 @@ async fn r5_a_file_that_is_no_component_changes_nothing() {
     let bad = good(&lattice).file("hello", &file);
     let said = Said { reason: "not-a-component", cause: &["module"] };
     refused(&lattice, lattice.deploy(&bad), said).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xw_damaged_files_have_their_reasons_and_change_nothing() {
+    let lattice = serving().await;
+    let whole = fs::read(guest("http-hello-v2")).unwrap();
+    let mut rng = 0x5eed_u64;
+    let random = std::iter::repeat_with(|| {
+        rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        rng.to_be_bytes()[0]
+    });
+    let mut later = whole.clone();
+    later.splice(4..8, [0x0e, 0, 1, 0]);
+    let cases: [(&str, Vec<u8>, &str, &str); 4] = [
+        ("truncated", whole[..whole.len() / 2].to_vec(), "compile-failed", "out of bounds"),
+        ("random", random.take(100_000).collect(), "not-a-component", "unknown"),
+        ("empty", Vec::new(), "not-a-component", "empty"),
+        ("of-a-later-version", later, "not-a-component", "version"),
+    ];
+    for (number, (name, bytes, reason, cause)) in cases.into_iter().enumerate() {
+        let file = lattice.folder().join(format!("{name}.wasm"));
+        fs::write(&file, bytes).unwrap();
+        let bad = good(&lattice).file("hello", &file);
+        let revision = number + 2;
+        refused_as(&lattice, lattice.deploy(&bad), Said { reason, cause: &[cause] }, revision).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xw08_a_file_over_the_limit_is_refused_and_changes_nothing() {
+    let lattice = serving().await;
+    let file = lattice.folder().join("large.wasm");
+    let large = fs::File::create(&file).unwrap();
+    large.set_len((256 << 20) + 1).unwrap();
+    let bad = good(&lattice).file("hello", &file);
+    lattice.deploy(&bad).await.exits(4).says(&["large.wasm", "E0501", "at most 256 MiB"]);
+    let history = lattice.lath().run(["history", "shop", "-o", "json"]).await.exits(0).json();
+    assert_eq!(history["entries"].as_array().map(Vec::len), Some(1), "{history:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,11 @@ fn read_file(path: &Path) -> Result<Bytes, String> {
         return Err("it is not a file".into());
     }
     if size.len() > MAX_FILE {
-        return Err(format!("it has {} bytes, and at most {MAX_FILE} are pushed", size.len()));
+        return Err(format!(
+            "it has {} bytes; a component may have at most {} MiB",
+            size.len(),
+            MAX_FILE >> 20
+        ));
     }
     std::fs::read(path).map(Bytes::from).map_err(|error| error.to_string())
 }

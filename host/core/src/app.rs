@@ -218,11 +218,23 @@ impl App {
                     self.serving.insert(id.clone(), Slot { candidate, ..slot.clone() });
                 }
             }
+            self.let_go_of_idle_candidates();
         }
         if self.serving != before {
             changes.step(Transition::Persist(self.name.clone()));
             changes.routes();
         }
+    }
+
+    /// What serves may wait for long until it is relieved; a candidate beside it that has no calls and that nobody wants
+    /// any more need not.
+    fn let_go_of_idle_candidates(&mut self) {
+        for (id, slot) in &mut self.serving {
+            let wanted = self.wanted.get(id);
+            let unwanted = |spec: &SpecKey| wanted.is_none_or(|wanted| !wanted.holds(spec));
+            slot.candidate.take_if(|(spec, weight)| *weight == Weight::NONE && unwanted(spec));
+        }
+        self.serving.retain(|_, slot| slot.specs().next().is_some());
     }
 
     fn may_flip(&self) -> bool {

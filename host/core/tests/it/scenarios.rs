@@ -1,6 +1,8 @@
 //! What hosts live through, each told from the first command to the last state.
 
-use lath_control_api::{Epoch, ErrorCode, Phase, Reason, Role};
+use std::collections::BTreeSet;
+
+use lath_control_api::{Epoch, ErrorCode, Phase, Reason, Revision, Role};
 use lath_host_core::{Reach, Transition};
 
 use crate::model::{DRAIN_MS, Fate, Model, app, bundle, http_server, id, request, spec};
@@ -164,7 +166,7 @@ fn units_of_one_revision_go_together_and_answer_each_other_until_then() {
     host.tell(&unit, ticket, lath_host_core::News::Idle);
     assert_eq!(host.units("b").len(), 2, "the old a is still busy and may call the old b");
     let routes = host.core.routes();
-    let old = Some((&app(), lath_control_api::Revision(1))).map(|(app, revision)| (app.clone(), revision));
+    let old = Some((&app(), Revision(1))).map(|(app, revision)| (app.clone(), revision));
     let picked =
         routes.pick(&b, old.as_ref().map(|(app, revision)| (app, *revision)), Reach::Host, 0).unwrap();
     assert_eq!(picked.spec.content, old_b);
@@ -349,6 +351,22 @@ fn r12_a_ready_candidate_without_traffic_takes_nothing_from_one_that_serves() {
     host.accept(&request(2, 2, vec![bundle("a", None, Some((spec(2, 2), 100)))]));
     host.prepare_all();
     assert!(host.is_serving("a", &spec(2, 2)));
+}
+
+#[test]
+fn a_candidate_that_nobody_wants_any_more_goes_while_what_serves_beside_it_waits() {
+    let mut host = Model::new();
+    host.accept(&request(1, 1, vec![bundle("a", Some(spec(1, 1)), None)]));
+    host.prepare_all();
+    host.accept(&request(2, 1, vec![bundle("a", Some(spec(1, 1)), Some((spec(2, 2), 0)))]));
+    host.prepare_all();
+    assert_eq!(host.units("a").len(), 2);
+    host.accept(&request(3, 1, vec![bundle("a", None, Some((spec(3, 3), 0)))]));
+    host.prepare_all();
+    host.idle_all();
+    assert!(host.is_serving("a", &spec(1, 1)), "it has no successor yet");
+    let left: BTreeSet<_> = host.units("a").iter().map(|unit| unit.revision).collect();
+    assert_eq!(left, BTreeSet::from([Revision(1), Revision(3)]));
 }
 
 #[test]

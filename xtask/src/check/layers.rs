@@ -51,14 +51,29 @@ const PLANNER: &str = "lath-manager-planner";
 const SIM: &str = "lath-sim";
 const WRPC: &str = "lath-wrpc";
 const ARTIFACTS: &str = "lath-artifacts";
+const WASMCLOUD: &str = "lath-wasmcloud";
 const HOST: &str = "lath-host";
 const MANAGER: &str = "lath-manager";
 const CLI: &str = "lath-cli";
 const TESTS: &str = "lath-tests";
 
-const PURE_AND_EDGE: &[&str] = &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS];
-const ANY: &[&str] =
-    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, SIM, WRPC, ARTIFACTS, HOST, MANAGER, CLI, TESTS];
+const PURE_AND_EDGE: &[&str] =
+    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, WASMCLOUD];
+const ANY: &[&str] = &[
+    CONTROL_API,
+    CLIENT,
+    MANIFESTS,
+    HOST_CORE,
+    PLANNER,
+    SIM,
+    WRPC,
+    ARTIFACTS,
+    WASMCLOUD,
+    HOST,
+    MANAGER,
+    CLI,
+    TESTS,
+];
 
 const RULES: &[Rule] = &[
     Rule { name: CONTROL_API, layer: Layer::Pure, may_use: &[] },
@@ -66,6 +81,7 @@ const RULES: &[Rule] = &[
     Rule { name: HOST_CORE, layer: Layer::Pure, may_use: &[CONTROL_API] },
     Rule { name: PLANNER, layer: Layer::Pure, may_use: &[CONTROL_API, MANIFESTS] },
     Rule { name: SIM, layer: Layer::Pure, may_use: &[CONTROL_API, MANIFESTS, HOST_CORE, PLANNER] },
+    Rule { name: WASMCLOUD, layer: Layer::Pure, may_use: &[] },
     Rule { name: CLIENT, layer: Layer::Edge, may_use: &[CONTROL_API] },
     Rule { name: WRPC, layer: Layer::Edge, may_use: &[CONTROL_API] },
     Rule { name: ARTIFACTS, layer: Layer::Edge, may_use: &[CONTROL_API, MANIFESTS] },
@@ -75,7 +91,18 @@ const RULES: &[Rule] = &[
     Rule {
         name: CLI,
         layer: Layer::App,
-        may_use: &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, HOST, MANAGER],
+        may_use: &[
+            CONTROL_API,
+            CLIENT,
+            MANIFESTS,
+            HOST_CORE,
+            PLANNER,
+            WRPC,
+            ARTIFACTS,
+            WASMCLOUD,
+            HOST,
+            MANAGER,
+        ],
     },
     Rule { name: TESTS, layer: Layer::Tool, may_use: ANY },
     Rule { name: "lath-benches", layer: Layer::Tool, may_use: ANY },

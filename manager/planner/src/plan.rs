@@ -173,7 +173,9 @@ impl Planner<'_> {
         note_touched(&mut record, concerned);
         let commands = self.commands(&record, concerned);
         let violations = check::check(self.input, &record, &commands);
-        let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && record.touched.is_empty();
+        // A host may have more than the record knows of: the store may have gone back to this deletion.
+        let gone = record.touched.is_empty() && concerned.hosts.values().all(Assessment::is_settled);
+        let forget = record.wanted == Wanted::Forget && record.rollout.is_none() && gone;
         let changed = record != *self.input.record;
         let webhook = if advance.asks_webhook { self.webhook(&record) } else { None };
         // People are told of what is stored: what is only planned may never come.

@@ -11,6 +11,7 @@
 
 mod host;
 mod lessons;
+mod lost_writes;
 mod properties;
 mod scenarios;
 mod script;

@@ -12,6 +12,7 @@ use crate::artifact::{Digest, Image};
 use crate::builtin::Builtin;
 use crate::egress::AllowedHost;
 use crate::id::{ComponentId, ComponentName, Revision};
+use crate::limits::{InstancePolicy, Limits};
 use crate::link::LinkSpec;
 
 /// One component or builtin capability of an app on one host: what serves, and what is to serve next.
@@ -184,39 +185,6 @@ impl Workload {
             Self::Component { image } => &image.reference,
             Self::Builtin { reference, .. } => reference,
         }
-    }
-}
-
-/// When an instance is made and thrown away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
-pub enum InstancePolicy {
-    /// A new instance for every call.
-    #[default]
-    Fresh,
-}
-
-/// What one call may use. Every limit has a bound; none means "unlimited".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Limits {
-    /// Linear memories and tables of an instance together, in bytes.
-    pub memory_bytes: u64,
-    /// Wall-clock time of a call, in milliseconds, time in host calls included.
-    pub invocation_deadline_ms: u64,
-}
-
-impl Limits {
-    /// Least and most of `memory_bytes`: one wasm page times 16, and what 32-bit code can address.
-    pub const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
-    /// Least and most of `invocation_deadline_ms`: an epoch tick, and an hour.
-    pub const INVOCATION_DEADLINE_MS: std::ops::RangeInclusive<u64> = 10..=3_600_000;
-}
-
-impl Default for Limits {
-    /// 256 MiB and 30 s.
-    fn default() -> Self {
-        Self { memory_bytes: 256 << 20, invocation_deadline_ms: 30_000 }
     }
 }
 

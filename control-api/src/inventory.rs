@@ -315,7 +315,8 @@ pub struct CallCounts {
     /// HTTP requests that the component answered with a status of 500 to 599.
     #[serde(skip_serializing_if = "is_zero")]
     pub answered_5xx: u64,
-    /// Calls whose caller went away by itself before they had ended. No fault of the component.
+    /// Calls whose caller went away by itself before they had ended, or sent more than the component takes. No fault
+    /// of the component.
     #[serde(skip_serializing_if = "is_zero")]
     pub abandoned: u64,
     /// Calls begun and not ended.

@@ -16,6 +16,7 @@ mod fence;
 mod id;
 mod inventory;
 mod label;
+mod limits;
 mod link;
 mod time;
 
@@ -27,8 +28,8 @@ pub mod subject;
 pub use artifact::{Digest, Image};
 pub use builtin::{Builtin, BuiltinAliases};
 pub use bundle::{
-    Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, InstancePolicy,
-    Limits, Probe, Weight, Workload,
+    Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, Probe, Weight,
+    Workload,
 };
 pub use command::{
     ApplyReply, ApplyRequest, DrainRequest, HostChangeReply, InventoryRequest, LabelRequest, PingReply,
@@ -45,6 +46,7 @@ pub use inventory::{
     ListenerInventory, Phase, Reason, Role, UnitInventory,
 };
 pub use label::{LabelError, Labels, Requirements};
+pub use limits::{InstancePolicy, Limits};
 pub use link::{LinkName, LinkSpec, WitInterface};
 pub use subject::{AppVerb, Bucket, HostEventKind, Subjects};
 pub use time::Timestamp;

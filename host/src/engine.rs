@@ -5,7 +5,7 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `prepared`, `call`, `body`, `http`, `counts`.
+//! `limits`, `watch`, `gate`, `room`, `lanes`, `prepared`, `call`, `body`, `http`, `counts`.
 
 pub mod body;
 mod cache;
@@ -16,6 +16,7 @@ mod exports;
 mod failure;
 mod gate;
 mod http;
+mod lanes;
 mod limits;
 mod link;
 mod linked;
@@ -52,7 +53,9 @@ pub use unit::UnitIdentity;
 use crate::capability::bound::Bindings;
 use crate::capability::outside::{Outside, OutsideError};
 use cache::Cache;
+use lanes::Lanes;
 use pool::{Allocation, Machine};
+use prepared::Places;
 use room::Room;
 use unit::Unit;
 
@@ -131,6 +134,7 @@ struct Inner {
     compiler: code::Compiler,
     compiling: Arc<Semaphore>,
     room: Arc<Room>,
+    lanes: Arc<Lanes>,
     outside: Outside,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
@@ -176,6 +180,7 @@ impl Engine {
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(allocation.instances(machine))),
+            lanes: Arc::new(Lanes::new()),
             outside,
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
@@ -258,7 +263,8 @@ impl Engine {
     ) -> Result<Arc<Prepared>, PrepareError> {
         let pre = link::link(&self.inner.linker, &code, spec, targets, &bound)?;
         let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside));
-        Ok(Arc::new(Prepared::new(code, unit, spec, pre, Arc::clone(&self.inner.room))))
+        let places = Places { room: Arc::clone(&self.inner.room), lanes: Arc::clone(&self.inner.lanes) };
+        Ok(Arc::new(Prepared::new(code, unit, spec, pre, places)))
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Arc<Code>> {

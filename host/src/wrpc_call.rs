@@ -109,11 +109,11 @@ fn remote_failure(failure: &Failure) -> CallError {
     match failure.code {
         FailureCode::Timeout => CallError::DeadlineExceeded,
         FailureCode::Overloaded => CallError::Overloaded(failure.text.clone()),
+        FailureCode::TooLarge => CallError::TooLarge(failure.text.clone()),
         FailureCode::Trapped
         | FailureCode::Stopping
         | FailureCode::Denied
         | FailureCode::BadParams
-        | FailureCode::TooLarge
         | FailureCode::Aborted
         | FailureCode::Internal => CallError::Failed(failure.to_string()),
     }

@@ -357,6 +357,7 @@ fn failure(error: &CallError) -> Failure {
         CallError::Trap(_) => FailureCode::Trapped,
         CallError::DeadlineExceeded => FailureCode::Timeout,
         CallError::Overloaded(_) => FailureCode::Overloaded,
+        CallError::TooLarge(_) => FailureCode::TooLarge,
         CallError::Stopped | CallError::Abandoned => FailureCode::Aborted,
         CallError::NoSuchFunction(_) => FailureCode::BadParams,
         CallError::Target(_) | CallError::Failed(_) => FailureCode::Internal,

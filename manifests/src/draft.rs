@@ -5,6 +5,7 @@
 
 mod component;
 mod grants;
+mod limits;
 mod link;
 mod policy;
 mod shapes;
@@ -12,12 +13,13 @@ mod traits;
 
 use std::collections::BTreeSet;
 
+use lath_control_api::Limits;
 use lath_control_api::egress::AllowedHost;
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{NodeId, Value};
-use crate::manifest::{Kind, Limits, OtherTrait, Probe, RolloutPolicy};
+use crate::manifest::{Kind, OtherTrait, Probe, RolloutPolicy};
 use crate::read::{Object, Pair};
 use crate::report::{At, Report, Spanned, shown};
 use crate::rollout::Part;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::egress::AllowedHost;
-use lath_control_api::{AppName, ComponentId, ComponentName, LinkName, Requirements};
+use lath_control_api::{AppName, ComponentId, ComponentName, Limits, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
 pub use rollout::{
@@ -76,7 +76,7 @@ pub struct Component {
     pub links: Vec<Link>,
     /// The request that must succeed before the component gets traffic; none when it is ready once it is linked.
     pub probe: Option<Probe>,
-    /// Bounds on each invocation.
+    /// What it may use on a host.
     pub limits: Limits,
     /// What it may reach and see outside of itself.
     pub grants: Grants,
@@ -221,23 +221,6 @@ impl Probe {
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
     /// Attempts of a probe that gives none.
     pub const DEFAULT_ATTEMPTS: u32 = 3;
-}
-
-/// Bounds on one invocation of a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Most linear memory of one instance, in bytes: 1 MiB to 4 GiB.
-    pub memory_bytes: u64,
-    /// Longest an invocation may take, 10 ms to 1 h. On expiry the instance is thrown away.
-    pub invocation_deadline: Duration,
-}
-
-impl Default for Limits {
-    /// 256 MiB and 30 s: roomy for a web component, and a host of 8 GiB still runs thirty of them at the bound.
-    fn default() -> Self {
-        Self { memory_bytes: 256 << 20, invocation_deadline: Duration::from_secs(30) }
-    }
 }
 
 /// What a component may reach and see outside of itself. Nothing but what stands here.

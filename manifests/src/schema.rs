@@ -292,7 +292,7 @@ struct Probe {
     attempts: Option<u32>,
 }
 
-/// Bounds on one invocation.
+/// What a component may use on a host.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Limits {
@@ -300,6 +300,25 @@ struct Limits {
     memory: Option<String>,
     /// Longest an invocation may take, such as `30s`; 30 s when left out.
     invocation_deadline: Option<String>,
+    /// Most calls that wait on one host for a free instance; 1,000 when left out.
+    #[schemars(range(max = *lath_control_api::Limits::MAX_WAITING.end()))]
+    max_waiting: Option<u32>,
+    /// Most output that reaches the log of a host in one second, such as `64Ki`; 64Ki when left out.
+    log_rate: Option<String>,
+    /// Longest line of output, such as `4Ki`; 4Ki when left out.
+    log_line: Option<String>,
+    /// Largest body of an HTTP request, such as `10Mi`; 1Gi when left out.
+    request_body: Option<String>,
+    /// Largest body of an answer, such as `10Mi`; 1Gi when left out.
+    response_body: Option<String>,
+    /// Most bytes that are copied in one host call, such as `1Mi`; 128Mi when left out.
+    host_call: Option<String>,
+    /// Most handles that an instance holds at once; 10,000 when left out.
+    #[schemars(range(
+        min = *lath_control_api::Limits::HANDLES.start(),
+        max = *lath_control_api::Limits::HANDLES.end()
+    ))]
+    handles: Option<u32>,
 }
 
 /// What a component may reach and see. Without this trait: the hosts of the app's policy of grants, and nothing else.

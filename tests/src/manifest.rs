@@ -6,6 +6,8 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::binary;
 
 /// The built component of that name, such as `http-hello-v1`.
@@ -53,6 +55,7 @@ struct Component {
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
     allowed_hosts: Option<Vec<String>>,
+    limits: BTreeMap<String, Value>,
 }
 
 impl App {
@@ -120,6 +123,13 @@ impl App {
     #[must_use]
     pub fn allowed_hosts_of_all(self, entries: &str) -> Self {
         Self { allowed_hosts: Some(entries.to_owned()), ..self }
+    }
+
+    /// With a limit of `component`: a number, or a text with a unit.
+    #[must_use]
+    pub fn limit(self, component: &str, limit: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        self.change(component, |component| drop(component.limits.insert(limit.to_owned(), value)))
     }
 
     /// With a request that `component` must answer before it gets traffic.
@@ -232,7 +242,7 @@ impl App {
     }
 
     fn write_component(&self, yaml: &mut String, component: &Component) {
-        let Component { name, image, config, probe, greeter, allowed_hosts } = component;
+        let Component { name, image, config, probe, greeter, allowed_hosts, limits } = component;
         let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
         let _ = writeln!(yaml, "        image: {}", quoted(image));
         if !config.is_empty() {
@@ -244,6 +254,11 @@ impl App {
         if let Some(path) = probe {
             let _ =
                 writeln!(yaml, "        - type: probe\n          properties: {{ path: {} }}", quoted(path));
+        }
+        if !limits.is_empty() {
+            let limits: Vec<String> = limits.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let limits = limits.join(", ");
+            let _ = writeln!(yaml, "        - type: limits\n          properties: {{ {limits} }}");
         }
         if let Some(entries) = allowed_hosts {
             let entries: Vec<String> = entries.iter().map(|entry| quoted(entry)).collect();
@@ -290,7 +305,7 @@ impl Component {
     fn new(name: &str, guest_name: &str) -> Self {
         let image = format!("file://{}", guest(guest_name).display());
         let (name, config) = (name.to_owned(), BTreeMap::new());
-        Self { name, image, config, probe: None, greeter: None, allowed_hosts: None }
+        Self { name, image, config, probe: None, greeter: None, allowed_hosts: None, limits: BTreeMap::new() }
     }
 }
 
@@ -321,5 +336,5 @@ fn flow(map: &BTreeMap<String, String>) -> String {
 
 /// Every JSON text is a YAML scalar.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }

@@ -100,6 +100,23 @@ impl Exchange {
         }
     }
 
+    /// Reads the request's body to its end and gives the number of its bytes; a message when it broke off.
+    ///
+    /// # Errors
+    /// When the body cannot be read to its end.
+    pub fn body_bytes(&self) -> Result<u64, String> {
+        let Ok(body) = self.request.consume() else { return Ok(0) };
+        let Ok(input) = body.stream() else { return Ok(0) };
+        let mut bytes = 0_u64;
+        loop {
+            match input.blocking_skip(SPLICE_BYTES) {
+                Ok(skipped) => bytes += skipped,
+                Err(StreamError::Closed) => return Ok(bytes),
+                Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
+            }
+        }
+    }
+
     /// Answers with `status`, and with the body that `write` writes. An error of `write` leaves the body
     /// unfinished, so that the caller sees it was cut.
     pub fn stream(

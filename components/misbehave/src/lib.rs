@@ -1,5 +1,5 @@
-//! Does on request what a host must survive: traps, endless loops, hunger, slowness, error answers. Each path
-//! does one thing and nothing else. Built with `LATH_GUEST_TRAP_AT_START=1` it traps when it is instantiated.
+//! Does on request what a host must survive: traps, endless loops, hunger, slowness, error answers, floods of output,
+//! handles that are never given back. Each path does one thing and nothing else. Built with `LATH_GUEST_TRAP_AT_START=1` it traps when it is instantiated.
 
 mod start;
 
@@ -36,9 +36,12 @@ impl Guest for Misbehave {
             "/body" => body(exchange),
             "/count" => exchange.text(200, &calls.to_string()),
             "/print" => print(exchange),
+            "/flood" => flood(exchange),
+            "/leak" => leak(exchange),
+            "/upload" => upload(exchange),
             path => match path.strip_prefix("/status/").and_then(|code| code.parse().ok()) {
                 Some(code) => exchange.text(code, &format!("status {code}")),
-                None => exchange.text(404, "there are /ok /trap /loop /eat?mib=N /status/NNN /sleep?ms=N /body?kib=N /count /print?text=X"),
+                None => exchange.text(404, "there are /ok /trap /loop /eat?mib=N /status/NNN /sleep?ms=N /body?kib=N&more=N /count /print?text=X /flood?lines=N /leak?handles=N /upload"),
             },
         }
     }
@@ -72,12 +75,13 @@ fn sleep(exchange: Exchange) {
     exchange.text(200, &format!("slept {ms} ms"));
 }
 
-/// Streams `kib` KiB, never holding more than one of them.
+/// Streams `kib` KiB and `more` bytes, never holding more than one KiB of them.
 fn body(exchange: Exchange) {
-    let kib = exchange.number("kib", 1);
+    let (kib, more) = (exchange.number("kib", 1), exchange.number("more", 0));
     let piece = [b'x'; KIB];
     exchange.stream(200, "application/octet-stream", |output| {
-        (0..kib).try_for_each(|_| output.write_all(&piece))
+        (0..kib).try_for_each(|_| output.write_all(&piece))?;
+        (0..more).try_for_each(|_| output.write_all(b"x"))
     });
 }
 
@@ -86,4 +90,27 @@ fn print(exchange: Exchange) {
     println!("{text}");
     eprintln!("{text}");
     exchange.text(200, "printed");
+}
+
+/// Prints `lines` lines of a hundred bytes each.
+fn flood(exchange: Exchange) {
+    let lines = exchange.number("lines", 1);
+    let line = "x".repeat(99);
+    (0..lines).for_each(|_| println!("{line}"));
+    exchange.text(200, &format!("printed {lines} lines"));
+}
+
+/// Takes `handles` handles and gives none back. Where a limit is in the way, the next one traps.
+fn leak(exchange: Exchange) {
+    let handles = exchange.number("handles", 1);
+    (0..handles).for_each(|_| std::mem::forget(monotonic_clock::subscribe_duration(u64::MAX)));
+    exchange.text(200, &format!("holds {handles} handles"));
+}
+
+/// Tells how many bytes the request's body has.
+fn upload(exchange: Exchange) {
+    match exchange.body_bytes() {
+        Ok(bytes) => exchange.text(200, &format!("got {bytes} bytes")),
+        Err(problem) => exchange.text(500, &problem),
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use lath_control_api::{
@@ -138,19 +139,34 @@ pub(crate) fn specs(bundle: &ComponentBundle) -> impl Iterator<Item = &Component
 }
 
 fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
-    let range = |what: &str, value: u64, allowed: std::ops::RangeInclusive<u64>| {
+    let range = |what: &str, value: u64, allowed: RangeInclusive<u64>| {
         if allowed.contains(&value) {
             return Ok(());
         }
         Err(format!("{what} is {value}; {} to {} are allowed", allowed.start(), allowed.end()))
     };
     range("the number of instances", u64::from(spec.max_instances), 1..=u64::from(MAX_INSTANCES))?;
-    range("the memory limit in bytes", spec.limits.memory_bytes, Limits::MEMORY_BYTES)?;
-    range(
-        "the deadline in milliseconds",
-        spec.limits.invocation_deadline_ms,
-        Limits::INVOCATION_DEADLINE_MS,
-    )?;
+    let Limits {
+        memory_bytes,
+        invocation_deadline_ms,
+        max_waiting,
+        log_bytes_per_second,
+        log_line_bytes,
+        request_body_bytes,
+        response_body_bytes,
+        host_call_bytes,
+        handles,
+    } = spec.limits;
+    let count = |allowed: RangeInclusive<u32>| u64::from(*allowed.start())..=u64::from(*allowed.end());
+    range("the memory limit in bytes", memory_bytes, Limits::MEMORY_BYTES)?;
+    range("the deadline in milliseconds", invocation_deadline_ms, Limits::INVOCATION_DEADLINE_MS)?;
+    range("the number of calls that may wait", max_waiting.into(), count(Limits::MAX_WAITING))?;
+    range("the log's bytes per second", log_bytes_per_second, Limits::LOG_BYTES_PER_SECOND)?;
+    range("the longest line of the log in bytes", log_line_bytes, Limits::LOG_LINE_BYTES)?;
+    range("the limit of request bodies in bytes", request_body_bytes, Limits::BODY_BYTES)?;
+    range("the limit of response bodies in bytes", response_body_bytes, Limits::BODY_BYTES)?;
+    range("the limit of one host call in bytes", host_call_bytes, Limits::HOST_CALL_BYTES)?;
+    range("the number of handles", handles.into(), count(Limits::HANDLES))?;
     match &spec.workload {
         Workload::Builtin { builtin: Builtin::HttpServer, .. } if spec.routes.len() > MAX_ROUTES => {
             Err(format!("{} routes; at most {MAX_ROUTES} are allowed", spec.routes.len()))

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use lath_control_api::Revision;
+use lath_control_api::{Limits, Revision};
 use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -18,10 +18,6 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::engine::UnitIdentity;
 
-/// Longest line in bytes; the rest of a longer one becomes the next line.
-const MAX_LINE: usize = 4096;
-/// Most bytes of all calls of a unit together that reach the log in one second.
-const BYTES_PER_SECOND: u64 = 64 << 10;
 /// What a guest may write at once.
 const WRITE_BUDGET: usize = 64 << 10;
 
@@ -55,16 +51,19 @@ pub(crate) struct GuestLog {
     app: String,
     component: String,
     revision: Revision,
+    /// Longest line in bytes; the rest of a longer one becomes the next line.
+    longest: usize,
     rate: Rate,
 }
 
 impl GuestLog {
-    pub(crate) fn new(identity: &UnitIdentity) -> Self {
+    pub(crate) fn new(identity: &UnitIdentity, limits: &Limits) -> Self {
         Self {
             app: identity.app.to_string(),
             component: identity.component.to_string(),
             revision: identity.revision,
-            rate: Rate::new(),
+            longest: usize::try_from(limits.log_line_bytes).unwrap_or(usize::MAX).max(1),
+            rate: Rate::new(limits.log_bytes_per_second),
         }
     }
 
@@ -90,11 +89,11 @@ impl GuestLog {
             self.emit(
                 Level::WARN,
                 Source::Host,
-                &format!("{dropped} bytes of output dropped: more than 64 KiB/s"),
+                &format!("{dropped} bytes of output dropped: more than {} bytes in a second", self.rate.most),
             );
         }
         if kept {
-            let line = line.get(..line.len().min(MAX_LINE)).unwrap_or(line);
+            let line = line.get(..line.len().min(self.longest)).unwrap_or(line);
             self.emit(level, source, &printable(line));
         }
     }
@@ -133,6 +132,8 @@ fn printable(line: &[u8]) -> String {
 /// Counts bytes in whole seconds. Two calls may both pass in the moment when a second turns; that is no matter.
 #[derive(Debug)]
 struct Rate {
+    /// Most bytes in a second.
+    most: u64,
     begun: Instant,
     second: AtomicU64,
     bytes: AtomicU64,
@@ -140,8 +141,9 @@ struct Rate {
 }
 
 impl Rate {
-    fn new() -> Self {
+    fn new(most: u64) -> Self {
         Self {
+            most,
             begun: Instant::now(),
             second: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -158,7 +160,7 @@ impl Rate {
             dropped = self.dropped.swap(0, Ordering::Relaxed);
         }
         // The first line of a second always passes, so that a long one is cut and not lost.
-        if self.bytes.fetch_add(bytes.max(1), Ordering::Relaxed) < BYTES_PER_SECOND {
+        if self.bytes.fetch_add(bytes.max(1), Ordering::Relaxed) < self.most {
             (true, dropped)
         } else {
             self.dropped.fetch_add(bytes, Ordering::Relaxed);
@@ -209,8 +211,9 @@ impl Line {
     fn push(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, ended) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            for piece in text.chunks(MAX_LINE) {
-                if self.text.len() + piece.len() > MAX_LINE {
+            let longest = self.log.longest;
+            for piece in text.chunks(longest) {
+                if self.text.len() + piece.len() > longest {
                     self.end();
                 }
                 self.text.extend_from_slice(piece);
@@ -294,12 +297,21 @@ mod tests {
 
     #[test]
     fn xw19_a_flood_is_dropped_and_told_once() {
-        let rate = Rate::new();
-        assert_eq!(rate.take(BYTES_PER_SECOND * 4), (true, 0));
+        let rate = Rate::new(1_000);
+        assert_eq!(rate.take(4_000), (true, 0));
         assert_eq!(rate.take(10), (false, 0));
         assert_eq!(rate.take(5), (false, 0));
         rate.second.store(u64::MAX, Ordering::Relaxed);
         assert_eq!(rate.take(1), (true, 15));
         assert_eq!(rate.take(1), (true, 0));
+    }
+
+    #[test]
+    fn i3_lines_pass_until_the_bytes_of_the_second_are_used_up() {
+        for (used, passes) in [(998, true), (999, true), (1_000, false)] {
+            let rate = Rate::new(1_000);
+            assert!(rate.take(used).0);
+            assert_eq!(rate.take(1).0, passes, "after {used} bytes");
+        }
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! A body is never collected here: frames pass one by one, and whoever reads slowly holds up only the writer.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 
@@ -20,11 +24,61 @@ pub enum BodyError {
     /// The connection that it comes from has failed.
     #[error("{0}")]
     Connection(String),
+    /// It has more bytes than the component takes.
+    #[error("the body has more than {0} bytes, which is the limit of the component")]
+    TooLarge(u64),
 }
 
 impl From<BodyError> for wasmtime_wasi_http::Error {
     fn from(error: BodyError) -> Self {
-        Self::InternalError(Some(error.to_string()))
+        match error {
+            BodyError::TooLarge(most) => Self::HttpRequestBodySize(Some(most)),
+            BodyError::Call(_) | BodyError::Connection(_) => Self::InternalError(Some(error.to_string())),
+        }
+    }
+}
+
+/// A body that breaks off with [`BodyError::TooLarge`] when it has more than a number of bytes.
+pub(crate) struct Bounded {
+    inner: Body,
+    most: u64,
+    /// Bytes that may still come; nothing comes any more when absent.
+    left: Option<u64>,
+}
+
+impl Bounded {
+    /// `inner`, of at most `most` bytes.
+    pub(crate) const fn new(inner: Body, most: u64) -> Self {
+        Self { inner, most, left: Some(most) }
+    }
+}
+
+impl http_body::Body for Bounded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(left) = self.left else { return Poll::Ready(None) };
+        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            ended_or_pending => return ended_or_pending,
+        };
+        self.left = left.checked_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        Poll::Ready(Some(match self.left {
+            Some(_) => Ok(frame),
+            None => Err(BodyError::TooLarge(self.most)),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_none() || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.inner.size_hint()
     }
 }
 
@@ -53,4 +107,22 @@ pub async fn beginning(mut body: Body, most: usize) -> Result<Vec<u8>, BodyError
         }
     }
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn i3_a_body_may_have_as_many_bytes_as_its_limit() {
+        for (bytes, fits) in [(9, true), (10, true), (11, false)] {
+            let frames = (0..bytes).map(|_| Ok(Frame::data(Bytes::from_static(b"x"))));
+            let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+            let read = beginning(Bounded::new(body, 10).boxed_unsync(), usize::MAX).await;
+            let expected = if fits { Ok(vec![b'x'; bytes]) } else { Err(BodyError::TooLarge(10)) };
+            assert_eq!(read, expected);
+        }
+    }
 }

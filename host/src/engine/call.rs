@@ -3,6 +3,8 @@
 //! Values are dynamic here. A typed path for callees that are compiled together would begin at
 //! [`Prepared::invoke`]: it is the one place that lowers and lifts.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use lath_control_api::ComponentId;
@@ -10,6 +12,7 @@ use wasmtime::component::Val;
 
 use crate::engine::counts::Recorder;
 use crate::engine::exports::{ExportedFunction, ExportedFunctionId};
+use crate::engine::prepared::host_failed;
 use crate::engine::targets::MAX_HOPS;
 use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
 
@@ -28,11 +31,15 @@ impl InFlight {
             Some(function) => vec![Val::Bool(false); function.types.results.len()],
             None => Vec::new(),
         };
-        self.call_in_place(function, &params, &mut results, ctx).await?;
-        Ok(results)
+        let prepared = Arc::clone(&self.prepared);
+        let call = Box::pin(async move {
+            self.call_in_place(function, &params, &mut results, ctx).await?;
+            Ok(results)
+        });
+        prepared.run(call).await.unwrap_or_else(|| Err(host_failed()))
     }
 
-    /// As [`InFlight::call`] with values that stay where they are. `results` has a place for each result.
+    /// As [`InFlight::call`] with values that stay where they are, and on the caller's thread. `results` has a place for each result.
     pub(crate) async fn call_in_place(
         self,
         function: ExportedFunctionId,
@@ -66,15 +73,16 @@ impl Prepared {
         let watch = self.watch(due);
         let _instance = self.admit(&ctx, &watch).await?;
         let mut store = self.unit.store(self.pre.engine(), ctx);
-        let ended = watch
-            .over(async {
+        let ended = {
+            let guest = pin!(async {
                 let instance = self.pre.instantiate_async(&mut store).await?;
                 let Some(callee) = instance.get_func(&mut store, function.index) else {
                     wasmtime::bail!("the export `{}` is no function", function.name);
                 };
                 callee.call_async(&mut store, params, results).await
-            })
-            .await?;
+            });
+            watch.over(self.in_turn(guest)).await?
+        };
         ended.map_err(|error| {
             log_trap(self, &error);
             watch.verdict(CallError::of_guest(&error, store.data().memory.refusal()))

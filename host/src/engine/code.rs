@@ -38,7 +38,7 @@ impl Compiler {
 }
 
 /// Gives this thread a tenth of what others get of a busy processor, where threads have such a share of their own.
-fn give_way() {
+pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "compilation has the priority of calls");

@@ -35,6 +35,9 @@ pub enum CallError {
     /// No instance was free in time, or too many calls waited for one.
     #[error("overloaded: {0}")]
     Overloaded(String),
+    /// What the caller sent is larger than the component takes; the text says how much that is.
+    #[error("too large: {0}")]
+    TooLarge(String),
     /// The host stopped the component before the call had ended.
     #[error("the component was stopped while the call ran")]
     Stopped,
@@ -65,7 +68,7 @@ pub enum Outcome {
     Overloaded,
     /// The component answered an HTTP request with a status of 500 to 599.
     Answered5xx,
-    /// The caller went away by itself.
+    /// The caller went away by itself, or sent more than the component takes.
     Abandoned,
     /// Anything else.
     Failed,
@@ -79,7 +82,8 @@ impl CallError {
             Self::Trap(_) => Outcome::Trapped,
             Self::DeadlineExceeded => Outcome::TimedOut,
             Self::Overloaded(_) => Outcome::Overloaded,
-            Self::Abandoned => Outcome::Abandoned,
+            // The caller's doing, not the component's.
+            Self::Abandoned | Self::TooLarge(_) => Outcome::Abandoned,
             Self::Stopped | Self::NoSuchFunction(_) | Self::Target(_) | Self::Failed(_) => Outcome::Failed,
         }
     }

@@ -43,10 +43,10 @@ impl Gate {
         }
         if self.waiting.fetch_add(1, Ordering::SeqCst) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::SeqCst);
-            return Err(CallError::Overloaded(format!(
-                "{} calls wait for an instance already",
-                self.most_waiting
-            )));
+            return Err(CallError::Overloaded(match self.most_waiting {
+                0 => "no instance is free, and no call may wait for one".to_owned(),
+                waiting => format!("no instance is free, and {waiting} calls wait for one already"),
+            }));
         }
         let _waiting = Waiting(self);
         watch.over(self.wait()).await.map_err(|stopped| match stopped {

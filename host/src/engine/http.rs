@@ -7,7 +7,7 @@
 //! end when all of that is over.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -23,7 +23,7 @@ use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
-use crate::engine::body::{Body, BodyError};
+use crate::engine::body::{Body, BodyError, Bounded};
 use crate::engine::call::{check_hops, log_trap};
 use crate::engine::counts::{Answered, unfinished};
 use crate::engine::failure::bounded;
@@ -49,6 +49,8 @@ struct Exchange {
     ended: OnceLock<Result<(), CallError>>,
     /// The body of the request broke off on its way here.
     cut: AtomicBool,
+    /// The body of the request had more bytes than the component takes, and was cut off there.
+    oversized: AtomicBool,
     /// The body of the answer broke off though the guest ended well: it left it unfinished.
     broken: AtomicBool,
     /// Nobody reads the body of the answer any more.
@@ -88,6 +90,7 @@ impl Exchange {
             head: OnceLock::new(),
             ended: OnceLock::new(),
             cut: AtomicBool::new(false),
+            oversized: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             left: AtomicBool::new(false),
@@ -103,8 +106,9 @@ impl Exchange {
         let (sender, mut head) = oneshot::channel();
         let head_only = request.method() == Method::HEAD;
         // On the heap, because it may move into a task. A panic of the host is that request's alone (I2).
-        let mut guest =
-            Box::pin(AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind());
+        let guest = Box::pin(AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind());
+        let prepared = Arc::clone(&self.call.prepared);
+        let mut guest = Box::pin(async move { prepared.run(guest).await });
         let answered = tokio::select! {
             // The guest first: when it ends at once, there is nothing to leave to a task.
             biased;
@@ -121,12 +125,21 @@ impl Exchange {
                 answered
             }
         };
+        let oversized = self.oversized.load(Ordering::Relaxed);
         match answered {
+            // A guest that could not read on has mostly nothing better to say than that it failed.
+            Ok(Ok(response)) if oversized && response.status().is_server_error() => Err(self.too_large()),
             Ok(Ok(response)) => {
                 let missing = if head_only { Some(0) } else { announced(&response) };
-                Ok(response
-                    .map(|inner| Answer { inner, exchange: self, ended: false, missing }.boxed_unsync()))
+                let left = self.call.prepared.unit.limits.response_body_bytes;
+                Ok(response.map(|inner| {
+                    Answer { inner, exchange: self, ended: false, missing, left }.boxed_unsync()
+                }))
             }
+            Ok(Err(_)) | Err(_) if oversized => Err(self.too_large()),
+            Ok(Err(ErrorCode::HttpResponseBodySize(Some(bytes)))) => Err(CallError::Failed(format!(
+                "the body of the answer has {bytes} bytes, which is too large"
+            ))),
             Ok(Err(code)) => {
                 Err(CallError::Failed(bounded(&format!("the component answered with the error {code:?}"))))
             }
@@ -149,7 +162,12 @@ impl Exchange {
     }
 
     /// Notes the head of the answer and passes it on.
-    fn answered(&self, head: Head, asker: oneshot::Sender<Head>) {
+    fn answered(&self, head: Head, head_only: bool, asker: oneshot::Sender<Head>) {
+        let most = self.call.prepared.unit.limits.response_body_bytes;
+        let head = head.and_then(|response| match announced(&response) {
+            Some(bytes) if bytes > most && !head_only => Err(ErrorCode::HttpResponseBodySize(Some(bytes))),
+            Some(_) | None => Ok(response),
+        });
         let outcome = match &head {
             Ok(response) if response.status().is_server_error() => self.blame(Outcome::Answered5xx),
             // Such a head announces another one, which does not come.
@@ -164,7 +182,8 @@ impl Exchange {
 
     /// What a bad end counts as: a guest that lost its caller on the way may well fail over it.
     fn blame(&self, outcome: Outcome) -> Outcome {
-        let lost = self.cut.load(Ordering::Relaxed) || self.left.load(Ordering::Relaxed);
+        let lost =
+            [&self.cut, &self.oversized, &self.left].into_iter().any(|flag| flag.load(Ordering::Relaxed));
         match (outcome, self.head.get()) {
             (Outcome::Overloaded, _) => outcome,
             // It was seen to be bad before.
@@ -197,6 +216,10 @@ impl Exchange {
             .watch(self.due)
             .unless_unread(&self.unread)
             .answered_by(ctx.answer_by.take(), &self.head);
+        // What is known to be too large needs no instance to be refused.
+        if http_body::Body::size_hint(request.body()).lower() > prepared.unit.limits.request_body_bytes {
+            return self.end(Err(self.too_large()));
+        }
         let _instance = match self.admit(&ctx, &watch).await {
             Ok(instance) => instance,
             Err(error) => return self.end(Err(error)),
@@ -206,21 +229,23 @@ impl Exchange {
             return self.end(Err(CallError::NoSuchFunction(missing.into())));
         };
         ctx.deadline = Some(self.due);
+        let head_only = request.method() == Method::HEAD;
         let request = self.incoming(request);
         let exchange = Arc::clone(self);
-        let on_head = move |head: Head| exchange.answered(head, asker);
+        let on_head = move |head: Head| exchange.answered(head, head_only, asker);
         let mut store = prepared.unit.store(prepared.pre.engine(), ctx);
         // Declared after the store, hence dropped before it: a panic of the host does not pass for a good end.
         let _cut = Cut(self);
-        let ran = watch
-            .over(async {
+        let ran = {
+            let guest = pin!(async {
                 let mut http = store.data_mut().http();
                 let request = http.new_incoming_request(Scheme::Http, request)?;
                 let answer = http.new_response_outparam_from_callback(on_head)?;
                 let handler = proxy.instantiate_async(&mut store).await?;
                 handler.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
-            })
-            .await;
+            });
+            watch.over(prepared.in_turn(guest)).await
+        };
         self.end(match ran {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
@@ -244,15 +269,25 @@ impl Exchange {
             return request;
         }
         let exchange = Arc::clone(self);
+        let most = self.call.prepared.unit.limits.request_body_bytes;
         request.map(|body| {
-            body.map_err(move |error| {
-                if matches!(error, BodyError::Connection(_)) {
-                    exchange.cut.store(true, Ordering::Relaxed);
-                }
-                error
-            })
-            .boxed_unsync()
+            Bounded::new(body, most)
+                .map_err(move |error| {
+                    match error {
+                        BodyError::Connection(_) => exchange.cut.store(true, Ordering::Relaxed),
+                        BodyError::TooLarge(_) => exchange.oversized.store(true, Ordering::Relaxed),
+                        BodyError::Call(_) => {}
+                    }
+                    error
+                })
+                .boxed_unsync()
         })
+    }
+
+    /// The caller has sent more than the component takes.
+    fn too_large(&self) -> CallError {
+        let most = self.call.prepared.unit.limits.request_body_bytes;
+        CallError::TooLarge(format!("the body of a request may have {most} bytes"))
     }
 
     /// Notes how the guest ended, for whoever reads the body.
@@ -314,6 +349,8 @@ struct Answer {
     ended: bool,
     /// Bytes that are still to come, if the head says how many there are: who has them all need not ask for the end.
     missing: Option<u64>,
+    /// Bytes that may still come by the limit of the component.
+    left: u64,
 }
 
 impl http_body::Body for Answer {
@@ -336,7 +373,13 @@ impl http_body::Body for Answer {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.missing = self.missing.map(|missing| missing.saturating_sub(bytes));
-                Some(Ok(frame))
+                match self.left.checked_sub(bytes) {
+                    Some(left) => {
+                        self.left = left;
+                        Some(Ok(frame))
+                    }
+                    None => Some(Err(self.too_long())),
+                }
             }
             // The engine ends the body in the same way when the guest has finished it and when its store went
             // away. A guest that fails right after it has finished is not told apart: the call failed anyway.
@@ -360,6 +403,17 @@ impl http_body::Body for Answer {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Answer {
+    /// The guest writes on where its answer must end: that is its failure, and it is stopped like one that nobody reads.
+    fn too_long(&mut self) -> BodyError {
+        self.ended = true;
+        self.exchange.broken.store(true, Ordering::Relaxed);
+        self.exchange.unread.store(true, Ordering::Relaxed);
+        let most = self.exchange.call.prepared.unit.limits.response_body_bytes;
+        BodyError::Call(CallError::Failed(format!("the body of the answer has more than {most} bytes")))
     }
 }
 

@@ -1,14 +1,11 @@
-//! What one call of a guest may use: memory and tables together, handles, headers, copied bytes, random bytes.
+//! What one call of a guest may use beside what its spec says: headers, random bytes, parts; and its memory.
 //!
-//! The limiter sits on every store, whatever the allocator, so that no fallback takes a limit away.
+//! The limiter sits on every store, whatever the allocator, so that no fallback takes a limit away. Limits that a
+//! manifest sets are in [`Limits`] and put where they belong when a store is made.
 
 use lath_control_api::Limits;
 use wasmtime::ResourceLimiter;
 
-/// Most bytes that the guest may have the host copy in one host call.
-pub(crate) const HOST_CALL_BYTES: usize = 128 << 20;
-/// Most handles that a guest may hold at once, in the engine's tables and in the host's.
-pub(crate) const HANDLES: usize = 10_000;
 /// Most bytes of one set of headers as they lie in memory, which is about twice what they take on the wire.
 pub(crate) const HEADER_BYTES: usize = 128 << 10;
 /// Most random bytes of one request for them.

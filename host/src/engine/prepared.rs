@@ -3,6 +3,8 @@
 //! Who may call is not decided here. The rule kept: a call that has begun keeps its unit until it has ended,
 //! and once a unit is closed and idle, no call can begin on it.
 
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,13 +18,12 @@ use crate::engine::code::Code;
 use crate::engine::counts::Counters;
 use crate::engine::exports::Exports;
 use crate::engine::gate::{Gate, Place};
+use crate::engine::lanes::{Lanes, Pressure};
 use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
 use crate::engine::watch::Watch;
 use crate::engine::{CallContext, CallError, PrepareError, body};
 
-/// Most calls that wait for a free instance of one unit.
-const MAX_WAITING: u32 = 1_000;
 /// Pause between two tries of a probe.
 const PROBE_PAUSE: Duration = Duration::from_millis(200);
 /// Most bytes of a probe's answer that go into its message.
@@ -45,13 +46,23 @@ pub struct Prepared {
     code: Arc<Code>,
     /// Places for the instances of this unit.
     instances: Gate,
-    /// Places for the instances of all units of the host.
-    room: Arc<Room>,
+    /// What all units of the host share.
+    places: Places,
+    pub(crate) pressure: Pressure,
     in_flight: AtomicU64,
     closed: AtomicBool,
     aborted: AtomicBool,
     idle_waiters: AtomicU64,
     idle: Notify,
+}
+
+/// What the instances of all units of one engine share.
+#[derive(Clone)]
+pub(crate) struct Places {
+    /// How many there may be.
+    pub(crate) room: Arc<Room>,
+    /// The threads that they run on.
+    pub(crate) lanes: Arc<Lanes>,
 }
 
 /// A call that has begun. Dropped, it counts as ended.
@@ -65,7 +76,7 @@ impl Prepared {
         unit: Arc<Unit>,
         spec: &ComponentSpec,
         pre: InstancePre<CallState>,
-        room: Arc<Room>,
+        places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let proxy = ProxyPre::new(pre.clone()).ok();
@@ -79,8 +90,9 @@ impl Prepared {
             code,
             counters: Counters::default(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            instances: Gate::new(spec.max_instances.max(1), MAX_WAITING),
-            room,
+            instances: Gate::new(spec.max_instances.max(1), spec.limits.max_waiting),
+            places,
+            pressure: Pressure::default(),
             in_flight: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
@@ -93,8 +105,10 @@ impl Prepared {
     ///
     /// # Errors
     /// [`Reason::StartFailed`] when it traps, goes over a limit, or takes longer than a call may.
-    pub async fn try_start(&self) -> Result<(), PrepareError> {
-        self.first_instance().await.map_err(|error| {
+    pub async fn try_start(self: &Arc<Self>) -> Result<(), PrepareError> {
+        let unit = Arc::clone(self);
+        let first = Box::pin(async move { unit.first_instance().await });
+        self.run(first).await.unwrap_or_else(|| Err(host_failed())).map_err(|error| {
             PrepareError::new(Reason::StartFailed, format!("the first instance could not be made: {error}"))
         })
     }
@@ -104,7 +118,10 @@ impl Prepared {
         let watch = self.watch(self.deadline(&ctx));
         let _instance = self.admit(&ctx, &watch).await?;
         let mut store = self.unit.store(self.pre.engine(), ctx);
-        let made = watch.over(self.pre.instantiate_async(&mut store)).await?;
+        let made = {
+            let made = pin!(self.pre.instantiate_async(&mut store));
+            watch.over(self.in_turn(made)).await?
+        };
         made.map(drop).map_err(|error| CallError::of_guest(&error, store.data().memory.refusal()))
     }
 
@@ -222,6 +239,22 @@ impl Prepared {
         &self.unit.identity
     }
 
+    /// Runs a call to its end, on the threads that suit it. None when the host has failed in it.
+    pub(crate) async fn run<F>(&self, call: Pin<Box<F>>) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.places.lanes.run(&self.pressure, call).await
+    }
+
+    /// The part of a call in which the guest runs.
+    pub(crate) fn in_turn<'a, F: Future>(
+        &'a self,
+        guest: Pin<&'a mut F>,
+    ) -> impl Future<Output = F::Output> + use<'a, F> {
+        self.places.lanes.in_turn(&self.pressure, guest)
+    }
+
     /// When a call that begins now must have ended.
     pub(crate) fn deadline(&self, ctx: &CallContext) -> Instant {
         let own = Instant::now() + Duration::from_millis(self.unit.limits.invocation_deadline_ms);
@@ -239,7 +272,7 @@ impl Prepared {
         watch: &Watch<'_>,
     ) -> Result<Admitted<'_>, CallError> {
         let instance = self.instances.enter(watch).await?;
-        Ok(Admitted { _host: self.room.enter(ctx.hops, watch).await?, _unit: instance })
+        Ok(Admitted { _host: self.places.room.enter(ctx.hops, watch).await?, _unit: instance })
     }
 }
 
@@ -247,6 +280,11 @@ impl Prepared {
 pub(crate) struct Admitted<'a> {
     _host: Place<'a>,
     _unit: Place<'a>,
+}
+
+/// What a caller learns of a panic of the host in its call.
+pub(crate) fn host_failed() -> CallError {
+    CallError::Failed("the host failed in the call".into())
 }
 
 /// Takes one from a count when a waiting future ends, however it ends.

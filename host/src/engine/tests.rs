@@ -172,6 +172,7 @@ pub(super) async fn answer(prepared: &Arc<Prepared>, path: &str) -> Result<(u16,
     let text = body::beginning(response.into_body(), usize::MAX).await.map_err(|error| match error {
         BodyError::Call(error) => error,
         BodyError::Connection(message) => CallError::Failed(message),
+        BodyError::TooLarge(_) => CallError::Failed(error.to_string()),
     })?;
     Ok((status, String::from_utf8(text).unwrap().trim_end().to_owned()))
 }

@@ -18,7 +18,7 @@ use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
 use crate::capability::outside::Outside;
 use crate::capability::sockets::{SocketUse, Sockets};
-use crate::engine::limits::{HANDLES, HEADER_BYTES, HOST_CALL_BYTES, MemoryLimit, RANDOM_BYTES};
+use crate::engine::limits::{HEADER_BYTES, MemoryLimit, RANDOM_BYTES};
 use crate::engine::{CallContext, Caller};
 
 /// Who a prepared component is.
@@ -61,7 +61,7 @@ impl Unit {
     ) -> Self {
         let caller =
             Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
-        let log = Arc::new(GuestLog::new(&identity));
+        let log = Arc::new(GuestLog::new(&identity, &spec.limits));
         let egress = Arc::new(Egress::new(spec.grants.allowed_hosts.clone()));
         Self {
             limits: spec.limits,
@@ -83,6 +83,10 @@ impl Unit {
         &self.caller
     }
 
+    fn handles(&self) -> usize {
+        usize::try_from(self.limits.handles).unwrap_or(usize::MAX)
+    }
+
     /// A store for one call.
     pub(crate) fn store(self: &Arc<Self>, engine: &wasmtime::Engine, ctx: CallContext) -> Store<CallState> {
         let mut store = Store::new(engine, CallState::new(Arc::clone(self), ctx));
@@ -91,8 +95,9 @@ impl Unit {
         // the deadline beside it is looked at.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        store.set_hostcall_fuel(HOST_CALL_BYTES);
-        store.set_max_component_handles(HANDLES);
+        store.set_hostcall_fuel(usize::try_from(self.limits.host_call_bytes).unwrap_or(usize::MAX));
+        // Both in the engine's tables and in the host's.
+        store.set_max_component_handles(self.handles());
         store
     }
 }
@@ -121,7 +126,7 @@ impl CallState {
         let socket_use = unit.sockets.configure(&mut wasi);
         let wasi = wasi.build();
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
+        table.set_max_capacity(unit.handles());
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADER_BYTES);
         Self {

@@ -143,6 +143,9 @@ impl Failed {
             Self::Call(CallError::Overloaded(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too many requests at the moment")
             }
+            Self::Call(CallError::TooLarge(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the body of the request is larger than the component takes")
+            }
             Self::Call(CallError::Stopped) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "stopped before the answer was ready")
             }

@@ -43,7 +43,7 @@ fn spec(workload: Workload, revision: u64) -> ComponentSpec {
         workload,
         max_instances: 50,
         instance_policy: InstancePolicy::default(),
-        limits: Limits { memory_bytes: 64 << 20, invocation_deadline_ms: 5_000 },
+        limits: Limits { memory_bytes: 64 << 20, invocation_deadline_ms: 5_000, ..Limits::default() },
         config: BTreeMap::new(),
         links: Vec::new(),
         grants: Grants::default(),

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use lath_control_api::ApiError;
 use lath_control_api::{
     AppName, Builtin, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, ErrorCode, Grants,
-    HttpRoute, Image, InstancePolicy, Limits, LinkSpec, Probe, Revision, Workload,
+    HttpRoute, Image, InstancePolicy, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
@@ -204,10 +204,7 @@ fn plan_component(
         workload,
         max_instances: 1,
         instance_policy: InstancePolicy::Fresh,
-        limits: Limits {
-            memory_bytes: component.limits.memory_bytes,
-            invocation_deadline_ms: millis(component.limits.invocation_deadline),
-        },
+        limits: component.limits,
         config,
         links,
         grants: Grants {

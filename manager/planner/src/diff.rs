@@ -1,5 +1,6 @@
 //! What two revisions differ in, in the words of their manifests.
 
+mod limits;
 mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,10 +77,7 @@ impl Of<'_> {
             (!spec.grants.arguments.is_empty()).then(|| format!("{:?}", spec.grants.arguments))
         };
         self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
-        let limits = |spec: &ComponentSpec| {
-            format!("{} MiB, {} ms", spec.limits.memory_bytes >> 20, spec.limits.invocation_deadline_ms)
-        };
-        self.compare("limits", Some(limits(&old.spec)), Some(limits(&new.spec)));
+        self.pairs("limit", &limits::properties(&old.spec.limits), &limits::properties(&new.spec.limits));
         let probe = |spec: &ComponentSpec| {
             spec.probe.as_ref().map(|probe| {
                 format!("GET {} within {} ms, {} tries", probe.path, probe.timeout_ms, probe.attempts)

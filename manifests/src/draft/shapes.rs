@@ -75,5 +75,21 @@ shape!(
 shape!(LINK_TARGET, "the `target` of a link", "LinkTarget", Ignore, ["name", "config", "secrets"]);
 shape!(LINK_SOURCE, "the `source` of a link", "LinkSource", Ignore, ["config", "secrets"]);
 shape!(PROBE, "a probe", "Probe", Refuse, ["path", "timeout", "attempts"]);
-shape!(LIMITS, "`limits`", "Limits", Refuse, ["memory", "invocation_deadline"]);
+shape!(
+    LIMITS,
+    "`limits`",
+    "Limits",
+    Refuse,
+    [
+        "memory",
+        "invocation_deadline",
+        "max_waiting",
+        "log_rate",
+        "log_line",
+        "request_body",
+        "response_body",
+        "host_call",
+        "handles"
+    ]
+);
 shape!(GRANTS, "`grants`", "Grants", Refuse, ["allowed_hosts", "env", "arguments"]);

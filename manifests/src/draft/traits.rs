@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use super::{DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, link, shapes};
+use super::{
+    DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, limits, link, shapes,
+};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::NodeId;
 use crate::limits::{MAX_INSTANCES, MAX_LINKS, MAX_SPREADS, MAX_WEIGHT};
-use crate::manifest::{Limits, OtherTrait, Probe};
+use crate::manifest::{OtherTrait, Probe};
 use crate::read::Object;
 use crate::report::{At, Report, Spanned, shown};
 use crate::suggest::closest;
@@ -19,10 +21,6 @@ const KNOWN: [&str; 6] = ["spreadscaler", "daemonscaler", "link", "probe", "limi
 
 /// Bounds of [`Probe::timeout`]: shorter than the first cannot be told from none, longer than the last holds a rollout up.
 const PROBE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
-/// Bounds of [`Limits::invocation_deadline`].
-const DEADLINE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3_600));
-/// Bounds of [`Limits::memory_bytes`]: the last is all that 32-bit addresses reach.
-const MEMORY: (u64, u64) = (1 << 20, 4 << 30);
 
 pub(super) fn read_all<'t>(report: &mut Report<'t>, list: NodeId, component: &mut DraftComponent<'t>) {
     for item in bounded_list(report, list, "traits", MAX_LINKS) {
@@ -41,7 +39,7 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftCompon
         "daemonscaler" => component.scalers.extend(read_scaler(report, properties, at, true)),
         "link" => component.links.extend(link::read(report, properties, at)),
         "probe" => component.probes.push(Spanned { value: read_probe(report, properties), at }),
-        "limits" => component.limits.push(Spanned { value: read_limits(report, properties), at }),
+        "limits" => component.limits.push(Spanned { value: limits::read(report, properties), at }),
         "grants" => component.grants.push(Spanned { value: grants::read(report, properties), at }),
         _ => component.other_traits.extend(read_other(report, kind, properties)),
     }
@@ -131,19 +129,4 @@ fn read_path(report: &mut Report<'_>, path: Spanned<&str>) -> Option<String> {
     let help = "a path begins with `/` and has up to 1,024 visible ASCII characters, without `#`; encode others as `%XX`";
     report.add(path.at, "", Diagnostic::error(code::PROBE, message).help(help));
     None
-}
-
-fn read_limits(report: &mut Report<'_>, id: NodeId) -> Option<Limits> {
-    let object = report.object(id, &shapes::LIMITS)?;
-    let mut limits = Limits::default();
-    if let Some(id) = object.get(report, "memory") {
-        let text = report.quantity(id)?;
-        limits.memory_bytes = report.size(text, "`memory`", &(MEMORY.0..=MEMORY.1))?;
-    }
-    if let Some(id) = object.get(report, "invocation_deadline") {
-        let text = report.quantity(id)?;
-        limits.invocation_deadline =
-            report.duration(text, "`invocation_deadline`", &(DEADLINE.0..=DEADLINE.1))?;
-    }
-    Some(limits)
 }

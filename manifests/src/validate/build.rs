@@ -72,7 +72,7 @@ impl Scope<'_, '_> {
             },
             limits: match draft.limits.first() {
                 Some(limits) => limits.value?,
-                None => crate::manifest::Limits::default(),
+                None => lath_control_api::Limits::default(),
             },
             grants: self.grants(draft),
             other_traits: draft.other_traits.clone(),

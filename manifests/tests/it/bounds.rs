@@ -155,3 +155,41 @@ fn names_of_many_policies_are_looked_up_in_time() {
         assert!(codes.iter().all(|code| expected.contains(&code.as_str())), "{codes:?}");
     }
 }
+
+/// A manifest of one component with one limit.
+fn limited(field: &str, value: &str) -> String {
+    format!(
+        "{HEAD}spec:
+  components:
+    - name: api
+      type: component
+      properties: {{ image: \"r.example/i:1\" }}
+      traits:
+        - {{ type: spreadscaler, properties: {{ instances: 1 }} }}
+        - {{ type: limits, properties: {{ {field}: {value} }} }}
+"
+    )
+}
+
+#[test]
+fn xm34_the_bounds_on_limits_are_exact() {
+    for (field, below, least, most, beyond) in [
+        ("memory", "1023Ki", "1Mi", "4Gi", "4194305Ki"),
+        ("invocation_deadline", "9ms", "10ms", "1h", "1h1ms"),
+        ("max_waiting", "-1", "0", "10000", "10001"),
+        ("log_rate", "0Ki", "1Ki", "16Mi", "16385Ki"),
+        ("log_line", "0Ki", "1Ki", "64Ki", "65Ki"),
+        ("request_body", "0Ki", "1Ki", "1024Gi", "1073741825Ki"),
+        ("response_body", "0Ki", "1Ki", "1024Gi", "1073741825Ki"),
+        ("host_call", "63Ki", "64Ki", "128Mi", "131073Ki"),
+        ("handles", "99", "100", "10000", "10001"),
+    ] {
+        for fits in [least, most] {
+            load(limited(field, fits).as_bytes())
+                .unwrap_or_else(|found| panic!("{field} {fits}: {found:#?}"));
+        }
+        for refuses in [below, beyond] {
+            assert_eq!(refused(limited(field, refuses).as_bytes()), ["E0322"], "{field} {refuses}");
+        }
+    }
+}

@@ -128,7 +128,7 @@ async fn a_target_with_other_types_is_an_error_and_no_panic() {
 }
 
 /// Calls itself through a link without end.
-const CIRCLE: &str = r#"(component
+pub(super) const CIRCLE: &str = r#"(component
     (import "lath:demo/circle@0.1.0" (instance $next (export "turn" (func (param "n" u32) (result u32)))))
     (core func $turn (canon lower (func $next "turn")))
     (core module $m
@@ -162,7 +162,7 @@ async fn a_circle_of_links_ends_in_an_error() {
 }
 
 /// Answers the circle's calls by never answering.
-const ENDLESS: &str = r#"(component
+pub(super) const ENDLESS: &str = r#"(component
     (core module $m (func (export "turn") (param i32) (result i32) (loop (br 0)) unreachable))
     (core instance $i (instantiate $m))
     (func $turn (param "n" u32) (result u32) (canon lift (core func $i "turn")))

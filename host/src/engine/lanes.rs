@@ -1,0 +1,284 @@
+//! Where guests run: on the host's own threads while they are quick, on threads of low priority once they compute.
+//!
+//! Whoever answers a call, a command or a probe of the host needs a thread soon and only for a moment. A guest that
+//! computes would keep it for a whole tick of the epoch, and fifty of them would keep all. So a call that has
+//! computed for [`QUICK`] moves, whole, to threads that give way to the host's own; and when all calls of a component
+//! together use more than half of the machine, its new calls begin there. Nothing else changes for them: they have
+//! the whole machine while nobody else wants it.
+//!
+//! There, guests take turns in the order in which they ask. There is one thread more than turns, so that deadlines
+//! and the connections of guests are looked after at once, however many guests wait for their turn.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::num::NonZero;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
+use tokio_util::sync::PollSemaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::engine::code::give_way;
+
+/// Time that a call may compute on the host's own threads.
+const QUICK: Duration = Duration::from_millis(5);
+/// Time over which it is added up what the calls of a component use.
+const WINDOW: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// Whether guests that run on this thread need a turn that they do not have yet.
+    static TURN_NEEDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The threads of low priority of one engine. They are started when the first guest needs them.
+pub(crate) struct Lanes {
+    begun: Instant,
+    processors: usize,
+    turns: Arc<Semaphore>,
+    apart: OnceLock<Option<Runtime>>,
+}
+
+impl Lanes {
+    pub(crate) fn new() -> Self {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            begun: Instant::now(),
+            processors,
+            turns: Arc::new(Semaphore::new(processors)),
+            apart: OnceLock::new(),
+        }
+    }
+
+    /// Runs `guest` to its end: here while it is quick, then apart. Dropping the future ends the guest wherever it is.
+    /// None when the guest has panicked apart.
+    pub(crate) async fn run<F>(&self, pressure: &Pressure, mut guest: Pin<Box<F>>) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        if !pressure.is_high(self) {
+            let mut computed = Duration::ZERO;
+            let quick = poll_fn(|cx| {
+                let begun = Instant::now();
+                let polled = guest.as_mut().poll(cx);
+                let used = begun.elapsed();
+                computed += used;
+                pressure.add(used, self);
+                match polled {
+                    Poll::Ready(output) => Poll::Ready(Some(output)),
+                    Poll::Pending if computed >= QUICK => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            if let Some(output) = quick.await {
+                return Some(output);
+            }
+        }
+        match self.apart() {
+            Some(threads) => AbortOnDropHandle::new(threads.spawn(guest)).await.ok(),
+            None => Some(guest.await),
+        }
+    }
+
+    /// `guest`, polled only when it has a turn, where turns are needed.
+    pub(crate) fn in_turn<'a, F: Future>(
+        &'a self,
+        pressure: &'a Pressure,
+        guest: Pin<&'a mut F>,
+    ) -> impl Future<Output = F::Output> + use<'a, F> {
+        InTurn { lanes: self, pressure, turns: None, guest }
+    }
+
+    fn apart(&self) -> Option<&Handle> {
+        let threads = self.apart.get_or_init(|| {
+            let started = Builder::new_multi_thread()
+                .worker_threads(self.processors + 1)
+                .thread_name("lath-guests")
+                .on_thread_start(|| {
+                    give_way();
+                    TURN_NEEDED.set(true);
+                })
+                .enable_all()
+                .build();
+            started.inspect_err(|error| tracing::warn!(%error, "no threads for guests that compute")).ok()
+        });
+        threads.as_ref().map(Runtime::handle)
+    }
+
+    fn window(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis() / WINDOW.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        // It may be dropped within another runtime, which must not wait.
+        if let Some(threads) = self.apart.take().flatten() {
+            threads.shutdown_background();
+        }
+    }
+}
+
+/// How much of the machine the calls of one component have used of late, wherever they ran.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    window: AtomicU64,
+    used_us: AtomicU64,
+    high: AtomicBool,
+}
+
+impl Pressure {
+    /// Whether new calls begin apart.
+    fn is_high(&self, lanes: &Lanes) -> bool {
+        self.high.load(Ordering::Relaxed) && self.window.load(Ordering::Relaxed) + 1 >= lanes.window()
+    }
+
+    /// Adds time for which a call has had a thread. Calls of the same moment may put a little of it into the wrong
+    /// window, which is no matter.
+    fn add(&self, used: Duration, lanes: &Lanes) {
+        let now = lanes.window();
+        let most = u64::try_from(WINDOW.as_micros()).unwrap_or(u64::MAX) * lanes.processors as u64 / 2;
+        if self.window.swap(now, Ordering::Relaxed) != now {
+            let before = self.used_us.swap(0, Ordering::Relaxed);
+            // Half of what makes it high keeps it so.
+            if before < most / 2 {
+                self.high.store(false, Ordering::Relaxed);
+            }
+        }
+        let used = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
+        if self.used_us.fetch_add(used, Ordering::Relaxed).saturating_add(used) > most {
+            self.high.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A guest and its place in the order of turns.
+struct InTurn<'a, F> {
+    lanes: &'a Lanes,
+    pressure: &'a Pressure,
+    turns: Option<PollSemaphore>,
+    guest: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for InTurn<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if !TURN_NEEDED.get() {
+            return self.guest.as_mut().poll(cx);
+        }
+        let lanes = self.lanes;
+        let turns = self.turns.get_or_insert_with(|| PollSemaphore::new(Arc::clone(&lanes.turns)));
+        // Given back when this ends: a turn is as long as the guest computes, a tick of the epoch at most.
+        let _turn = ready!(turns.poll_acquire(cx));
+        // What the guest calls over links runs in its turn.
+        let _within = Within::enter();
+        let begun = Instant::now();
+        let polled = self.guest.as_mut().poll(cx);
+        self.pressure.add(begun.elapsed(), lanes);
+        polled
+    }
+}
+
+/// A turn that this thread has, until it is dropped.
+struct Within;
+
+impl Within {
+    fn enter() -> Self {
+        TURN_NEEDED.set(false);
+        Self
+    }
+}
+
+impl Drop for Within {
+    fn drop(&mut self) {
+        TURN_NEEDED.set(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Computes for some ticks, and gives the thread back after each.
+    async fn compute(ticks: u32) -> String {
+        for _ in 0..ticks {
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(6) {
+                std::hint::spin_loop();
+            }
+            tokio::task::yield_now().await;
+        }
+        thread::current().name().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn h5_what_is_quick_stays_and_what_computes_moves() {
+        let (lanes, pressure) = (Lanes::new(), Pressure::default());
+        let here = thread::current().name().unwrap_or_default().to_owned();
+        assert_eq!(lanes.run(&pressure, Box::pin(compute(0))).await.unwrap(), here);
+        assert!(lanes.apart.get().is_none(), "threads were started for nothing");
+        assert_eq!(lanes.run(&pressure, Box::pin(compute(3))).await.unwrap(), "lath-guests");
+    }
+
+    #[tokio::test]
+    async fn h5_a_component_that_uses_most_of_the_machine_begins_apart_until_it_is_quiet() {
+        let (lanes, pressure) = (Lanes::new(), Pressure::default());
+        pressure.add(WINDOW * u32::try_from(lanes.processors).unwrap(), &lanes);
+        assert_eq!(lanes.run(&pressure, Box::pin(compute(0))).await.unwrap(), "lath-guests");
+        tokio::time::sleep(3 * WINDOW).await;
+        assert_ne!(lanes.run(&pressure, Box::pin(compute(0))).await.unwrap(), "lath-guests");
+    }
+
+    #[tokio::test]
+    async fn h5_no_more_compute_at_once_than_there_are_turns_and_each_gets_some() {
+        let lanes = Arc::new(Lanes::new());
+        let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let threads = lanes.apart().unwrap().clone();
+        let guests: Vec<_> = (0..20)
+            .map(|_| {
+                let (lanes, inside, most) = (Arc::clone(&lanes), Arc::clone(&inside), Arc::clone(&most));
+                threads.spawn(async move {
+                    let pressure = Pressure::default();
+                    let guest = async {
+                        for _ in 0..10 {
+                            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            thread::sleep(Duration::from_millis(1));
+                            inside.fetch_sub(1, Ordering::SeqCst);
+                            tokio::task::yield_now().await;
+                        }
+                    };
+                    // A call over a link, within the turn of its caller.
+                    let linked = async { lanes.in_turn(&pressure, pin!(guest)).await };
+                    lanes.in_turn(&pressure, pin!(linked)).await;
+                })
+            })
+            .collect();
+        for guest in guests {
+            tokio::time::timeout(Duration::from_secs(20), guest).await.unwrap().unwrap();
+        }
+        assert!(most.load(Ordering::SeqCst) <= lanes.processors, "{most:?}");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_dropped_ends_apart_as_well() {
+        let (lanes, pressure) = (Lanes::new(), Pressure::default());
+        let (gone, is_gone) = tokio::sync::oneshot::channel::<()>();
+        let endless = Box::pin(async move {
+            let _gone = gone;
+            compute(u32::MAX).await
+        });
+        let ended = tokio::time::timeout(Duration::from_millis(100), lanes.run(&pressure, endless)).await;
+        assert!(ended.is_err());
+        let told = tokio::time::timeout(Duration::from_secs(20), is_gone).await;
+        assert!(told.unwrap().is_err());
+    }
+}

@@ -83,13 +83,43 @@ impl Default for Limits {
     }
 }
 
-/// When an instance is made and thrown away.
+/// When an instance is made and thrown away. One instance never has two calls at once, and one that trapped, met its
+/// deadline or ran into a limit is thrown away whatever the policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum InstancePolicy {
     /// A new instance for every call.
     #[default]
     Fresh,
+    /// An instance serves some calls, one after another, and is then thrown away.
+    Reuse {
+        /// Most calls of one instance.
+        calls: u32,
+    },
+    /// Instances that are not busy are kept, however many calls they have served.
+    #[serde(rename_all = "camelCase")]
+    Pooled {
+        /// Most instances that are kept while nothing calls them.
+        keep: u32,
+        /// How long one is kept without a call, in milliseconds.
+        idle_ms: u64,
+    },
+}
+
+impl InstancePolicy {
+    /// Least and most of `calls`.
+    pub const CALLS: RangeInclusive<u32> = 1..=1_000_000;
+    /// Calls of one instance when the policy does not say.
+    pub const DEFAULT_CALLS: u32 = 1_000;
+    /// Least and most of `keep`: as many as a host has room for at all.
+    pub const KEEP: RangeInclusive<u32> = 1..=2_000;
+    /// Instances that are kept when the policy does not say.
+    pub const DEFAULT_KEEP: u32 = 4;
+    /// Least and most of `idle_ms`: a second, and an hour.
+    pub const IDLE_MS: RangeInclusive<u64> = 1_000..=3_600_000;
+    /// Time that an instance is kept without a call when the policy does not say, and always under
+    /// [`InstancePolicy::Reuse`]: a minute.
+    pub const DEFAULT_IDLE_MS: u64 = 60_000;
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -125,5 +155,20 @@ mod tests {
         let written = serde_json::to_string(&other).unwrap();
         assert!(written.contains(r#""logLineBytes":1024,"handles":100"#), "{written}");
         assert_eq!(serde_json::from_str::<Limits>(&written).unwrap(), other);
+    }
+
+    #[test]
+    fn policies_of_instances_keep_their_form() {
+        for (policy, written) in [
+            (InstancePolicy::Fresh, r#"{"kind":"fresh"}"#),
+            (InstancePolicy::Reuse { calls: 7 }, r#"{"kind":"reuse","calls":7}"#),
+            (
+                InstancePolicy::Pooled { keep: 2, idle_ms: 1_000 },
+                r#"{"kind":"pooled","keep":2,"idleMs":1000}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&policy).unwrap(), written);
+            assert_eq!(serde_json::from_str::<InstancePolicy>(written).unwrap(), policy);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `lanes`, `prepared`, `call`, `body`, `http`, `counts`.
+//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `call`, `body`, `http`, `counts`.
 
 pub mod body;
 mod cache;
@@ -16,6 +16,7 @@ mod exports;
 mod failure;
 mod gate;
 mod http;
+mod kept;
 mod lanes;
 mod limits;
 mod link;
@@ -53,6 +54,7 @@ pub use unit::UnitIdentity;
 use crate::capability::bound::Bindings;
 use crate::capability::outside::{Outside, OutsideError};
 use cache::Cache;
+use kept::Kept;
 use lanes::Lanes;
 use pool::{Allocation, Machine};
 use prepared::Places;
@@ -61,6 +63,8 @@ use unit::Unit;
 
 /// How often running guests give way, and the grain of every stop.
 const TICK: Duration = Duration::from_millis(10);
+/// Ticks between two looks at instances that nothing calls: half a second.
+const SWEEP: u32 = 50;
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -135,6 +139,7 @@ struct Inner {
     compiling: Arc<Semaphore>,
     room: Arc<Room>,
     lanes: Arc<Lanes>,
+    kept: Arc<Kept>,
     outside: Outside,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
@@ -170,7 +175,9 @@ impl Engine {
             Some(outside) => outside,
             None => Outside::new(None)?,
         };
-        let clock = Clock::start(&wasmtime).map_err(EngineError::Thread)?;
+        let instances = allocation.instances(machine);
+        let kept = Arc::new(Kept::new(instances / 2));
+        let clock = Clock::start(&wasmtime, Arc::clone(&kept)).map_err(EngineError::Thread)?;
         let inner = Inner {
             wasmtime,
             linker,
@@ -179,8 +186,9 @@ impl Engine {
             max_component_bytes: config.max_component_bytes,
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
-            room: Arc::new(Room::new(allocation.instances(machine))),
+            room: Arc::new(Room::new(instances)),
             lanes: Arc::new(Lanes::new()),
+            kept,
             outside,
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
@@ -263,7 +271,11 @@ impl Engine {
     ) -> Result<Arc<Prepared>, PrepareError> {
         let pre = link::link(&self.inner.linker, &code, spec, targets, &bound)?;
         let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside));
-        let places = Places { room: Arc::clone(&self.inner.room), lanes: Arc::clone(&self.inner.lanes) };
+        let places = Places {
+            room: Arc::clone(&self.inner.room),
+            lanes: Arc::clone(&self.inner.lanes),
+            kept: Arc::clone(&self.inner.kept),
+        };
         Ok(Arc::new(Prepared::new(code, unit, spec, pre, places)))
     }
 
@@ -320,20 +332,25 @@ fn set_up(pooling: Pooling, machine: Machine) -> Result<(wasmtime::Engine, Alloc
     Err(refused)
 }
 
-/// Counts the engine's epoch up at every tick, until it is dropped.
+/// Counts the engine's epoch up at every tick, and has idle instances thrown away, until it is dropped.
 struct Clock {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Clock {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+    fn start(engine: &wasmtime::Engine, kept: Arc<Kept>) -> std::io::Result<Self> {
         let engine = engine.weak();
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("lath-epoch".into()).spawn(move || {
+            let mut ticks = 0_u32;
             while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
                 let Some(engine) = engine.upgrade() else { return };
                 engine.increment_epoch();
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(SWEEP) {
+                    kept.sweep();
+                }
             }
         })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })

@@ -5,6 +5,7 @@
 
 mod component;
 mod grants;
+mod instances;
 mod limits;
 mod link;
 mod policy;
@@ -13,8 +14,8 @@ mod traits;
 
 use std::collections::BTreeSet;
 
-use lath_control_api::Limits;
 use lath_control_api::egress::AllowedHost;
+use lath_control_api::{InstancePolicy, Limits};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -62,6 +63,7 @@ pub(crate) struct DraftComponent<'t> {
     pub(crate) links: Vec<DraftLink<'t>>,
     pub(crate) probes: Vec<Spanned<Option<Probe>>>,
     pub(crate) limits: Vec<Spanned<Option<Limits>>>,
+    pub(crate) instances: Vec<Spanned<Option<InstancePolicy>>>,
     pub(crate) grants: Vec<Spanned<DraftGrants<'t>>>,
     pub(crate) other_traits: Vec<OtherTrait>,
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::egress::AllowedHost;
-use lath_control_api::{AppName, ComponentId, ComponentName, Limits, LinkName, Requirements};
+use lath_control_api::{AppName, ComponentId, ComponentName, InstancePolicy, Limits, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
 pub use rollout::{
@@ -78,6 +78,8 @@ pub struct Component {
     pub probe: Option<Probe>,
     /// What it may use on a host.
     pub limits: Limits,
+    /// When an instance is made and thrown away.
+    pub instances: InstancePolicy,
     /// What it may reach and see outside of itself.
     pub grants: Grants,
     /// Traits of types that Lath does not know, kept for other tools.

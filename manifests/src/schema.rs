@@ -321,6 +321,31 @@ struct Limits {
     handles: Option<u32>,
 }
 
+/// When an instance of a component is made and thrown away; a new one for every call without this trait.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Instances {
+    policy: InstancePolicy,
+    /// With `reuse`: most calls of one instance; 1,000 when left out.
+    #[schemars(range(min = 1, max = *lath_control_api::InstancePolicy::CALLS.end()))]
+    calls: Option<u32>,
+    /// With `pooled`: most instances that are kept while nothing calls them; 4 when left out.
+    #[schemars(range(min = 1, max = *lath_control_api::InstancePolicy::KEEP.end()))]
+    keep: Option<u32>,
+    /// With `pooled`: how long one is kept without a call, such as `1m`; 1 m when left out.
+    idle: Option<String>,
+}
+
+/// `fresh`: a new instance for every call. `reuse`: an instance serves some calls, one after another. `pooled`:
+/// instances are kept while they are not busy.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum InstancePolicy {
+    Fresh,
+    Reuse,
+    Pooled,
+}
+
 /// What a component may reach and see. Without this trait: the hosts of the app's policy of grants, and nothing else.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -355,18 +380,19 @@ impl JsonSchema for Trait {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let types: [(&str, Schema); 6] = [
+        let types: [(&str, Schema); 7] = [
             ("spreadscaler", generator.subschema_for::<Scaler>()),
             ("daemonscaler", generator.subschema_for::<Scaler>()),
             ("link", generator.subschema_for::<Link>()),
             ("probe", generator.subschema_for::<Probe>()),
             ("limits", generator.subschema_for::<Limits>()),
+            ("instances", generator.subschema_for::<Instances>()),
             ("grants", generator.subschema_for::<Grants>()),
         ];
         let known: Vec<&str> = types.iter().map(|(kind, _)| *kind).collect();
         let rules: Vec<Schema> = types.iter().map(|(kind, properties)| rule(kind, properties)).collect();
         json_schema!({
-            "description": "How many run and where, a link, a probe, limits, or grants. Other types are kept and have no effect.",
+            "description": "How many run and where, a link, a probe, limits, instances, or grants. Other types are kept and have no effect.",
             "type": "object",
             "properties": {
                 "type": { "anyOf": [{ "enum": known }, { "type": "string" }] },

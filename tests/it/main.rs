@@ -20,6 +20,7 @@ mod egress;
 mod invalid;
 mod inventory;
 mod keyvalue;
+mod limits;
 mod links;
 mod manager;
 mod order;

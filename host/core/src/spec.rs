@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lath_control_api::{
     ApiError, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
-    ErrorCode, Fence, HttpRoute, Limits, Order, Weight, Workload,
+    ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Weight, Workload,
 };
 
 use crate::planted::planted;
@@ -167,6 +167,16 @@ fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
     range("the limit of response bodies in bytes", response_body_bytes, Limits::BODY_BYTES)?;
     range("the limit of one host call in bytes", host_call_bytes, Limits::HOST_CALL_BYTES)?;
     range("the number of handles", handles.into(), count(Limits::HANDLES))?;
+    match spec.instance_policy {
+        InstancePolicy::Fresh => {}
+        InstancePolicy::Reuse { calls } => {
+            range("the number of calls of an instance", calls.into(), count(InstancePolicy::CALLS))?;
+        }
+        InstancePolicy::Pooled { keep, idle_ms } => {
+            range("the number of instances that are kept", keep.into(), count(InstancePolicy::KEEP))?;
+            range("the time that an instance is kept in milliseconds", idle_ms, InstancePolicy::IDLE_MS)?;
+        }
+    }
     match &spec.workload {
         Workload::Builtin { builtin: Builtin::HttpServer, .. } if spec.routes.len() > MAX_ROUTES => {
             Err(format!("{} routes; at most {MAX_ROUTES} are allowed", spec.routes.len()))

@@ -170,6 +170,7 @@ impl Rate {
 }
 
 /// Standard output or error of one call. All streams that the guest opens write to the same line.
+#[derive(Clone)]
 pub(crate) struct GuestStream {
     line: Arc<Mutex<Line>>,
 }
@@ -177,6 +178,11 @@ pub(crate) struct GuestStream {
 impl GuestStream {
     pub(crate) fn new(log: Arc<GuestLog>, source: Source) -> Self {
         Self { line: Arc::new(Mutex::new(Line { log, source, text: Vec::new() })) }
+    }
+
+    /// Ends the line that is being written, if there is one.
+    pub(crate) fn end_line(&self) {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).end();
     }
 
     fn open(&self) -> Writer {

@@ -48,6 +48,16 @@ pub(crate) struct SocketUse {
     found: Option<Arc<Found>>,
 }
 
+impl SocketUse {
+    /// Begins another call of the same instance.
+    pub(crate) fn begin(&mut self) {
+        self.made = 0;
+        if let Some(found) = &self.found {
+            found.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+}
+
 impl Sockets {
     /// Sets up the sockets of one call.
     pub(crate) fn configure(&self, wasi: &mut WasiCtxBuilder) -> SocketUse {

@@ -72,21 +72,27 @@ impl Prepared {
         check_hops(&ctx, &self.unit.identity.id)?;
         let watch = self.watch(due);
         let _instance = self.admit(&ctx, &watch).await?;
-        let mut store = self.unit.store(self.pre.engine(), ctx);
+        let mut live = self.live(ctx);
         let ended = {
             let guest = pin!(async {
-                let instance = self.pre.instantiate_async(&mut store).await?;
-                let Some(callee) = instance.get_func(&mut store, function.index) else {
+                let instance = live.instance(self).await?;
+                let Some(callee) = instance.get_func(&mut live.store, function.index) else {
                     wasmtime::bail!("the export `{}` is no function", function.name);
                 };
-                callee.call_async(&mut store, params, results).await
+                callee.call_async(&mut live.store, params, results).await
             });
             watch.over(self.in_turn(guest)).await?
         };
-        ended.map_err(|error| {
-            log_trap(self, &error);
-            watch.verdict(CallError::of_guest(&error, store.data().memory.refusal()))
-        })
+        match ended {
+            Ok(()) => {
+                self.keep(live);
+                Ok(())
+            }
+            Err(error) => {
+                log_trap(self, &error);
+                Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
+            }
+        }
     }
 }
 

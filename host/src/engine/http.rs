@@ -233,24 +233,28 @@ impl Exchange {
         let request = self.incoming(request);
         let exchange = Arc::clone(self);
         let on_head = move |head: Head| exchange.answered(head, head_only, asker);
-        let mut store = prepared.unit.store(prepared.pre.engine(), ctx);
+        let mut live = prepared.live(ctx);
         // Declared after the store, hence dropped before it: a panic of the host does not pass for a good end.
         let _cut = Cut(self);
         let ran = {
             let guest = pin!(async {
-                let mut http = store.data_mut().http();
+                let instance = live.instance(prepared).await?;
+                let mut http = live.store.data_mut().http();
                 let request = http.new_incoming_request(Scheme::Http, request)?;
                 let answer = http.new_response_outparam_from_callback(on_head)?;
-                let handler = proxy.instantiate_async(&mut store).await?;
-                handler.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
+                let handler = proxy.load(&mut live.store, &instance)?;
+                handler.wasi_http_incoming_handler().call_handle(&mut live.store, request, answer).await
             });
             watch.over(prepared.in_turn(guest)).await
         };
         self.end(match ran {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                prepared.keep(live);
+                Ok(())
+            }
             Ok(Err(error)) => {
                 log_trap(prepared, &error);
-                Err(watch.verdict(CallError::of_guest(&error, store.data().memory.refusal())))
+                Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
             }
             Err(stopped) => Err(stopped),
         })

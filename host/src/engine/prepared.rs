@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason};
 use tokio::sync::Notify;
 use wasmtime::component::InstancePre;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use crate::engine::code::Code;
 use crate::engine::counts::Counters;
 use crate::engine::exports::Exports;
 use crate::engine::gate::{Gate, Place};
+use crate::engine::kept::{Kept, Live, Shelf};
 use crate::engine::lanes::{Lanes, Pressure};
 use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
@@ -38,7 +39,7 @@ pub struct Closed;
 pub struct Prepared {
     pub(crate) unit: Arc<Unit>,
     pub(crate) pre: InstancePre<CallState>,
-    pub(crate) proxy: Option<ProxyPre<CallState>>,
+    pub(crate) proxy: Option<ProxyIndices>,
     pub(crate) counters: Counters,
     /// Tells prepared components apart within this process.
     pub(crate) serial: u64,
@@ -49,6 +50,8 @@ pub struct Prepared {
     /// What all units of the host share.
     places: Places,
     pub(crate) pressure: Pressure,
+    /// Instances that stay between calls, where the policy asks for that.
+    shelf: Option<Arc<Shelf>>,
     in_flight: AtomicU64,
     closed: AtomicBool,
     aborted: AtomicBool,
@@ -63,6 +66,8 @@ pub(crate) struct Places {
     pub(crate) room: Arc<Room>,
     /// The threads that they run on.
     pub(crate) lanes: Arc<Lanes>,
+    /// Those that nothing calls.
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// A call that has begun. Dropped, it counts as ended.
@@ -79,7 +84,8 @@ impl Prepared {
         places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let proxy = ProxyPre::new(pre.clone()).ok();
+        let proxy = ProxyIndices::new(&pre).ok();
+        let shelf = Shelf::new(spec.instance_policy, spec.max_instances.max(1), &places.kept);
         let mut exports = Exports::of(&code.component, pre.engine());
         exports.handles_http = proxy.is_some();
         Self {
@@ -92,6 +98,7 @@ impl Prepared {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             instances: Gate::new(spec.max_instances.max(1), spec.limits.max_waiting),
             places,
+            shelf,
             pressure: Pressure::default(),
             in_flight: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -178,12 +185,18 @@ impl Prepared {
     /// Takes no more calls. Those that have begun go on.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        if let Some(shelf) = &self.shelf {
+            shelf.close();
+        }
     }
 
     /// Takes calls again, as when a drained spec is wanted after all.
     pub fn reopen(&self) {
         self.aborted.store(false, Ordering::SeqCst);
         self.closed.store(false, Ordering::SeqCst);
+        if let Some(shelf) = &self.shelf {
+            shelf.open();
+        }
     }
 
     /// Closes the unit and ends every call in flight with [`CallError::Stopped`], within a quarter of a second.
@@ -253,6 +266,26 @@ impl Prepared {
         guest: Pin<&'a mut F>,
     ) -> impl Future<Output = F::Output> + use<'a, F> {
         self.places.lanes.in_turn(&self.pressure, guest)
+    }
+
+    /// The store of a call, with an instance in it when one was kept.
+    pub(crate) fn live(&self, ctx: CallContext) -> Live {
+        match self.shelf.as_ref().and_then(|shelf| shelf.take(&ctx)) {
+            Some(live) => live,
+            None => Live::new(self.unit.store(self.pre.engine(), ctx)),
+        }
+    }
+
+    /// Keeps what a call has left that ended well, where the policy asks for that, or throws it away.
+    pub(crate) fn keep(&self, live: Live) {
+        if let Some(shelf) = &self.shelf {
+            shelf.put(live);
+        }
+    }
+
+    /// Throws away instances that nothing calls, whichever component they are of; false when there was none.
+    pub(crate) fn make_room(&self) -> bool {
+        self.places.kept.make_room()
     }
 
     /// When a call that begins now must have ended.

@@ -10,6 +10,7 @@ mod egress;
 mod grants;
 mod http;
 mod imports;
+mod kept;
 mod limits;
 
 use std::collections::BTreeMap;

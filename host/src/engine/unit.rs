@@ -1,7 +1,9 @@
 //! What all calls of one spec of a component share, and the store of one call.
 //!
-//! Nothing of one call may stay here for the next: a store is made for a call and thrown away with it.
+//! A store is made for a call and thrown away with it, but where the policy of a component keeps instances: then what
+//! belongs to a call is set anew by [`CallState::begin`] for each.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
+use wasmtime_wasi_http::p2::body::{HostFutureTrailers, HostIncomingBody, HostOutgoingBody};
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostOutgoingResponse, HostResponseOutparam};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::bound::Bindings;
@@ -108,6 +112,8 @@ pub(crate) struct CallState {
     pub(crate) ctx: CallContext,
     pub(crate) memory: MemoryLimit,
     wasi: WasiCtx,
+    /// Standard output and error, of which a line may be unfinished when a call ends.
+    output: [GuestStream; 2],
     table: ResourceTable,
     http: WasiHttpCtx,
     outgoing: GuestHttp,
@@ -118,10 +124,13 @@ impl CallState {
     fn new(unit: Arc<Unit>, ctx: CallContext) -> Self {
         // Whatever is not set here is denied: files, standard input, and what the sockets are not set up for.
         let mut wasi = WasiCtxBuilder::new();
+        let output =
+            [Source::Stdout, Source::Stderr].map(|source| GuestStream::new(Arc::clone(&unit.log), source));
+        let [stdout, stderr] = output.clone();
         wasi.envs(&unit.env)
             .args(&unit.arguments)
-            .stdout(GuestStream::new(Arc::clone(&unit.log), Source::Stdout))
-            .stderr(GuestStream::new(Arc::clone(&unit.log), Source::Stderr))
+            .stdout(stdout)
+            .stderr(stderr)
             .max_random_size(RANDOM_BYTES);
         let socket_use = unit.sockets.configure(&mut wasi);
         let wasi = wasi.build();
@@ -136,9 +145,23 @@ impl CallState {
             unit,
             ctx,
             wasi,
+            output,
             table,
             http,
         }
+    }
+
+    /// Begins another call on an instance that is kept.
+    pub(crate) fn begin(&mut self, ctx: CallContext) {
+        self.ctx = ctx;
+        self.socket_use.begin();
+    }
+
+    /// Ends a call on an instance that may be kept; false when it must not be: it ran into a limit, or holds on to
+    /// what belongs to the request that it has answered.
+    pub(crate) fn end(&mut self) -> bool {
+        self.output.iter().for_each(GuestStream::end_line);
+        self.memory.refusal().is_none() && !self.table.iter_mut().any(|entry| is_of_a_request(entry))
     }
 
     /// What sockets of the component may reach.
@@ -150,6 +173,16 @@ impl CallState {
     pub(crate) fn variables(&self) -> &WasiConfigVariables {
         &self.unit.variables
     }
+}
+
+/// Whether a resource belongs to one request and its answer.
+fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
+    entry.is::<HostIncomingRequest>()
+        || entry.is::<HostIncomingBody>()
+        || entry.is::<HostFutureTrailers>()
+        || entry.is::<HostResponseOutparam>()
+        || entry.is::<HostOutgoingResponse>()
+        || entry.is::<HostOutgoingBody>()
 }
 
 impl WasiView for CallState {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use lath_control_api::ApiError;
 use lath_control_api::{
     AppName, Builtin, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, ErrorCode, Grants,
-    HttpRoute, Image, InstancePolicy, LinkSpec, Probe, Revision, Workload,
+    HttpRoute, Image, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
@@ -203,7 +203,7 @@ fn plan_component(
         revision: record.revision,
         workload,
         max_instances: 1,
-        instance_policy: InstancePolicy::Fresh,
+        instance_policy: component.instances,
         limits: component.limits,
         config,
         links,

@@ -1,5 +1,6 @@
 //! What two revisions differ in, in the words of their manifests.
 
+mod instances;
 mod limits;
 mod policy;
 
@@ -78,6 +79,9 @@ impl Of<'_> {
         };
         self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
         self.pairs("limit", &limits::properties(&old.spec.limits), &limits::properties(&new.spec.limits));
+        let policies = [&old.spec, &new.spec].map(|spec| instances::policy(spec.instance_policy));
+        let [before, after] = policies;
+        self.compare("instance policy", before, after);
         let probe = |spec: &ComponentSpec| {
             spec.probe.as_ref().map(|probe| {
                 format!("GET {} within {} ms, {} tries", probe.path, probe.timeout_ms, probe.attempts)

@@ -39,6 +39,7 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId) -> Option<DraftComponent<'t
         links: Vec::new(),
         probes: Vec::new(),
         limits: Vec::new(),
+        instances: Vec::new(),
         grants: Vec::new(),
         other_traits: Vec::new(),
     };

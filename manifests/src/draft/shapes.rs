@@ -25,6 +25,7 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &LINK_SOURCE,
     &PROBE,
     &LIMITS,
+    &INSTANCES,
     &GRANTS,
 ];
 
@@ -92,4 +93,5 @@ shape!(
         "handles"
     ]
 );
+shape!(INSTANCES, "`instances`", "Instances", Refuse, ["policy", "calls", "keep", "idle"]);
 shape!(GRANTS, "`grants`", "Grants", Refuse, ["allowed_hosts", "env", "arguments"]);

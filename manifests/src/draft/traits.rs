@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::{
-    DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, limits, link, shapes,
+    DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, instances, limits, link,
+    shapes,
 };
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -17,7 +18,7 @@ use crate::report::{At, Report, Spanned, shown};
 use crate::suggest::closest;
 
 /// The types that mean something here.
-const KNOWN: [&str; 6] = ["spreadscaler", "daemonscaler", "link", "probe", "limits", "grants"];
+const KNOWN: [&str; 7] = ["spreadscaler", "daemonscaler", "link", "probe", "limits", "instances", "grants"];
 
 /// Bounds of [`Probe::timeout`]: shorter than the first cannot be told from none, longer than the last holds a rollout up.
 const PROBE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
@@ -40,6 +41,9 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftCompon
         "link" => component.links.extend(link::read(report, properties, at)),
         "probe" => component.probes.push(Spanned { value: read_probe(report, properties), at }),
         "limits" => component.limits.push(Spanned { value: limits::read(report, properties), at }),
+        "instances" => {
+            component.instances.push(Spanned { value: instances::read(report, properties), at });
+        }
         "grants" => component.grants.push(Spanned { value: grants::read(report, properties), at }),
         _ => component.other_traits.extend(read_other(report, kind, properties)),
     }

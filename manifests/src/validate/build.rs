@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lath_control_api::{AppName, LinkName, Requirements};
+use lath_control_api::{AppName, InstancePolicy, Limits, LinkName, Requirements};
 
 use super::{ids, metadata};
 use crate::draft::{Draft, DraftComponent, DraftConfig, DraftLink, DraftScaler, DraftSecret, DraftSpread};
@@ -72,7 +72,11 @@ impl Scope<'_, '_> {
             },
             limits: match draft.limits.first() {
                 Some(limits) => limits.value?,
-                None => lath_control_api::Limits::default(),
+                None => Limits::default(),
+            },
+            instances: match draft.instances.first() {
+                Some(instances) => instances.value?,
+                None => InstancePolicy::default(),
             },
             grants: self.grants(draft),
             other_traits: draft.other_traits.clone(),

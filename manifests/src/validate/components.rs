@@ -158,6 +158,7 @@ pub(super) fn shared_ones_take_nothing(report: &mut Report<'_>, draft: &Draft<'_
             .iter()
             .map(|probe| probe.at)
             .chain(component.limits.iter().map(|limits| limits.at))
+            .chain(component.instances.iter().map(|instances| instances.at))
             .chain(component.grants.iter().map(|grants| grants.at));
         for at in ignored.chain(component.id.map(|id| id.at)) {
             let diagnostic =
@@ -224,7 +225,10 @@ pub(super) fn traits_of_one_kind_are_one(report: &mut Report<'_>, draft: &Draft<
         let probes: Vec<At> = component.probes.iter().map(|probe| probe.at).collect();
         let limits: Vec<At> = component.limits.iter().map(|limits| limits.at).collect();
         let grants: Vec<At> = component.grants.iter().map(|grants| grants.at).collect();
-        for (places, what) in [(probes, "`probe`"), (limits, "`limits`"), (grants, "`grants`")] {
+        let instances: Vec<At> = component.instances.iter().map(|instances| instances.at).collect();
+        let kinds =
+            [(probes, "`probe`"), (limits, "`limits`"), (instances, "`instances`"), (grants, "`grants`")];
+        for (places, what) in kinds {
             check_places(report, component, &places, what);
         }
     }

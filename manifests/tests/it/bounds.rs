@@ -193,3 +193,26 @@ fn xm34_the_bounds_on_limits_are_exact() {
         }
     }
 }
+
+#[test]
+fn xm34_the_bounds_on_kept_instances_are_exact() {
+    let manifest = |properties: &str| {
+        limited("memory", "1Mi").replace(
+            "{ type: limits, properties: { memory: 1Mi } }",
+            &format!("{{ type: instances, properties: {{ {properties} }} }}"),
+        )
+    };
+    for (policy, field, below, least, most, beyond) in [
+        ("reuse", "calls", "0", "1", "1000000", "1000001"),
+        ("pooled", "keep", "0", "1", "2000", "2001"),
+        ("pooled", "idle", "999ms", "1s", "1h", "1h1ms"),
+    ] {
+        let with = |value: &str| manifest(&format!("policy: {policy}, {field}: {value}"));
+        for fits in [least, most] {
+            load(with(fits).as_bytes()).unwrap_or_else(|found| panic!("{field} {fits}: {found:#?}"));
+        }
+        for refuses in [below, beyond] {
+            assert_eq!(refused(with(refuses).as_bytes()), ["E0322"], "{field} {refuses}");
+        }
+    }
+}

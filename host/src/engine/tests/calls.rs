@@ -198,6 +198,8 @@ async fn a_call_that_is_dropped_is_abandoned_and_its_linked_call_too() {
     let call = caller.begin().unwrap().call(turn, vec![Val::U32(0)], CallContext::default());
     tokio::time::timeout(Duration::from_millis(200), call).await.unwrap_err();
     for prepared in [&caller, &endless] {
+        // It computes, so it may be on another thread, which learns of it a moment later.
+        tokio::time::timeout(Duration::from_secs(20), prepared.idle()).await.unwrap();
         let counts = prepared.counts();
         assert_eq!((counts.started, counts.abandoned, counts.in_flight), (1, 1, 0), "{counts:?}");
     }

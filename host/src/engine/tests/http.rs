@@ -253,7 +253,8 @@ async fn a_probe_tells_the_status_and_the_text_and_is_not_counted() {
 async fn xw19_what_a_guest_prints_is_in_the_log_and_marked_as_its_own() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+    // Of the whole process: a guest that computes goes on in another thread.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     let engine = engine();
     let misbehave = alone(&engine, "misbehave-v1", |_| {}).await;
     answer(&misbehave, "/print?text=one%0AFORGED%1B%5B2Jtwo").await.unwrap();

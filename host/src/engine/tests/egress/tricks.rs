@@ -97,7 +97,9 @@ async fn e06_a_denial_names_in_the_log_the_entry_that_would_allow_it() {
         }
     }
     let (sender, mut lines) = mpsc::unbounded_channel();
-    let _logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines(sender)));
+    let logging = tracing_subscriber::registry().with(Lines(sender));
+    // Of the whole process: a guest that computes goes on in another thread.
+    tracing::subscriber::set_global_default(logging).unwrap();
     let guest = caller(&outside(&Names::leading(&["10.0.0.1"])), &["https://api.example.com"]).await;
     let asked = [
         ("http://evil.test:81/", "the entry `http://evil.test:81` would allow it"),

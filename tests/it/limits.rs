@@ -1,0 +1,101 @@
+//! Limits as users meet them: what a request is answered when one is reached, and that nobody else notices. Each limit
+//! just below, at and above it is in the host's own tests; how long anything takes is measured in `benches`.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lath_tests::{App, Lattice, Load, Setup};
+
+/// Calls that do harm at the same time; the app has as many places.
+const CALLS: usize = 50;
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+
+fn http() -> Http {
+    Client::builder(TokioExecutor::new()).build(HttpConnector::new())
+}
+
+/// Status and text of an answer, and whether it says when to come again.
+async fn ask(client: &Http, address: SocketAddr, path: &str, body: usize) -> (u16, String, bool) {
+    let request = http::Request::post(format!("http://{address}{path}")).header("host", "bad.test");
+    let request = request.body(Full::new(vec![b'x'; body].into())).unwrap();
+    let (head, body) = client.request(request).await.unwrap().into_parts();
+    let again = head.headers.contains_key(http::header::RETRY_AFTER);
+    let text = body.collect().await.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
+    (head.status.as_u16(), text.unwrap_or_else(|_| "broke off".to_owned()), again)
+}
+
+async fn with_a_bad_neighbour() -> Lattice {
+    let lattice = Setup::default().host(&[]).start().await;
+    let good = App::hello("good", lattice.address).host("good.test");
+    let bad = App::misbehave("bad", lattice.address)
+        .host("bad.test")
+        .limit("misbehave", "memory", "64Mi")
+        .limit("misbehave", "invocation_deadline", "2s")
+        .limit("misbehave", "max_waiting", 0)
+        .limit("misbehave", "request_body", "1Ki")
+        .limit("misbehave", "response_body", "2Ki");
+    for app in [&good, &bad] {
+        let _ = lattice.deploy(app).await.exits(0);
+    }
+    lattice
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i3_users_are_told_which_limit_was_reached() {
+    let lattice = with_a_bad_neighbour().await;
+    let (client, address) = (http(), lattice.address);
+    for (path, body, status, says) in [
+        ("/upload", 1_024, 200, "got 1024 bytes"),
+        ("/upload", 1_025, 413, "larger than the component takes"),
+        ("/body?kib=2", 0, 200, "xxx"),
+        ("/eat?mib=32", 0, 200, "ate 32 MiB"),
+        ("/eat?mib=1000", 0, 502, "gave no answer"),
+        ("/leak?handles=100000", 0, 502, "gave no answer"),
+        ("/loop", 0, 504, "no answer in time"),
+    ] {
+        let (found, text, _) = ask(&client, address, path, body).await;
+        assert_eq!(found, status, "{path}: {text}");
+        assert!(text.contains(says), "{path}: {text}");
+    }
+    // The head was there before the limit was met, so nothing is left but to break off.
+    assert_eq!(ask(&client, address, "/body?kib=3", 0).await.1, "broke off");
+    // Every place is taken, and nobody may wait.
+    let calls = (0..=CALLS).map(|_| ask(&client, address, "/sleep?ms=1500", 0));
+    let answers = join_all(calls).await;
+    let refused: Vec<_> = answers.iter().filter(|(status, ..)| *status != 200).collect();
+    assert!(matches!(refused.as_slice(), [(503, _, true)]), "{refused:?}");
+    let units = lattice.units().await;
+    let bad = units.iter().find(|unit| unit["component"] == "misbehave").unwrap();
+    let calls = &bad["calls"];
+    assert_eq!((&calls["overloaded"], &calls["timedOut"]), (&1.into(), &1.into()), "{bad:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h5_a_neighbour_and_the_host_answer_whatever_fifty_calls_do() {
+    let lattice = with_a_bad_neighbour().await;
+    let (client, address) = (http(), lattice.address);
+    let good = Load::new(address, "/").host("good.test");
+    for path in
+        ["/loop", "/eat?mib=20", "/eat?mib=1000", "/trap", "/flood?lines=20000", "/leak?handles=1000000"]
+    {
+        let harm = join_all((0..CALLS).map(|_| ask(&client, address, path, 0)));
+        let neighbour = async {
+            for _ in 0..20 {
+                good.once().await.unwrap_or_else(|problem| panic!("beside {path}: {problem}"));
+                let _ = lattice.units().await;
+            }
+        };
+        let (answers, ()) = tokio::join!(harm, neighbour);
+        assert!(
+            answers.iter().all(|(status, ..)| [200, 502, 503, 504].contains(status)),
+            "{path}: {answers:?}"
+        );
+        assert_eq!(ask(&client, address, "/ok", 0).await.0, 200, "after {path}");
+    }
+}

@@ -95,7 +95,7 @@ async fn damaged(lattice: &Lattice, damage: Damage) -> Ended {
 async fn r5_code_that_is_not_in_the_store_changes_nothing() {
     let lattice = serving().await;
     let said = Said { reason: "fetch-failed", cause: &[] };
-    refused(&lattice, damaged(&lattice, Damage::Removed), said).await;
+    refused(&lattice, Box::pin(damaged(&lattice, Damage::Removed)), said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn k7_code_of_another_digest_never_runs() {
     let lattice = serving().await;
     let digest = Digest::of(&fs::read(guest("http-hello-v2")).unwrap());
     let said = Said { reason: "digest-mismatch", cause: &[digest.short()] };
-    refused(&lattice, damaged(&lattice, Damage::Replaced), said).await;
+    refused(&lattice, Box::pin(damaged(&lattice, Damage::Replaced)), said).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ mod limits;
 mod links;
 mod manager;
 mod order;
+mod polyglot;
 mod recovery;
 mod refused;
 mod registry;

@@ -79,6 +79,17 @@ impl App {
         Self::new(name, address, vec![front, Component::new("greeter", "greeter-v1")])
     }
 
+    /// Components, each with the name of a built one as its code, of which each asks the next one to greet; the last
+    /// one asks nobody.
+    #[must_use]
+    pub fn chain(name: &str, address: SocketAddr, components: &[(&str, &str)]) -> Self {
+        let next = components.iter().skip(1).map(|(next, _)| Some((*next).to_owned())).chain([None]);
+        let components = components.iter().zip(next);
+        let components = components
+            .map(|((name, guest_name), greeter)| Component { greeter, ..Component::new(name, guest_name) });
+        Self::new(name, address, components.collect())
+    }
+
     fn new(name: &str, address: SocketAddr, components: Vec<Component>) -> Self {
         let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
         // Waves go by quickly, unless a test is about them.

@@ -1,5 +1,8 @@
 //! Building the guest components, each in the versions that demos and tests need. Which variants there are stands
-//! in one table here and nowhere else. An artefact is replaced by a rename, so that nobody ever reads half of one.
+//! in one table here, those in other languages than Rust in one in `languages`, and nowhere else. An artefact is
+//! replaced by a rename, so that nobody ever reads half of one.
+
+mod languages;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -61,8 +64,17 @@ pub(crate) enum Wanted {
     Anew,
 }
 
+/// Which guests are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guests {
+    /// Those in Rust.
+    Rust,
+    /// Also those in languages whose tools are fetched first.
+    All,
+}
+
 /// Builds what is needed, prints each artefact with its size, and gives the folder they are in.
-pub(crate) fn build(workspace: &Workspace, wanted: Wanted) -> Result<PathBuf> {
+pub(crate) fn build(workspace: &Workspace, guests: Guests, wanted: Wanted) -> Result<PathBuf> {
     let folder = workspace.components();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Batches share cargo's output folder: a second builder would replace a file between our build and our copy.
@@ -73,7 +85,29 @@ pub(crate) fn build(workspace: &Workspace, wanted: Wanted) -> Result<PathBuf> {
     for batch in BATCHES {
         build_batch(workspace, &folder, batch, &sources, wanted)?;
     }
+    if guests == Guests::All {
+        for guest in languages::GUESTS {
+            build_in_language(workspace, &folder, guest, wanted)?;
+        }
+    }
     Ok(folder)
+}
+
+fn build_in_language(
+    workspace: &Workspace,
+    folder: &Path,
+    guest: &languages::Guest,
+    wanted: Wanted,
+) -> Result<()> {
+    let root = workspace.root().join("components");
+    let files = [files_below(&root.join(guest.folder))?, files_below(&root.join("wit"))?].concat();
+    let inputs = digest_of(&root, &files, guest.file)?;
+    let is_due = wanted == Wanted::Anew || !is_current(folder, guest.file, &inputs);
+    if is_due {
+        languages::build(workspace, guest, &folder.join(format!("{}.wasm", guest.file)))?;
+        note_inputs(folder, guest.file, &inputs)?;
+    }
+    tell(workspace, folder, guest.file, is_due)
 }
 
 fn build_batch(
@@ -84,7 +118,7 @@ fn build_batch(
     wanted: Wanted,
 ) -> Result<()> {
     let inputs = format!("{sources} {:?}\n", batch.env);
-    let is_due = |artefact: &&Artefact| wanted == Wanted::Anew || !is_current(folder, artefact, &inputs);
+    let is_due = |artefact: &&Artefact| wanted == Wanted::Anew || !is_current(folder, artefact.file, &inputs);
     let due: Vec<_> = batch.artefacts.iter().filter(is_due).collect();
     if !due.is_empty() {
         ensure_target()?;
@@ -94,12 +128,18 @@ fn build_batch(
         put_down(workspace, folder, artefact, &inputs)?;
     }
     for artefact in batch.artefacts {
-        let path = folder.join(format!("{}.wasm", artefact.file));
-        let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-        let state = if due.iter().any(|built| built.file == artefact.file) { "built" } else { "up to date" };
-        let shown = path.strip_prefix(workspace.root()).unwrap_or(&path).display();
-        println!("{shown:<56} {:>6} KiB  {state}", size.div_ceil(1024));
+        let is_built = due.iter().any(|built| built.file == artefact.file);
+        tell(workspace, folder, artefact.file, is_built)?;
     }
+    Ok(())
+}
+
+fn tell(workspace: &Workspace, folder: &Path, file: &str, is_built: bool) -> Result<()> {
+    let path = folder.join(format!("{file}.wasm"));
+    let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    let state = if is_built { "built" } else { "up to date" };
+    let shown = path.strip_prefix(workspace.root()).unwrap_or(&path).display();
+    println!("{shown:<56} {:>6} KiB  {state}", size.div_ceil(1024));
     Ok(())
 }
 
@@ -121,17 +161,21 @@ fn put_down(workspace: &Workspace, folder: &Path, artefact: &Artefact, inputs: &
     let unfinished = folder.join(format!(".{}.wasm.new", artefact.file));
     fs::copy(&built, &unfinished).with_context(|| format!("cannot copy {}", built.display()))?;
     fs::rename(&unfinished, &finished).with_context(|| format!("cannot write {}", finished.display()))?;
-    // Written last: a build that was cut off is done again.
-    fs::write(inputs_file(folder, artefact), inputs).context("cannot note what the artefact was built from")
+    note_inputs(folder, artefact.file, inputs)
 }
 
-fn is_current(folder: &Path, artefact: &Artefact, inputs: &str) -> bool {
-    folder.join(format!("{}.wasm", artefact.file)).is_file()
-        && fs::read_to_string(inputs_file(folder, artefact)).is_ok_and(|noted| noted == inputs)
+/// Written last: a build that was cut off is done again.
+fn note_inputs(folder: &Path, file: &str, inputs: &str) -> Result<()> {
+    fs::write(inputs_file(folder, file), inputs).context("cannot note what the artefact was built from")
 }
 
-fn inputs_file(folder: &Path, artefact: &Artefact) -> PathBuf {
-    folder.join(format!(".{}.inputs", artefact.file))
+fn is_current(folder: &Path, file: &str, inputs: &str) -> bool {
+    folder.join(format!("{file}.wasm")).is_file()
+        && fs::read_to_string(inputs_file(folder, file)).is_ok_and(|noted| noted == inputs)
+}
+
+fn inputs_file(folder: &Path, file: &str) -> PathBuf {
+    folder.join(format!(".{file}.inputs"))
 }
 
 /// Installs the standard library of the guests' target if this toolchain lacks it.
@@ -145,14 +189,22 @@ fn ensure_target() -> Result<()> {
         .with_context(|| format!("the Rust target {TARGET} is missing and could not be added"))
 }
 
-/// A digest of all that guests are built from: the compiler, and each file of the guests' workspace.
+/// A digest of all that guests in Rust are built from: the compiler, and each file of the guests' workspace.
 fn sources_digest(workspace: &Workspace) -> Result<String> {
     let root = workspace.root().join("components");
+    let in_rust =
+        |file: &PathBuf| !languages::GUESTS.iter().any(|guest| file.starts_with(root.join(guest.folder)));
+    let files: Vec<PathBuf> = files_below(&root)?.into_iter().filter(in_rust).collect();
+    digest_of(&root, &files, &output(Command::new("rustc").arg("-vV"))?)
+}
+
+/// A digest of `also` and of these files below `root`.
+fn digest_of(root: &Path, files: &[PathBuf], also: &str) -> Result<String> {
     let mut digest = Sha256::new();
-    digest.update(output(Command::new("rustc").arg("-vV"))?);
-    for file in files_below(&root)? {
-        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name = file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().into_owned();
+    digest.update(also);
+    for file in files {
+        let content = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned();
         // Lengths keep a file's name, its content and the next file apart.
         digest.update(format!("{} {name} {}\n", name.len(), content.len()));
         digest.update(content);

@@ -40,7 +40,7 @@ pub(crate) fn demo(workspace: &Workspace, after: After) -> Result<()> {
     let nats = nats::find_or_fetch(workspace)?;
     println!("    {}", nats.display());
     step(2, "example components");
-    components::build(workspace, components::Wanted::UpToDate)?;
+    components::build(workspace, components::Guests::Rust, components::Wanted::UpToDate)?;
     step(3, "lath; the first build takes some minutes");
     // Of the whole workspace only this program, so that dependencies are built once for it and for the tests.
     run(workspace.cargo().args(["build", "--workspace", "--bin", "lath"]))?;

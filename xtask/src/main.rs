@@ -4,6 +4,7 @@
 mod check;
 mod components;
 mod demo;
+mod fuzz;
 mod nats;
 mod registry;
 mod sim;
@@ -32,9 +33,12 @@ enum Task {
     Check,
     /// Build the guest components into target/components
     Components {
-        /// Build every one anew, also those that are up to date
+        /// Also those in Python and JavaScript, whose tools are fetched first
         #[arg(long)]
         all: bool,
+        /// Build every one anew, also those that are up to date
+        #[arg(long)]
+        anew: bool,
     },
     /// The whole story in one run: a lattice, a deploy, an upgrade under load, a rollback, each step checked
     Demo {
@@ -42,6 +46,8 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Make up inputs for all that reads what comes from outside; docs/fuzzing.md
+    Fuzz(fuzz::FuzzArgs),
     /// Histories of a lattice in virtual time, full of faults, each from its seed; docs/simulation.md
     Sim(sim::SimArgs),
     /// Rollouts one after another under load, half of them made to fail, with an account of every request; docs/soak.md
@@ -73,14 +79,16 @@ fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
         Task::Check => check::check(&workspace),
-        Task::Components { all } => {
-            let wanted = if *all { components::Wanted::Anew } else { components::Wanted::UpToDate };
-            components::build(&workspace, wanted).map(drop)
+        Task::Components { all, anew } => {
+            let guests = if *all { components::Guests::All } else { components::Guests::Rust };
+            let wanted = if *anew { components::Wanted::Anew } else { components::Wanted::UpToDate };
+            components::build(&workspace, guests, wanted).map(drop)
         }
         Task::Demo { keep } => {
             let after = if *keep { demo::After::Keep } else { demo::After::Stop };
             demo::demo(&workspace, after)
         }
+        Task::Fuzz(args) => fuzz::fuzz(&workspace, args),
         Task::Sim(args) => sim::sim(&workspace, *args),
         Task::Soak { arguments } => soak::soak(&workspace, arguments),
         Task::Test { quick } => {

@@ -129,7 +129,8 @@ fn seconds(duration: Duration) -> String {
 
 fn formatting(workspace: &Workspace, _: Extent) -> Result<()> {
     run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
-    run(workspace.guests_cargo().args(["fmt", "--all", "--check"]))
+    run(workspace.guests_cargo().args(["fmt", "--all", "--check"]))?;
+    run(workspace.fuzz_cargo().args(["fmt", "--check"]))
 }
 
 fn clippy(workspace: &Workspace, _: Extent) -> Result<()> {
@@ -162,7 +163,7 @@ fn docker_registry(workspace: &Workspace, _: Extent) -> Result<()> {
 }
 
 fn guests(workspace: &Workspace, _: Extent) -> Result<()> {
-    components::build(workspace, components::Wanted::UpToDate).map(drop)
+    components::build(workspace, components::Guests::All, components::Wanted::UpToDate).map(drop)
 }
 
 /// What the guests share has no need of a host and is tested on this machine; the guests themselves are run by

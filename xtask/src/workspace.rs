@@ -71,6 +71,18 @@ impl Workspace {
         command
     }
 
+    /// cargo on the workspace of the programs that fuzz, which builds everything with instruments in it.
+    pub(crate) fn fuzz_cargo(&self) -> Command {
+        let mut command = Command::new(cargo());
+        command.current_dir(self.root.join("fuzz"));
+        command.env("CARGO_TARGET_DIR", self.fuzz_target());
+        command
+    }
+
+    pub(crate) fn fuzz_target(&self) -> PathBuf {
+        self.root.join("target/fuzz")
+    }
+
     pub(crate) fn guests_target(&self) -> PathBuf {
         self.root.join("target/guests")
     }

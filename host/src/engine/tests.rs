@@ -11,6 +11,7 @@ mod grants;
 mod http;
 mod imports;
 mod kept;
+mod languages;
 mod limits;
 
 use std::collections::BTreeMap;

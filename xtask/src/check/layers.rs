@@ -105,6 +105,7 @@ const RULES: &[Rule] = &[
         ],
     },
     Rule { name: TESTS, layer: Layer::Tool, may_use: ANY },
+    Rule { name: "lath-fuzz", layer: Layer::Tool, may_use: PURE_AND_EDGE },
     Rule { name: "lath-benches", layer: Layer::Tool, may_use: ANY },
     Rule { name: "xtask", layer: Layer::Tool, may_use: ANY },
 ];

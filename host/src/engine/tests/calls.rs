@@ -6,7 +6,7 @@ use lath_control_api::Limits;
 
 use super::*;
 
-const GREETER: &str = "lath:demo/greeter@0.1.0";
+pub(super) const GREETER: &str = "lath:demo/greeter@0.1.0";
 
 fn word(word: &str) -> Val {
     Val::String(word.into())
@@ -220,7 +220,7 @@ async fn a_callee_that_is_stopped_fails_its_callers() {
 }
 
 /// Takes and gives what the greeter's `shapes` does, so that every type goes over a link once.
-fn shapes_front() -> Bytes {
+pub(super) fn shapes_front() -> Bytes {
     text(include_str!("shapes.wat"))
 }
 
@@ -244,7 +244,7 @@ async fn every_type_of_value_is_carried_over_a_link() {
     assert_ne!(through, vec![Val::Tuple(params)], "everything was changed on the way");
 }
 
-mod values {
+pub(super) mod values {
     //! One value of each type of the greeter's `shapes`.
 
     use super::*;
@@ -296,7 +296,7 @@ mod values {
         ])
     }
 
-    pub(super) fn params() -> Vec<Val> {
+    pub(in super::super) fn params() -> Vec<Val> {
         let label = Val::Tuple(vec![word("l"), Val::Option(some(Val::Char('z')))]);
         let shapes = vec![
             Val::Variant("dot".into(), None),

@@ -28,7 +28,7 @@ use crate::wrpc_serve::ServingHandle;
 /// Messages that may wait for the supervisor. Senders wait when it is full.
 const WAITING: usize = 1_024;
 /// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
-const BURST: usize = 128;
+const BURST: usize = 1_024;
 /// Longest wait for the subscriptions of what serves, before readers see that it serves.
 const SETTLE: Duration = Duration::from_millis(500);
 /// Longest sleep, so that a machine that was suspended is not late for long.
@@ -133,6 +133,8 @@ pub(crate) struct Supervisor {
     /// The host is about to end.
     stopping: bool,
     frozen: bool,
+    /// Calls do not go by the newest routes yet.
+    unpublished: bool,
     /// Readers have not seen the newest state.
     stale: bool,
     /// What is served to the lattice may have changed since.
@@ -175,6 +177,7 @@ impl Supervisor {
             changes: 0,
             stopping: false,
             frozen: false,
+            unpublished: false,
             stale: true,
             offered: false,
         }
@@ -248,6 +251,8 @@ impl Supervisor {
         if self.frozen {
             return Err(going());
         }
+        // The disk is waited for below; calls do not wait with it.
+        self.publish();
         let mut next = self.core.clone();
         let (reply, steps) = next.apply(request, now())?;
         for step in &steps {
@@ -316,6 +321,7 @@ impl Supervisor {
     /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
     /// lattice's calls must find it by then.
     async fn show(&mut self) {
+        self.publish();
         if !std::mem::take(&mut self.stale) {
             return;
         }

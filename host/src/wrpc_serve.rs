@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use http_body_util::BodyExt as _;
 use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
 use lath_host_core::Reach;
@@ -26,6 +27,9 @@ use crate::engine::{BodyError, CallContext, CallError, InFlight, Prepared};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
+
+/// Servings that begin at the same time.
+const AT_ONCE: usize = 64;
 
 /// What a component is served with.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +102,7 @@ type Offers = BTreeMap<Served, Offer>;
 #[derive(Debug, Clone, Default)]
 struct Asked {
     times: u64,
-    offers: Offers,
+    offers: Arc<Offers>,
 }
 
 /// How often each is served, servings that are ending included.
@@ -116,9 +120,9 @@ impl ServingHandle {
     /// Replaces what is to be served.
     pub(crate) fn offer(&self, offers: Offers) {
         self.asked.send_if_modified(|held| {
-            let changed = held.offers != offers;
+            let changed = *held.offers != offers;
             if changed {
-                *held = Asked { times: held.times + 1, offers };
+                *held = Asked { times: held.times + 1, offers: Arc::new(offers) };
             }
             changed
         });
@@ -184,52 +188,73 @@ impl Server {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let Asked { times, offers } = self.asked.borrow_and_update().clone();
-            self.follow(offers).await;
+            self.follow(&offers).await;
             self.followed.send_replace(times);
             tokio::select! {
                 changed = self.asked.changed() => if changed.is_err() { break },
                 () = shutdown.cancelled() => break,
             }
         }
-        self.follow(Offers::new()).await;
+        self.follow(&Offers::new()).await;
         self.ending.close();
         self.ending.wait().await;
     }
 
-    async fn follow(&mut self, offers: Offers) {
+    async fn follow(&mut self, offers: &Offers) {
         let gone: Vec<Served> =
             self.running.keys().filter(|served| !offers.contains_key(*served)).cloned().collect();
         for served in gone {
             self.end(served);
         }
+        let mut new = Vec::new();
         for (served, offer) in offers {
-            if self.running.get(&served).is_some_and(|(held, _)| *held == offer) {
-                continue;
+            let changed = match self.running.get_mut(served) {
+                None => {
+                    new.push((served, offer));
+                    continue;
+                }
+                Some((held, _)) if held == offer => continue,
+                Some(_) => self.extend(served, offer).await,
+            };
+            if let Err(error) = changed {
+                tell_unserved(served, &error);
             }
-            if let Err(error) = self.serve(&served, offer).await {
-                let error = chain(&error);
-                tracing::error!(component = %served.id, error, "the component cannot be served to the lattice");
+        }
+        self.begin(&new).await;
+    }
+
+    /// Serves what was not served before, many at a time: each waits for the server once.
+    async fn begin(&mut self, new: &[(&Served, &Offer)]) {
+        for some in new.chunks(AT_ONCE) {
+            let begun = join_all(some.iter().map(|(served, offer)| self.serve(served, offer))).await;
+            for ((served, offer), serving) in some.iter().zip(begun) {
+                match serving {
+                    Ok(serving) => {
+                        self.up.send_modify(|up| *up.entry((*served).clone()).or_default() += 1);
+                        self.running.insert((*served).clone(), ((*offer).clone(), serving));
+                    }
+                    Err(error) => tell_unserved(served, &error),
+                }
             }
         }
     }
 
-    async fn serve(&mut self, served: &Served, offer: Offer) -> Result<(), lath_wrpc::ServeError> {
-        let Served { id, revision } = served;
-        let service = self.service(id, &offer);
-        if let Some((held, serving)) = self.running.get_mut(served) {
-            serving.extend(offer.exports()).await?;
-            let extended = Offer { http: offer.http, functions: offer.functions.clone(), ..held.clone() };
-            if extended != offer {
-                serving.replace(service);
-            }
-            *held = offer;
-            return Ok(());
+    async fn serve(&self, served: &Served, offer: &Offer) -> Result<Serving, lath_wrpc::ServeError> {
+        let service = self.service(&served.id, offer);
+        let options = ServeOptions { revision: served.revision.clone(), ..ServeOptions::default() };
+        lath_wrpc::serve(&self.client, &self.lattice, &served.id, &offer.exports(), service, options).await
+    }
+
+    /// Changes how something is served that is.
+    async fn extend(&mut self, served: &Served, offer: &Offer) -> Result<(), lath_wrpc::ServeError> {
+        let service = self.service(&served.id, offer);
+        let Some((held, serving)) = self.running.get_mut(served) else { return Ok(()) };
+        serving.extend(offer.exports()).await?;
+        let extended = Offer { http: offer.http, functions: offer.functions.clone(), ..held.clone() };
+        if extended != *offer {
+            serving.replace(service);
         }
-        let options = ServeOptions { revision: revision.clone(), ..ServeOptions::default() };
-        let serving =
-            lath_wrpc::serve(&self.client, &self.lattice, id, &offer.exports(), service, options).await?;
-        self.up.send_modify(|up| *up.entry(served.clone()).or_default() += 1);
-        self.running.insert(served.clone(), (offer, serving));
+        *held = offer.clone();
         Ok(())
     }
 
@@ -258,6 +283,11 @@ impl Server {
             });
         });
     }
+}
+
+fn tell_unserved(served: &Served, error: &lath_wrpc::ServeError) {
+    let error = chain(error);
+    tracing::error!(component = %served.id, error, "the component cannot be served to the lattice");
 }
 
 /// Answers calls of one component.

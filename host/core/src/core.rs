@@ -153,6 +153,12 @@ impl Core {
         self.sequence
     }
 
+    /// The newest command for an app that was obeyed; none when it is forgotten.
+    #[must_use]
+    pub fn request(&self, app: &AppName) -> Option<&ApplyRequest> {
+        self.apps.get(app).map(|held| &*held.request)
+    }
+
     /// What is to be kept on disk of an app; none when it is forgotten.
     #[must_use]
     pub fn journal(&self, app: &AppName) -> Option<JournalEntry> {

@@ -19,9 +19,25 @@ use crate::wrpc_serve::{Offer, Served};
 /// They are told of the change at about the same time; this is many times what that takes.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
+/// Whether a step may only follow when no published route leads to what it touches any more.
+const fn touches_what_served(step: &Transition) -> bool {
+    match step {
+        Transition::Drain { .. } | Transition::Close { .. } | Transition::Stop { .. } => true,
+        Transition::Persist(_)
+        | Transition::Cancel { .. }
+        | Transition::Prepare { .. }
+        | Transition::Reopen { .. }
+        | Transition::Publish
+        | Transition::Report => false,
+    }
+}
+
 impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
         for step in steps {
+            if touches_what_served(&step) {
+                self.publish();
+            }
             match step {
                 Transition::Persist(app) => {
                     if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
@@ -39,7 +55,7 @@ impl Supervisor {
                         prepared.reopen();
                     }
                 }
-                Transition::Publish => self.publish(),
+                Transition::Publish => self.unpublished = true,
                 Transition::Drain { unit, ticket, deadline } => self.drain(&unit, ticket, deadline),
                 Transition::Close { unit, ticket } => self.close(&unit, ticket),
                 Transition::Stop { unit, overdue } => self.stop(&unit, overdue),
@@ -75,8 +91,7 @@ impl Supervisor {
     /// What specs of the same revision need of a component.
     fn needs(&self, unit: &UnitKey, spec: &ComponentSpec) -> Needs {
         let mut needs = Needs::default();
-        let entry = self.core.journal(&unit.app);
-        for bundle in entry.iter().flat_map(|entry| &entry.request.bundles) {
+        for bundle in self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles) {
             let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
             for other in bundle.stable.iter().chain(candidate) {
                 if other.revision == spec.revision {
@@ -87,8 +102,15 @@ impl Supervisor {
         needs
     }
 
-    /// Routes first, then who listens and serves by them: nothing arrives for which there is no route.
-    fn publish(&mut self) {
+    /// Makes the newest routes those that calls take, if they are not. Routes first, then who listens and serves by
+    /// them: nothing arrives for which there is no route.
+    ///
+    /// Once for a burst of news, not for each: the table is that of the whole host, and a thousand components that
+    /// become ready at the same time would make it a thousand times.
+    pub(super) fn publish(&mut self) {
+        if !std::mem::take(&mut self.unpublished) {
+            return;
+        }
         let table = self.core.routes();
         let open: BTreeSet<_> =
             table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();

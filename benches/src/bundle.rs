@@ -1,0 +1,85 @@
+//! Bundles as a manager would send them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use lath_control_api::{
+    ApplyRequest, Builtin, ComponentBundle, ComponentSpec, Digest, DrainPolicy, Epoch, Fence, Generation,
+    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, Revision, Step, Workload,
+};
+
+/// The bytes of a guest that `cargo xtask components` builds.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn guest(name: &str) -> Bytes {
+    std::fs::read(lath_tests::guest(name)).expect("the guest can be read").into()
+}
+
+/// The same component with other bytes: a custom section with `number` at its end. It has a digest and compiled code of
+/// its own.
+#[must_use]
+pub fn variant(guest: &Bytes, number: u32) -> Bytes {
+    const NAME: &[u8] = b"variant";
+    let mut bytes = guest.to_vec();
+    let length = 1 + NAME.len() + size_of::<u32>();
+    bytes.extend([0, u8::try_from(length).expect("a short section")]);
+    bytes.extend([u8::try_from(NAME.len()).expect("a short name")]);
+    bytes.extend(NAME);
+    bytes.extend(number.to_le_bytes());
+    bytes.into()
+}
+
+/// The whole of an app on a host.
+#[must_use]
+pub fn request(app: &str, generation: u64, bundles: Vec<ComponentBundle>) -> ApplyRequest {
+    let fence = Fence { epoch: Epoch(1), generation: Generation(generation), step: Step(1) };
+    ApplyRequest { fence, app: app.parse().expect("a name"), bundles }
+}
+
+/// A component of an app, from the bytes with this digest.
+#[must_use]
+pub fn component(app: &str, name: &str, digest: &Digest) -> ComponentBundle {
+    let image = Image { reference: "file://guest.wasm".into(), digest: digest.clone() };
+    bundle(app, name, Workload::Component { image }, Vec::new())
+}
+
+/// A server that leads requests for `host` to the component `target` of its app.
+#[must_use]
+pub fn server(app: &str, address: SocketAddr, host: &str, target: &str) -> ComponentBundle {
+    let builtin = Builtin::HttpServer;
+    let route = HttpRoute {
+        address: Some(address),
+        host: Some(host.into()),
+        path: None,
+        target: format!("{app}-{target}").parse().expect("an id"),
+        timeout_ms: None,
+    };
+    bundle(app, "web", Workload::Builtin { builtin, reference: builtin.to_string() }, vec![route])
+}
+
+fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> ComponentBundle {
+    let spec = ComponentSpec {
+        revision: Revision(1),
+        workload,
+        max_instances: 100,
+        instance_policy: InstancePolicy::default(),
+        limits: Limits::default(),
+        config: BTreeMap::new(),
+        links: Vec::new(),
+        grants: Grants::default(),
+        routes,
+        probe: None,
+        annotations: BTreeMap::new(),
+    };
+    ComponentBundle {
+        component: name.parse().expect("a name"),
+        id: format!("{app}-{name}").parse().expect("an id"),
+        stable: Some(spec),
+        candidate: None,
+        drain: DrainPolicy::default(),
+        hold: HoldPolicy::default(),
+    }
+}

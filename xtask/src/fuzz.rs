@@ -26,6 +26,9 @@ const INSTRUMENTS: &[&str] = &[
 /// Folders with good seeds that are there for something else, for each target that has some.
 const SEEDS: &[(&str, &str)] = &[("bundle", "control-api/tests/samples"), ("manifest", "manifests/examples")];
 
+/// The target that needs a WebAssembly engine, and the feature that brings it: the others are built without.
+const WITH_ENGINE: &str = "values";
+
 /// What is asked of the fuzzing.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FuzzArgs {
@@ -47,9 +50,9 @@ pub(crate) fn fuzz(workspace: &Workspace, args: &FuzzArgs) -> Result<()> {
         Some(name) if known.contains(name) => vec![name.clone()],
         Some(name) => bail!("there is no target `{name}`; there are {}", known.join(", ")),
     };
-    let folder = build(workspace, &chosen)?;
     let mut failed = Vec::new();
     for name in &chosen {
+        let folder = build(workspace, name)?;
         println!("== {name}: {} s", args.seconds);
         let files = Files::of(workspace, name)?;
         if let Err(error) = run(&mut files.fuzz(&folder, args.seconds)) {
@@ -83,20 +86,18 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the targets; gives the folder they are in.
-fn build(workspace: &Workspace, targets: &[String]) -> Result<PathBuf> {
-    println!(
-        "building {} with instruments; the first time takes many minutes on a small machine",
-        targets.join(", ")
-    );
+/// Builds a target; gives the folder it is in.
+fn build(workspace: &Workspace, target: &str) -> Result<PathBuf> {
+    println!("building {target} with instruments; the first time takes minutes on a small machine");
     let said = output(Command::new("rustc").arg("-vV"))?;
     let host =
         said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not say its host")?;
     let mut cargo = workspace.fuzz_cargo();
     // With a target that is named, build scripts and macros get no instruments.
     cargo.args(["build", "--release", "--locked", "--target", host]);
-    for target in targets {
-        cargo.args(["--bin", target]);
+    cargo.args(["--bin", target]);
+    if target == WITH_ENGINE {
+        cargo.args(["--features", WITH_ENGINE]);
     }
     run(cargo.env("RUSTFLAGS", INSTRUMENTS.join(" "))).context(
         "the targets of fuzzing do not build; libFuzzer needs a C++ compiler, such as the package g++",

@@ -15,6 +15,7 @@ mod egress;
 mod lines;
 mod manifest;
 mod routes;
+#[cfg(feature = "values")]
 mod values;
 
 /// A place that reads what comes from outside.
@@ -35,6 +36,7 @@ pub const BUNDLE: Target =
 pub const MANIFEST: Target =
     Target { name: "manifest", check: manifest::check, seeds: &["manifests/examples"] };
 /// Values of components as they travel between hosts.
+#[cfg(feature = "values")]
 pub const VALUES: Target = Target { name: "values", check: values::check, seeds: &[] };
 /// The choice of a component for an HTTP request.
 pub const ROUTES: Target = Target { name: "routes", check: routes::check, seeds: &[] };
@@ -42,4 +44,5 @@ pub const ROUTES: Target = Target { name: "routes", check: routes::check, seeds:
 pub const EGRESS: Target = Target { name: "egress", check: egress::check, seeds: &[] };
 
 /// All of them.
+#[cfg(feature = "values")]
 pub const TARGETS: [Target; 5] = [BUNDLE, MANIFEST, VALUES, ROUTES, EGRESS];

@@ -104,8 +104,7 @@ async fn small() {
     let guests: Vec<Bytes> =
         ["http-hello-v1", "http-hello-v2", "misbehave-v1", "http-caller-v1"].map(guest).into();
     let begun = Instant::now();
-    for number in 0..DIFFERENT {
-        let kind = &guests[number as usize % guests.len()];
+    for (number, kind) in (0..DIFFERENT).zip(guests.iter().cycle()) {
         let digest = host.push(&variant(kind, number)).await;
         let app = format!("app{number}");
         let web = server(&app, host.address, &format!("{app}.test"), "hello");

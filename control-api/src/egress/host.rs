@@ -16,6 +16,9 @@ pub enum RequestHost {
     Address(IpAddr),
 }
 
+/// In an entry, every host.
+const ANY: &str = "any";
+
 /// Why a text is no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostError {
@@ -37,6 +40,9 @@ pub enum HostError {
     /// Something that ends in a number and is no address in its usual form.
     #[error("has an address in an unusual form")]
     Address,
+    /// The word that stands for every host in an entry: a host of that name could not be written in one.
+    #[error("has a host that is called `any`, the word for every host")]
+    Any,
 }
 
 impl HostError {
@@ -49,6 +55,9 @@ impl HostError {
             Self::Encoded => "write the name without `%`",
             Self::Character => "names have letters, digits, `-`, `_` and dots",
             Self::Label => "between two dots stand 1 to 63 characters, and 253 are all",
+            Self::Any => {
+                "give the host a name of more than one label; `any` in lower-case is every public host"
+            }
             Self::Address => "write IPv4 addresses as `192.0.2.1` and IPv6 addresses as `[2001:db8::1]`",
         }
     }
@@ -83,7 +92,8 @@ impl FromStr for RequestHost {
         if labels().any(|label| label.starts_with('-') || label.ends_with('-')) {
             return Err(HostError::Character);
         }
-        Ok(Self::Name(name.to_ascii_lowercase()))
+        let name = name.to_ascii_lowercase();
+        if name == ANY { Err(HostError::Any) } else { Ok(Self::Name(name)) }
     }
 }
 

@@ -74,6 +74,9 @@ fn xm35_what_is_no_entry_is_refused_with_its_place() {
         ("https://ex%61mple.com", "ex%61mple.com", "percent-encoded"),
         ("https://a..b", "a..b", "labels"),
         ("https://-a.example", "-a.example", "characters that no name has"),
+        // Written back in its normal form, each of these would stand for every host.
+        ("https://any.", "any.", "called `any`"),
+        ("https://ANY", "ANY", "called `any`"),
     ];
     for (text, part, what) in cases {
         let error = text.parse::<AllowedHost>().unwrap_err();

@@ -157,7 +157,8 @@ fn wasi(workspace: &Workspace) -> Result<PathBuf> {
     let manifests =
         named.filter_map(|package| Some((version(package)?, package.get("manifest_path")?.as_str()?)));
     let Some((_, manifest)) = manifests.max() else { bail!("the guests do not depend on {WASI}") };
-    Ok(Path::new(manifest).parent().unwrap_or(Path::new("/")).join("wit/deps"))
+    let folder = Path::new(manifest).parent().with_context(|| format!("{manifest} is in no folder"))?;
+    Ok(folder.join("wit/deps"))
 }
 
 /// The numbers of a package's version.

@@ -17,8 +17,8 @@ use lath_control_api::{
     Workload,
 };
 use lath_host::engine::{
-    CallContext, CallError, Caller, Engine, EngineConfig, InFlight, Prepared, RemoteCall, Targets,
-    UnitIdentity, body,
+    Body, CallContext, CallError, Caller, Engine, EngineConfig, InFlight, Prepared, RemoteCall,
+    RemoteRequest, Targets, UnitIdentity, body,
 };
 use wasmtime::component::Val;
 
@@ -31,6 +31,13 @@ impl Targets for Here {
     }
 
     fn remote<'a>(&'a self, _call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
+        Box::pin(async { Err(CallError::Target("there is no other host here".into())) })
+    }
+
+    fn remote_http<'a>(
+        &'a self,
+        _request: RemoteRequest<'a>,
+    ) -> BoxFuture<'a, Result<http::Response<Body>, CallError>> {
         Box::pin(async { Err(CallError::Target("there is no other host here".into())) })
     }
 }

@@ -12,6 +12,7 @@ pub mod logging;
 pub mod output;
 pub mod outside;
 pub(crate) mod sockets;
+mod sockets_p3;
 
 use lath_control_api::WitInterface;
 use wasmtime::component::Linker;
@@ -55,7 +56,32 @@ const WASI_02: [(&str, &[&str]); 7] = [
     ("http", &["types", "outgoing-handler"]),
 ];
 
-/// Interfaces beyond WASI 0.2, each with the exact version that is here. A link that carries one of them wins.
+/// Interfaces of WASI 0.3 that every component gets, in any 0.3.x.
+const WASI_03: [(&str, &[&str]); 6] = [
+    ("clocks", &["types", "monotonic-clock", "system-clock"]),
+    ("random", &["random", "insecure", "insecure-seed"]),
+    (
+        "cli",
+        &[
+            "types",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("filesystem", &["types", "preopens"]),
+    ("sockets", &["types", "ip-name-lookup"]),
+    ("http", &["types", "client"]),
+];
+
+/// Interfaces beyond WASI 0.2 and 0.3, each with the exact version that is here. A link that carries one of them wins.
 const OTHERS: [(&str, &str); 4] = [
     ("wasi:config/store", "0.2.0-rc.1"),
     ("wasi:config/runtime", "0.2.0-draft"),
@@ -80,13 +106,19 @@ pub(crate) enum Provision {
 pub(crate) fn provision(instance: &str) -> Provision {
     let Some(interface) = WitInterface::of_instance(instance) else { return Provision::Unknown };
     let version = instance.split_once('@').map_or("", |(_, version)| version);
-    let is_core = interface.namespace == "wasi"
-        && WASI_02.iter().any(|(package, interfaces)| {
-            *package == interface.package && interfaces.contains(&interface.interface.as_str())
-        });
-    if is_core {
-        let known = version.starts_with("0.2.") && !version.contains('-');
-        return if known { Provision::Always } else { Provision::OtherVersion("0.2.x".into()) };
+    let generations: Vec<&str> = [("0.2.", &WASI_02[..]), ("0.3.", &WASI_03[..])]
+        .into_iter()
+        .filter(|(_, packages)| interface.namespace == "wasi" && holds(packages, &interface))
+        .map(|(generation, _)| generation)
+        .collect();
+    if !generations.is_empty() {
+        let known = !version.contains('-') && generations.iter().any(|known| version.starts_with(known));
+        let named = generations.iter().map(|generation| format!("{generation}x"));
+        return if known {
+            Provision::Always
+        } else {
+            Provision::OtherVersion(named.collect::<Vec<_>>().join(" and "))
+        };
     }
     let name = interface.to_string();
     let versions: Vec<&str> =
@@ -101,11 +133,26 @@ pub(crate) fn provision(instance: &str) -> Provision {
     }
 }
 
+fn holds(packages: &[(&str, &[&str])], wanted: &WitInterface) -> bool {
+    let mut packages = packages.iter();
+    packages.any(|(package, interfaces)| {
+        *package == wanted.package && interfaces.contains(&wanted.interface.as_str())
+    })
+}
+
 /// Adds what every component gets.
 pub(crate) fn add_core(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     sockets::add_to_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// Adds what every component of the engine for many tasks gets: WASI 0.3, and 0.2 beside it.
+pub(crate) fn add_core_async(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    add_core(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    sockets_p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)
 }
 
 /// Adds the interface of an import for which [`provision`] said [`Provision::Unlinked`].
@@ -126,8 +173,15 @@ mod tests {
     fn imports_are_told_apart_by_name_and_version() {
         assert_eq!(provision("wasi:io/poll@0.2.0"), Provision::Always);
         assert_eq!(provision("wasi:http/types@0.2.12"), Provision::Always);
-        assert_eq!(provision("wasi:http/types@0.3.0"), Provision::OtherVersion("0.2.x".into()));
-        assert_eq!(provision("wasi:http/types@0.2.0-rc-2023-11-10"), Provision::OtherVersion("0.2.x".into()));
+        assert_eq!(provision("wasi:http/types@0.3.0"), Provision::Always);
+        assert_eq!(provision("wasi:http/client@0.3.1"), Provision::Always);
+        assert_eq!(provision("wasi:http/client@0.2.0"), Provision::OtherVersion("0.3.x".into()));
+        assert_eq!(provision("wasi:io/poll@0.3.0"), Provision::OtherVersion("0.2.x".into()));
+        assert_eq!(provision("wasi:http/handler@0.3.0"), Provision::Unknown);
+        let both = || Provision::OtherVersion("0.2.x and 0.3.x".into());
+        assert_eq!(provision("wasi:http/types@0.2.0-rc-2023-11-10"), both());
+        assert_eq!(provision("wasi:http/types@0.3.0-rc-2026-03-15"), both());
+        assert_eq!(provision("wasi:http/types@0.4.0"), both());
         assert_eq!(provision("wasi:config/store@0.2.0-rc.1"), Provision::Unlinked);
         assert_eq!(provision("wasi:config/store@0.2.0-draft"), Provision::OtherVersion("0.2.0-rc.1".into()));
         assert_eq!(provision("wasi:logging/logging"), Provision::Unlinked);

@@ -4,9 +4,11 @@
 //! use is set on the store of each call, and no store serves a second call. This folder is the one place of the
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
-//! Read in this order: `failure`, `targets`, `pool`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `call`, `body`, `http`, `counts`.
+//! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
+//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `call`, `body`, `http`, `http_p3`, `http_link`,
+//! `counts`.
 
+mod base;
 pub mod body;
 mod cache;
 mod call;
@@ -16,6 +18,8 @@ mod exports;
 mod failure;
 mod gate;
 mod http;
+pub(crate) mod http_link;
+mod http_p3;
 mod kept;
 mod lanes;
 mod limits;
@@ -27,7 +31,7 @@ mod room;
 mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
-mod unit;
+pub(crate) mod unit;
 mod watch;
 
 use std::collections::HashMap;
@@ -39,7 +43,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lath_control_api::{ComponentSpec, Digest};
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
 pub use body::{Body, BodyError};
 pub use code::Code;
@@ -47,16 +51,18 @@ pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
 pub use failure::{CallError, Outcome, PrepareError};
 pub use pool::Pooling;
 pub use prepared::{Closed, InFlight, Prepared};
-pub use targets::{CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, Targets, TraceContext};
+pub use targets::{
+    CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, RemoteRequest, Targets, TraceContext,
+};
 pub(crate) use unit::CallState;
 pub use unit::UnitIdentity;
 
 use crate::capability::bound::Bindings;
 use crate::capability::outside::{Outside, OutsideError};
-use cache::Cache;
+use base::{Bases, Tasks};
 use kept::Kept;
 use lanes::Lanes;
-use pool::{Allocation, Machine};
+use pool::Machine;
 use prepared::Places;
 use room::Room;
 use unit::Unit;
@@ -130,10 +136,7 @@ pub struct Engine {
 }
 
 struct Inner {
-    wasmtime: wasmtime::Engine,
-    linker: Linker<CallState>,
-    allocation: Allocation,
-    cache: Option<Cache>,
+    bases: Bases,
     max_component_bytes: u64,
     compiler: code::Compiler,
     compiling: Arc<Semaphore>,
@@ -159,34 +162,20 @@ impl Engine {
     /// When none does, or the directory for compiled code cannot be used.
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let machine = Machine::here();
-        let (wasmtime, allocation) = set_up(config.pooling, machine)?;
-        let cache = match config.cache_dir {
-            Some(path) => {
-                Some(Cache::open(&path, &wasmtime).map_err(|source| EngineError::Cache { path, source })?)
-            }
-            None => None,
-        };
-        let mut linker = Linker::new(&wasmtime);
-        crate::capability::add_core(&mut linker).map_err(|error| EngineError::Setup {
-            allocation: allocation.to_string(),
-            cause: format!("{error:#}"),
-        })?;
+        let bases = Bases::new(config.pooling, machine, config.cache_dir.as_deref())?;
         let outside = match config.outside {
             Some(outside) => outside,
             None => Outside::new(None)?,
         };
-        let instances = allocation.instances(machine);
+        let instances = bases.allocation.instances(machine);
         let kept = Arc::new(Kept::new(instances / 2));
-        let clock = Clock::start(&wasmtime, Arc::clone(&kept)).map_err(EngineError::Thread)?;
+        let clock = Clock::start(&bases, Arc::clone(&kept)).map_err(EngineError::Thread)?;
         let inner = Inner {
-            wasmtime,
-            linker,
-            allocation,
-            cache,
             max_component_bytes: config.max_component_bytes,
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(instances)),
+            bases,
             lanes: Arc::new(Lanes::new()),
             kept,
             outside,
@@ -199,7 +188,7 @@ impl Engine {
     /// How instances are allocated, for people.
     #[must_use]
     pub fn allocation(&self) -> String {
-        self.inner.allocation.to_string()
+        self.inner.bases.allocation.to_string()
     }
 
     /// Makes `bytes` runnable, or takes what was compiled before. One copy in memory for each digest.
@@ -219,14 +208,14 @@ impl Engine {
             return Ok(code);
         }
         let worker = Arc::clone(&self.inner.compiling).acquire_owned().await.ok();
-        let (compiler, engine) = (&self.inner.compiler, self.inner.wasmtime.clone());
-        let component = code::compile(compiler, engine, digest.clone(), bytes, worker).await?;
-        if let Some(cache) = self.inner.cache.clone() {
+        let (compiler, engines) = (&self.inner.compiler, self.inner.bases.compilers());
+        let (tasks, component) = code::compile(compiler, engines, digest.clone(), bytes, worker).await?;
+        if let Some(cache) = self.inner.bases.of(tasks).cache.clone() {
             let (digest, component) = (digest.clone(), component.clone());
             // A failure to keep it was logged; a panic there must not cost the code that is here.
             let _kept = tokio::task::spawn_blocking(move || cache.store(&digest, &component)).await;
         }
-        Ok(self.keep(digest, component))
+        Ok(self.keep(digest, tasks, component))
     }
 
     /// What was compiled before and is in memory or on disk: its bytes are not needed.
@@ -234,15 +223,21 @@ impl Engine {
         if let Some(code) = self.in_memory(digest) {
             return Some(code);
         }
-        let cache = self.inner.cache.clone()?;
         let shared = self.shared(digest);
         let _alone = shared.gate.acquire().await;
         if let Some(code) = self.in_memory(digest) {
             return Some(code);
         }
-        let (engine, wanted) = (self.inner.wasmtime.clone(), digest.clone());
-        let loaded = tokio::task::spawn_blocking(move || cache.load(&engine, &wanted)).await;
-        loaded.ok().flatten().map(|component| self.keep(digest, component))
+        let (inner, wanted) = (Arc::clone(&self.inner), digest.clone());
+        let load = move || {
+            let mut bases = inner.bases.each().into_iter();
+            bases.find_map(|(tasks, base)| {
+                let component = base.cache.as_ref()?.load(&base.wasmtime, &wanted)?;
+                Some((tasks, component))
+            })
+        };
+        let loaded = tokio::task::spawn_blocking(load).await.ok().flatten();
+        loaded.map(|(tasks, component)| self.keep(digest, tasks, component))
     }
 
     /// Checks every import against the host's capabilities and the links of the spec, and makes the component
@@ -269,8 +264,9 @@ impl Engine {
         targets: &Arc<dyn Targets>,
         bound: Bindings,
     ) -> Result<Arc<Prepared>, PrepareError> {
-        let pre = link::link(&self.inner.linker, &code, spec, targets, &bound)?;
-        let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside));
+        let base = &self.inner.bases.of(code.tasks()).linker;
+        let pre = link::link(base, &code, spec, targets, &bound)?;
+        let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside, targets));
         let places = Places {
             room: Arc::clone(&self.inner.room),
             lanes: Arc::clone(&self.inner.lanes),
@@ -293,8 +289,8 @@ impl Engine {
             .clone()
     }
 
-    fn keep(&self, digest: &Digest, component: Component) -> Arc<Code> {
-        let code = Arc::new(Code::new(component, digest.clone()));
+    fn keep(&self, digest: &Digest, tasks: Tasks, component: Component) -> Arc<Code> {
+        let code = Arc::new(Code::new(component, tasks, digest.clone()));
         if let Some(shared) = self.codes().get_mut(digest) {
             shared.code = Arc::downgrade(&code);
         }
@@ -308,45 +304,27 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("allocation", &self.inner.allocation).finish_non_exhaustive()
+        f.debug_struct("Engine").field("allocation", &self.inner.bases.allocation).finish_non_exhaustive()
     }
 }
 
-fn set_up(pooling: Pooling, machine: Machine) -> Result<(wasmtime::Engine, Allocation), EngineError> {
-    let (candidates, why) = Allocation::candidates(pooling, machine);
-    let mut refused =
-        EngineError::Setup { allocation: "nothing".into(), cause: "there is no way to try".into() };
-    for allocation in candidates {
-        match wasmtime::Engine::new(&pool::config(allocation)) {
-            Ok(engine) => {
-                tracing::info!(%allocation, why, "WebAssembly engine ready");
-                return Ok((engine, allocation));
-            }
-            Err(error) => {
-                let cause = format!("{error:#}");
-                tracing::warn!(%allocation, cause, "this way to allocate instances does not work here");
-                refused = EngineError::Setup { allocation: allocation.to_string(), cause };
-            }
-        }
-    }
-    Err(refused)
-}
-
-/// Counts the engine's epoch up at every tick, and has idle instances thrown away, until it is dropped.
+/// Counts the epochs of both engines up at every tick, and has idle instances thrown away, until it is dropped.
 struct Clock {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Clock {
-    fn start(engine: &wasmtime::Engine, kept: Arc<Kept>) -> std::io::Result<Self> {
-        let engine = engine.weak();
+    fn start(bases: &Bases, kept: Arc<Kept>) -> std::io::Result<Self> {
+        let engines = bases.each().map(|(_, base)| base.wasmtime.weak());
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("lath-epoch".into()).spawn(move || {
             let mut ticks = 0_u32;
             while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
+                for engine in &engines {
+                    let Some(engine) = engine.upgrade() else { return };
+                    engine.increment_epoch();
+                }
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(SWEEP) {
                     kept.sweep();

@@ -18,7 +18,8 @@ use crate::supervisor::Teller;
 
 /// First instances and probes at the same time: they are the guests' work, and traffic comes first.
 const STARTING: usize = 8;
-const HTTP_HANDLER: (&str, &str, &str) = ("wasi", "http", "incoming-handler");
+/// Interfaces of `wasi:http` whose links lead to a handler, on whichever side of it they stand.
+const HTTP_HANDLER: [&str; 4] = ["incoming-handler", "handler", "outgoing-handler", "client"];
 
 /// What a preparation makes.
 #[derive(Debug, Clone)]
@@ -61,8 +62,8 @@ impl Needs {
         self.http |= spec.routes.iter().any(|route| route.target == *id);
         for link in spec.links.iter().filter(|link| link.target == *id) {
             for interface in interfaces(link) {
-                let parts = (&*interface.namespace, &*interface.package, &*interface.interface);
-                if parts == HTTP_HANDLER {
+                let of_http = (&*interface.namespace, &*interface.package) == ("wasi", "http");
+                if of_http && HTTP_HANDLER.contains(&&*interface.interface) {
                     self.http = true;
                 } else if !self.interfaces.contains(&interface) {
                     self.interfaces.push(interface);
@@ -205,7 +206,9 @@ fn check_exports(unit: &Prepared, needs: &Needs) -> Result<(), PrepareError> {
     let exports = unit.exports();
     if needs.http && !exports.handles_http {
         return missing(
-            "a route leads to it, and it does not export wasi:http/incoming-handler@0.2".to_owned(),
+            "a route or a link leads to it, and it exports neither wasi:http/incoming-handler@0.2 nor \
+             wasi:http/handler@0.3"
+                .to_owned(),
         );
     }
     let has = |interface: &WitInterface| {

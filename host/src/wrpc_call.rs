@@ -9,13 +9,18 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http::Response;
+use http_body_util::BodyExt as _;
 use lath_control_api::{ComponentId, LatticeId};
+use lath_wrpc::http::HttpError;
 use lath_wrpc::{
     AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec,
 };
 use wasmtime::component::Val;
 
-use crate::engine::{CallContext, CallError, Caller, InFlight, RemoteCall, Targets};
+use crate::engine::{
+    Body, BodyError, CallContext, CallError, Caller, InFlight, RemoteCall, RemoteRequest, Targets,
+};
 use crate::routes::Router;
 use crate::trace;
 
@@ -46,9 +51,34 @@ impl Targets for Links {
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
         self.invoke(call).boxed()
     }
+
+    fn remote_http<'a>(
+        &'a self,
+        request: RemoteRequest<'a>,
+    ) -> BoxFuture<'a, Result<Response<Body>, CallError>> {
+        self.request(request).boxed()
+    }
 }
 
 impl Links {
+    async fn request(&self, request: RemoteRequest<'_>) -> Result<Response<Body>, CallError> {
+        let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
+        let RemoteRequest { caller, link, request, ctx } = request;
+        let revision = AppRevision { app: caller.app.clone(), revision: caller.revision };
+        let target = lath_wrpc::http::target(&self.lattice, &link.target, lath_wrpc::http::INCOMING);
+        let target = target.map_err(|error| failed(&error))?.preferring(&revision);
+        let mut headers = headers(Some(&revision), &caller.id, &ctx);
+        headers.insert(LINK_NAME, link.name.0.as_str());
+        let deadline = deadline(&ctx);
+        let sent = lath_wrpc::http::handle(&self.client, &target, headers, request, None, deadline.into());
+        match sent.await {
+            Ok(response) => Ok(response
+                .map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync())),
+            Err(HttpError::Invoke(error)) => Err(failure(&error)),
+            Err(error @ HttpError::Code(_)) => Err(failed(&error)),
+        }
+    }
+
     async fn invoke(&self, call: RemoteCall<'_>) -> Result<Vec<Val>, CallError> {
         let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
         let id = &call.link.target;

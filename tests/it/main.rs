@@ -32,3 +32,4 @@ mod routes;
 mod strategies;
 mod upgrade;
 mod words;
+mod worlds;

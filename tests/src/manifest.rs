@@ -54,6 +54,8 @@ struct Component {
     probe: Option<String>,
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
+    /// Other links: namespace, package, interface, and the component that each leads to.
+    links: Vec<([String; 3], String)>,
     allowed_hosts: Option<Vec<String>>,
     limits: BTreeMap<String, Value>,
 }
@@ -88,6 +90,20 @@ impl App {
         let components = components
             .map(|((name, guest_name), greeter)| Component { greeter, ..Component::new(name, guest_name) });
         Self::new(name, address, components.collect())
+    }
+
+    /// Components with these names and codes; requests go to the first.
+    #[must_use]
+    pub fn of(name: &str, address: SocketAddr, components: &[(&str, &str)]) -> Self {
+        let components = components.iter().map(|(name, guest_name)| Component::new(name, guest_name));
+        Self::new(name, address, components.collect())
+    }
+
+    /// With a link of `component`, such as `wasi:http/handler`, to `target`.
+    #[must_use]
+    pub fn link(self, component: &str, interface: [&str; 3], target: &str) -> Self {
+        let link = (interface.map(str::to_owned), target.to_owned());
+        self.change(component, |component| component.links.push(link))
     }
 
     fn new(name: &str, address: SocketAddr, components: Vec<Component>) -> Self {
@@ -253,7 +269,7 @@ impl App {
     }
 
     fn write_component(&self, yaml: &mut String, component: &Component) {
-        let Component { name, image, config, probe, greeter, allowed_hosts, limits } = component;
+        let Component { name, image, config, probe, greeter, links, allowed_hosts, limits } = component;
         let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
         let _ = writeln!(yaml, "        image: {}", quoted(image));
         if !config.is_empty() {
@@ -278,6 +294,9 @@ impl App {
         }
         if let Some(target) = greeter {
             write_link(yaml, ["lath", "demo", "greeter"], target, None);
+        }
+        for (interface, target) in links {
+            write_link(yaml, interface.each_ref().map(String::as_str), target, None);
         }
     }
 
@@ -316,7 +335,8 @@ impl Component {
     fn new(name: &str, guest_name: &str) -> Self {
         let image = format!("file://{}", guest(guest_name).display());
         let (name, config) = (name.to_owned(), BTreeMap::new());
-        Self { name, image, config, probe: None, greeter: None, allowed_hosts: None, limits: BTreeMap::new() }
+        let (links, limits) = (Vec::new(), BTreeMap::new());
+        Self { name, image, config, probe: None, greeter: None, links, allowed_hosts: None, limits }
     }
 }
 

@@ -41,6 +41,11 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "keeper", file: "keeper-v1" },
             Artefact { package: "misbehave", file: "misbehave-v1" },
             Artefact { package: "needs-missing", file: "needs-missing-v1" },
+            Artefact { package: "http-hello-p3", file: "http-hello-p3-v1" },
+            Artefact { package: "http-front-p3", file: "http-front-p3-v1" },
+            Artefact { package: "http-relay-p3", file: "http-relay-p3-v1" },
+            Artefact { package: "greeter-p3", file: "greeter-p3-v1" },
+            Artefact { package: "asker-p3", file: "asker-p3-v1" },
         ],
     },
     Batch {
@@ -49,6 +54,7 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "http-hello", file: "http-hello-v2" },
             Artefact { package: "http-front", file: "http-front-v2" },
             Artefact { package: "greeter", file: "greeter-v2" },
+            Artefact { package: "http-hello-p3", file: "http-hello-p3-v2" },
         ],
     },
     Batch {

@@ -1,4 +1,5 @@
-//! `wasi:http/outgoing-handler`: requests of components to the outside, where a grant allows them.
+//! `wasi:http/outgoing-handler` of 0.2 and `wasi:http/client` of 0.3: requests of components to the outside, where a
+//! grant allows them.
 //!
 //! A request is judged by what it says, and its connection by what the name stands for. Redirects are answers like
 //! others: a component that follows one sends another request, which is judged anew. Connections are kept open and used
@@ -25,6 +26,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::output::GuestLog;
 use crate::capability::outside::Outside;
+use crate::engine::CallContext;
+use crate::engine::http_link::HttpLink;
+use crate::engine::unit::Unit;
 use body::Timed;
 use connector::{CONNECT, ConnectError, Connector};
 
@@ -157,7 +161,21 @@ impl HttpClient {
 }
 
 /// The hooks of one call.
-pub(crate) struct GuestHttp(pub(crate) Arc<HttpClient>);
+pub(crate) struct GuestHttp {
+    /// The way out.
+    pub(crate) outside: Arc<HttpClient>,
+    /// The way to another component, which is taken instead where there is one.
+    pub(crate) linked: Option<(Arc<HttpLink>, Arc<Unit>, CallContext)>,
+}
+
+impl GuestHttp {
+    /// Begins another call of the same instance.
+    pub(crate) fn begin(&mut self, ctx: &CallContext) {
+        if let Some((_, _, held)) = &mut self.linked {
+            *held = ctx.clone();
+        }
+    }
+}
 
 impl WasiHttpHooks for GuestHttp {
     fn send_request(
@@ -166,7 +184,15 @@ impl WasiHttpHooks for GuestHttp {
         options: Option<RequestOptions>,
         _: Pending<Result<(), Error>>,
     ) -> Pending<Result<Answer, Error>> {
-        let judged = self.0.judge(&request).and_then(|destination| {
+        if let Some((link, unit, ctx)) = &self.linked {
+            let (link, unit, ctx) = (Arc::clone(link), Arc::clone(unit), ctx.clone());
+            return Box::new(async move {
+                let response = link.send(&unit, ctx, request).await?;
+                let sent: Pending<Result<(), Error>> = Box::new(std::future::ready(Ok(())));
+                Ok((response, sent))
+            });
+        }
+        let judged = self.outside.judge(&request).and_then(|destination| {
             *request.uri_mut() = plain(&destination, request.uri())?;
             Ok(())
         });
@@ -175,7 +201,7 @@ impl WasiHttpHooks for GuestHttp {
         }
         // The client writes it anew from the address: it cannot say another host than the one that was judged.
         request.headers_mut().remove(header::HOST);
-        Box::new(Arc::clone(&self.0).send(request, options.unwrap_or_default()))
+        Box::new(Arc::clone(&self.outside).send(request, options.unwrap_or_default()))
     }
 
     fn set_host_header(&mut self) -> bool {
@@ -183,6 +209,10 @@ impl WasiHttpHooks for GuestHttp {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
         BODY_CHUNK_BYTES
     }
 }

@@ -1,7 +1,7 @@
 //! `wasi:sockets`, where a grant allows it: connections and datagrams to what `tcp://` and `udp://` entries name, and
 //! lookups of those names. Listening is not granted to anybody: requests come in through the host.
 //!
-//! The engine's own functions make and use sockets; here stands in front of them what they may be asked for. A lookup
+//! This file is WASI 0.2's side of it, `sockets_p3.rs` that of 0.3; both are judged here. The engine's own functions make and use sockets; here stands in front of them what they may be asked for. A lookup
 //! gives an address that was judged, and the call's sockets may use it for that name.
 
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +38,28 @@ pub(crate) struct Sockets {
 }
 
 /// Names that a call has looked up, and what each stands for in it.
-type Found = Mutex<Vec<(RequestHost, IpAddr)>>;
+pub(super) type Found = Mutex<Vec<(RequestHost, IpAddr)>>;
+
+/// Why a call gets no socket, or no address of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// No grant allows it.
+    NotGranted,
+    /// The call has had as many as it may.
+    TooMany,
+    /// The name stands for nothing.
+    Unresolvable,
+}
+
+impl From<Refused> for ErrorCode {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotGranted => Self::AccessDenied,
+            Refused::TooMany => Self::NewSocketLimit,
+            Refused::Unresolvable => Self::NameUnresolvable,
+        }
+    }
+}
 
 /// What one call has done with sockets.
 #[derive(Debug, Default)]
@@ -55,6 +76,11 @@ impl SocketUse {
         if let Some(found) = &self.found {
             found.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+    }
+
+    /// Where the names of the call are noted.
+    pub(super) fn known(&self) -> Arc<Found> {
+        self.found.clone().unwrap_or_default()
     }
 }
 
@@ -108,22 +134,20 @@ impl Sockets {
     }
 
     /// Looks a name up that a grant names, and notes the address for the sockets of the call.
-    async fn look_up(&self, known: &Found, name: &str) -> Result<IpAddr, ErrorCode> {
+    pub(super) async fn look_up(&self, known: &Found, name: &str) -> Result<IpAddr, Refused> {
         let host = self.egress.judge_lookup(name).map_err(|denial| {
             self.denied(&denial);
-            ErrorCode::AccessDenied
+            Refused::NotGranted
         })?;
         if known.lock().unwrap_or_else(PoisonError::into_inner).len() >= LOOKUPS {
             self.log.denied(&format!("a lookup refused: one call makes {LOOKUPS} at most"));
-            return Err(ErrorCode::NewSocketLimit);
+            return Err(Refused::TooMany);
         }
         let found = match &host {
             RequestHost::Address(address) => vec![*address],
-            RequestHost::Name(name) => {
-                self.outside.resolve(name).await.map_err(|_| ErrorCode::NameUnresolvable)?
-            }
+            RequestHost::Name(name) => self.outside.resolve(name).await.map_err(|_| Refused::Unresolvable)?,
         };
-        let first = found.first().ok_or(ErrorCode::NameUnresolvable)?.to_canonical();
+        let first = found.first().ok_or(Refused::Unresolvable)?.to_canonical();
         known.lock().unwrap_or_else(PoisonError::into_inner).push((host, first));
         Ok(first)
     }
@@ -137,7 +161,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
         |mut store: StoreContextMut<'_, CallState>, (family,): (IpAddressFamily,)| {
             let socket = match store.data_mut().another_socket(Scheme::Tcp) {
                 Ok(()) => plain(tcp_create_socket::Host::create_tcp_socket(&mut view(&mut store), family))?,
-                Err(code) => Err(code),
+                Err(refused) => Err(refused.into()),
             };
             Ok::<(Result<Resource<TcpSocket>, ErrorCode>,), wasmtime::Error>((socket,))
         },
@@ -150,7 +174,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
                     Ok(()) => plain(
                         udp_create_socket::Host::create_udp_socket(&mut view(&mut store), family).await,
                     )?,
-                    Err(code) => Err(code),
+                    Err(refused) => Err(refused.into()),
                 };
                 Ok::<(Result<Resource<UdpSocket>, ErrorCode>,), wasmtime::Error>((socket,))
             })
@@ -160,9 +184,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
         "resolve-addresses",
         |mut store: StoreContextMut<'_, CallState>, (network, name): (Resource<Network>, String)| {
             Box::new(async move {
-                let (sockets, known) =
-                    (store.data().sockets().clone(), store.data().socket_use.found.clone());
-                let known = known.unwrap_or_default();
+                let (sockets, known) = (store.data().sockets().clone(), store.data().socket_use.known());
                 let stream = match sockets.look_up(&known, &name).await {
                     // The engine is asked for the address itself, which needs no lookup.
                     Ok(address) => {
@@ -173,7 +195,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
                             address,
                         ))?
                     }
-                    Err(code) => Err(code),
+                    Err(refused) => Err(refused.into()),
                 };
                 Ok::<(Result<Resource<ResolveAddressStream>, ErrorCode>,), wasmtime::Error>((stream,))
             })
@@ -185,24 +207,24 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
 
 impl CallState {
     /// Whether the call may make one more socket.
-    fn another_socket(&mut self, scheme: Scheme) -> Result<(), ErrorCode> {
+    pub(super) fn another_socket(&mut self, scheme: Scheme) -> Result<(), Refused> {
         if !self.sockets().egress.allows_some(scheme) {
             let (scheme, log) = (scheme.as_str(), &self.sockets().log);
             log.denied(&format!(
                 "a socket refused: the `allowed_hosts` of the component have no entry for it; an entry `{scheme}://HOST:PORT` would allow it"
             ));
-            return Err(ErrorCode::AccessDenied);
+            return Err(Refused::NotGranted);
         }
         if self.socket_use.made >= SOCKETS {
             self.sockets().log.denied(&format!("a socket refused: one call makes {SOCKETS} at most"));
-            return Err(ErrorCode::NewSocketLimit);
+            return Err(Refused::TooMany);
         }
         self.socket_use.made += 1;
         Ok(())
     }
 }
 
-fn view<'a>(store: &'a mut StoreContextMut<'_, CallState>) -> WasiSocketsCtxView<'a> {
+pub(super) fn view<'a>(store: &'a mut StoreContextMut<'_, CallState>) -> WasiSocketsCtxView<'a> {
     let wasi = store.data_mut().ctx();
     WasiSocketsCtxView { ctx: wasi.ctx.sockets(), table: wasi.table }
 }

@@ -3,13 +3,16 @@
 //! Values are dynamic here. A typed path for callees that are compiled together would begin at
 //! [`Prepared::invoke`]: it is the one place that lowers and lifts.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use lath_control_api::ComponentId;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Val;
 
+use crate::engine::base::Tasks;
 use crate::engine::counts::Recorder;
 use crate::engine::exports::{ExportedFunction, ExportedFunctionId};
 use crate::engine::prepared::host_failed;
@@ -52,6 +55,9 @@ impl InFlight {
         ctx.deadline = Some(due);
         let recorder = Recorder::start(&prepared.counters, due);
         let ended = match prepared.exports().get(function) {
+            Some(_) if prepared.runs_apart(&ctx) => {
+                invoke_apart(Arc::clone(&self.prepared), function, params, results, ctx, due).await
+            }
             Some(function) => prepared.invoke(function, params, results, ctx, due).await,
             None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
         };
@@ -79,7 +85,19 @@ impl Prepared {
                 let Some(callee) = instance.get_func(&mut live.store, function.index) else {
                     wasmtime::bail!("the export `{}` is no function", function.name);
                 };
-                callee.call_async(&mut live.store, params, results).await
+                match self.code().tasks() {
+                    Tasks::One => callee.call_async(&mut live.store, params, results).await,
+                    // What the guest goes on with after its result belongs to this call, not to the next one.
+                    Tasks::Many => {
+                        live.store
+                            .run_concurrent(async |accessor| {
+                                callee.call_concurrent(accessor, params, results).await?;
+                                poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                                Ok(())
+                            })
+                            .await?
+                    }
+                }
             });
             watch.over(self.in_turn(guest)).await?
         };
@@ -93,6 +111,34 @@ impl Prepared {
                 Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
             }
         }
+    }
+}
+
+/// As [`Prepared::invoke`] in a task of its own, which ends when its caller leaves.
+async fn invoke_apart(
+    prepared: Arc<Prepared>,
+    function: ExportedFunctionId,
+    params: &[Val],
+    results: &mut [Val],
+    ctx: CallContext,
+    due: Instant,
+) -> Result<(), CallError> {
+    let (params, mut own) = (params.to_vec(), vec![Val::Bool(false); results.len()]);
+    let unit = Arc::clone(&prepared);
+    let call = Box::pin(async move {
+        let Some(function) = unit.exports().get(function) else {
+            return Err(CallError::NoSuchFunction("it belongs to another component".into()));
+        };
+        unit.invoke(function, &params, &mut own, ctx, due).await.map(|()| own)
+    });
+    let task = tokio::spawn(async move { prepared.run(call).await.unwrap_or_else(|| Err(host_failed())) });
+    match AbortOnDropHandle::new(task).await {
+        Ok(answered) => {
+            results.iter_mut().zip(answered?).for_each(|(place, value)| *place = value);
+            Ok(())
+        }
+        // A panic of the host is that call's alone (I2).
+        Err(_) => Err(host_failed()),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Bytes are judged by what they are, never by a name, and nothing is run that was not compiled here.
 
+use std::sync::Arc;
 use std::{fmt, io};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::Component;
 
 use crate::engine::PrepareError;
+use crate::engine::base::{Compilers, Tasks};
 
 /// Priority of the compiling threads: on Linux, ten steps below others is a tenth of their share.
 #[cfg(target_os = "linux")]
@@ -48,12 +50,18 @@ pub(crate) fn give_way() {
 /// Compiled code of one component, shared by everything that runs it.
 pub struct Code {
     pub(crate) component: Component,
+    tasks: Tasks,
     digest: Digest,
 }
 
 impl Code {
-    pub(crate) const fn new(component: Component, digest: Digest) -> Self {
-        Self { component, digest }
+    pub(crate) const fn new(component: Component, tasks: Tasks, digest: Digest) -> Self {
+        Self { component, tasks, digest }
+    }
+
+    /// How many tasks it has at once, hence for which engine it was compiled.
+    pub(crate) const fn tasks(&self) -> Tasks {
+        self.tasks
     }
 
     /// Digest of the bytes that it was compiled from.
@@ -107,15 +115,15 @@ fn looks_like_wat(bytes: &[u8]) -> bool {
 /// the work has ended, which is later than the future when that is dropped.
 pub(crate) async fn compile(
     compiler: &Compiler,
-    engine: wasmtime::Engine,
+    engines: Arc<Compilers>,
     digest: Digest,
     bytes: Bytes,
     worker: Option<OwnedSemaphorePermit>,
-) -> Result<Component, PrepareError> {
+) -> Result<(Tasks, Component), PrepareError> {
     let (sender, compiled) = oneshot::channel();
     compiler.threads.spawn(move || {
         let _worker = worker;
-        let result = compile_here(&engine, &digest, &bytes);
+        let result = compile_here(&engines, &digest, &bytes);
         // Nobody waits any more: the compilation was not needed after all.
         let _unwanted = sender.send(result);
     });
@@ -123,14 +131,17 @@ pub(crate) async fn compile(
     compiled.await.unwrap_or_else(|_| Err(failed("the compiler failed on this component")))
 }
 
-fn compile_here(engine: &wasmtime::Engine, digest: &Digest, bytes: &[u8]) -> Result<Component, PrepareError> {
+fn compile_here(
+    engines: &Compilers,
+    digest: &Digest,
+    bytes: &[u8],
+) -> Result<(Tasks, Component), PrepareError> {
     let found = Digest::of(bytes);
     if found != *digest {
         let message = format!("the bytes have the digest {found}, not {digest}");
         return Err(PrepareError::new(Reason::DigestMismatch, message));
     }
-    Component::from_binary(engine, bytes)
-        .map_err(|error| failed(format!("the engine refuses the component: {error:#}")))
+    engines.compile(bytes).map_err(|error| failed(format!("the engine refuses the component: {error:#}")))
 }
 
 fn failed(message: impl Into<String>) -> PrepareError {

@@ -5,17 +5,41 @@
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, Type};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
+use crate::engine::base::Tasks;
 use crate::engine::targets::FunctionTypes;
+use crate::engine::unit::CallState;
 
 /// What a component exports.
 #[derive(Debug, Default)]
 pub struct Exports {
-    /// Whether it answers HTTP requests: it exports `wasi:http/incoming-handler` of a version that this host knows.
+    /// Whether it answers HTTP requests: it exports `wasi:http/incoming-handler` or `wasi:http/handler` of a version
+    /// that this host knows.
     pub handles_http: bool,
     /// Its functions of plain values.
     pub functions: Vec<ExportedFunction>,
+}
+
+/// How a component answers HTTP requests.
+pub(crate) enum HttpExport {
+    /// `wasi:http/incoming-handler` of 0.2.
+    Incoming(ProxyIndices),
+    /// `wasi:http/handler` of 0.3.
+    Handler(ServiceIndices),
+}
+
+impl HttpExport {
+    /// The way that a component has; the newer one of two.
+    pub(crate) fn of(pre: &InstancePre<CallState>, tasks: Tasks) -> Option<Self> {
+        let handler = match tasks {
+            Tasks::One => None,
+            Tasks::Many => ServiceIndices::new(pre).ok().map(Self::Handler),
+        };
+        handler.or_else(|| ProxyIndices::new(pre).ok().map(Self::Incoming))
+    }
 }
 
 /// One function that a component exports.
@@ -106,13 +130,10 @@ fn exported(
 
 /// The types of a function, or which kind of value of it cannot leave a store.
 pub(crate) fn function_types(function: &ComponentFunc) -> Result<FunctionTypes, &'static str> {
-    if function.async_() {
-        return Err("async functions");
-    }
     let params: Box<[Type]> = function.params().map(|(_, ty)| ty).collect();
     let results: Box<[Type]> = function.results().collect();
     params.iter().chain(&results).try_for_each(plain)?;
-    Ok(FunctionTypes { params, results })
+    Ok(FunctionTypes { params, results, is_async: function.async_() })
 }
 
 /// Checks that a value of the type can be copied from one store to another.

@@ -15,26 +15,41 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use crate::engine::body::{Body, BodyError, Bounded};
 use crate::engine::call::{check_hops, log_trap};
 use crate::engine::counts::{Answered, unfinished};
+use crate::engine::exports::HttpExport;
 use crate::engine::failure::bounded;
+use crate::engine::http_p3::{self, Read, reading};
+use crate::engine::kept::Live;
 use crate::engine::prepared::Admitted;
 use crate::engine::watch::Watch;
-use crate::engine::{CallContext, CallError, InFlight, Outcome};
+use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
 
 /// Authority of a request that names none, as HTTP/1.0 allows.
 const NO_AUTHORITY: http::HeaderValue = http::HeaderValue::from_static("localhost");
 
-type Head = Result<Response<HyperOutgoingBody>, ErrorCode>;
+/// The head of an answer, or why there is none.
+type Head = Result<Response<WasiBody>, NoAnswer>;
+
+/// Why a guest that has answered gave no answer.
+#[derive(Debug)]
+enum NoAnswer {
+    /// Its body is announced with more bytes than it may have.
+    TooLarge(u64),
+    /// The error that the component answers with.
+    Error(String),
+}
 
 /// What the task of the guest and the reader of the answer share. The call is over when both have let go of it.
 struct Exchange {
@@ -104,11 +119,13 @@ impl Exchange {
         ctx: CallContext,
     ) -> Result<Response<Body>, CallError> {
         let (sender, mut head) = oneshot::channel();
+        let (told, read) = reading();
         let head_only = request.method() == Method::HEAD;
-        // On the heap, because it may move into a task. A panic of the host is that request's alone (I2).
-        let guest = Box::pin(AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind());
-        let prepared = Arc::clone(&self.call.prepared);
-        let mut guest = Box::pin(async move { prepared.run(guest).await });
+        let apart = self.call.prepared.runs_apart(&ctx);
+        // A panic of the host is that request's alone (I2).
+        let run = AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender, read)).catch_unwind();
+        let (prepared, run) = (Arc::clone(&self.call.prepared), Box::pin(run));
+        let mut guest = Guest::begin(async move { drop(prepared.run(run).await) }, apart);
         let answered = tokio::select! {
             // The guest first: when it ends at once, there is nothing to leave to a task.
             biased;
@@ -117,7 +134,7 @@ impl Exchange {
                 if answered.is_ok() {
                     // `Prepared::idle` waits for it; its deadline, a stop of its unit, or a reader that is gone
                     // ends it.
-                    tokio::spawn(guest);
+                    guest.leave();
                 } else {
                     // It has thrown the place for its answer away; how it ends says more.
                     let _ended = guest.await;
@@ -133,15 +150,16 @@ impl Exchange {
                 let missing = if head_only { Some(0) } else { announced(&response) };
                 let left = self.call.prepared.unit.limits.response_body_bytes;
                 Ok(response.map(|inner| {
-                    Answer { inner, exchange: self, ended: false, missing, left }.boxed_unsync()
+                    let told = Some(told);
+                    Answer { inner, exchange: self, ended: false, missing, left, told }.boxed_unsync()
                 }))
             }
             Ok(Err(_)) | Err(_) if oversized => Err(self.too_large()),
-            Ok(Err(ErrorCode::HttpResponseBodySize(Some(bytes)))) => Err(CallError::Failed(format!(
+            Ok(Err(NoAnswer::TooLarge(bytes))) => Err(CallError::Failed(format!(
                 "the body of the answer has {bytes} bytes, which is too large"
             ))),
-            Ok(Err(code)) => {
-                Err(CallError::Failed(bounded(&format!("the component answered with the error {code:?}"))))
+            Ok(Err(NoAnswer::Error(code))) => {
+                Err(CallError::Failed(bounded(&format!("the component answered with the error {code}"))))
             }
             Err(_no_head) => match self.ended.get() {
                 Some(Err(error)) => Err(error.clone()),
@@ -151,8 +169,14 @@ impl Exchange {
     }
 
     /// Runs the guest to its end.
-    async fn run(self: Arc<Self>, request: Request<Body>, ctx: CallContext, head: oneshot::Sender<Head>) {
-        let ended = self.handle(request, ctx, head).await;
+    async fn run(
+        self: Arc<Self>,
+        request: Request<Body>,
+        ctx: CallContext,
+        head: oneshot::Sender<Head>,
+        read: Read,
+    ) {
+        let ended = self.handle(request, ctx, head, read).await;
         match (ended, self.head.get()) {
             // Its answer may still be read, and break off.
             (Ok(()), Some(_)) => {}
@@ -165,7 +189,7 @@ impl Exchange {
     fn answered(&self, head: Head, head_only: bool, asker: oneshot::Sender<Head>) {
         let most = self.call.prepared.unit.limits.response_body_bytes;
         let head = head.and_then(|response| match announced(&response) {
-            Some(bytes) if bytes > most && !head_only => Err(ErrorCode::HttpResponseBodySize(Some(bytes))),
+            Some(bytes) if bytes > most && !head_only => Err(NoAnswer::TooLarge(bytes)),
             Some(_) | None => Ok(response),
         });
         let outcome = match &head {
@@ -210,6 +234,7 @@ impl Exchange {
         request: Request<Body>,
         mut ctx: CallContext,
         asker: oneshot::Sender<Head>,
+        read: Read,
     ) -> Result<(), CallError> {
         let prepared = &*self.call.prepared;
         let watch = prepared
@@ -224,26 +249,28 @@ impl Exchange {
             Ok(instance) => instance,
             Err(error) => return self.end(Err(error)),
         };
-        let Some(proxy) = &prepared.proxy else {
-            let missing = "the component exports no wasi:http/incoming-handler";
+        let Some(export) = &prepared.http else {
+            let missing = "the component exports no handler of wasi:http";
             return self.end(Err(CallError::NoSuchFunction(missing.into())));
         };
         ctx.deadline = Some(self.due);
         let head_only = request.method() == Method::HEAD;
         let request = self.incoming(request);
         let exchange = Arc::clone(self);
-        let on_head = move |head: Head| exchange.answered(head, head_only, asker);
+        let on_head = move |head: Result<_, String>| {
+            exchange.answered(head.map_err(NoAnswer::Error), head_only, asker);
+        };
         let mut live = prepared.live(ctx);
         // Declared after the store, hence dropped before it: a panic of the host does not pass for a good end.
         let _cut = Cut(self);
         let ran = {
             let guest = pin!(async {
-                let instance = live.instance(prepared).await?;
-                let mut http = live.store.data_mut().http();
-                let request = http.new_incoming_request(Scheme::Http, request)?;
-                let answer = http.new_response_outparam_from_callback(on_head)?;
-                let handler = proxy.load(&mut live.store, &instance)?;
-                handler.wasi_http_incoming_handler().call_handle(&mut live.store, request, answer).await
+                match export {
+                    HttpExport::Incoming(proxy) => run_p2(proxy, prepared, &mut live, request, on_head).await,
+                    HttpExport::Handler(service) => {
+                        http_p3::run(service, prepared, &mut live, request, read, on_head).await
+                    }
+                }
             });
             watch.over(prepared.in_turn(guest)).await
         };
@@ -319,6 +346,57 @@ impl Drop for Exchange {
     }
 }
 
+/// Has a guest of WASI 0.2 answer, to the end of its handler.
+async fn run_p2(
+    proxy: &ProxyIndices,
+    prepared: &Prepared,
+    live: &mut Live,
+    request: Request<Body>,
+    on_head: impl FnOnce(Result<Response<WasiBody>, String>) + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    let instance = live.instance(prepared).await?;
+    let mut http = live.store.data_mut().http();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let answer = http.new_response_outparam_from_callback(move |head| {
+        on_head(head.map_err(|code| format!("{code:?}")));
+    })?;
+    let handler = proxy.load(&mut live.store, &instance)?;
+    handler.wasi_http_incoming_handler().call_handle(&mut live.store, request, answer).await
+}
+
+/// The guest of an exchange: within the request, or in a task of its own.
+enum Guest {
+    /// On the heap, because it may move into a task.
+    Here(BoxFuture<'static, ()>),
+    Apart(AbortOnDropHandle<()>),
+}
+
+impl Guest {
+    fn begin(run: impl Future<Output = ()> + Send + 'static, apart: bool) -> Self {
+        let run = run.boxed();
+        if apart { Self::Apart(AbortOnDropHandle::new(tokio::spawn(run))) } else { Self::Here(run) }
+    }
+
+    /// Lets it go on by itself.
+    fn leave(self) {
+        match self {
+            Self::Here(run) => drop(tokio::spawn(run)),
+            Self::Apart(task) => drop(task.detach()),
+        }
+    }
+}
+
+impl Future for Guest {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Self::Here(run) => run.as_mut().poll(cx),
+            Self::Apart(task) => Pin::new(task).poll(cx).map(drop),
+        }
+    }
+}
+
 /// Notes a bad end when nothing else was noted.
 struct Cut<'a>(&'a Exchange);
 
@@ -332,7 +410,7 @@ impl Drop for Cut<'_> {
 }
 
 /// Bytes of the body that a head announces.
-fn announced(head: &Response<HyperOutgoingBody>) -> Option<u64> {
+fn announced(head: &Response<WasiBody>) -> Option<u64> {
     if [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status()) {
         return Some(0);
     }
@@ -348,13 +426,25 @@ fn name_authority(request: &mut Request<Body>) {
 
 /// The body of an answer as the guest writes it.
 struct Answer {
-    inner: HyperOutgoingBody,
+    inner: WasiBody,
     exchange: Arc<Exchange>,
     ended: bool,
     /// Bytes that are still to come, if the head says how many there are: who has them all need not ask for the end.
     missing: Option<u64>,
     /// Bytes that may still come by the limit of the component.
     left: u64,
+    /// Told when it has been read to its end.
+    told: Option<oneshot::Sender<()>>,
+}
+
+impl Answer {
+    /// Tells the guest that its answer was read.
+    fn tell(&mut self) {
+        if let Some(told) = self.told.take() {
+            // A guest that has ended does not ask.
+            let _unheard = told.send(());
+        }
+    }
 }
 
 impl http_body::Body for Answer {
@@ -373,6 +463,11 @@ impl http_body::Body for Answer {
             Poll::Ready(frame) => frame,
         };
         self.ended = !matches!(frame, Some(Ok(_)));
+        if frame.is_none() {
+            self.tell();
+        } else if self.ended {
+            self.told = None;
+        }
         Poll::Ready(match frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -424,8 +519,12 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         if !self.ended {
-            self.exchange.left.store(self.missing != Some(0), Ordering::Relaxed);
+            let whole = self.missing == Some(0);
+            self.exchange.left.store(!whole, Ordering::Relaxed);
             self.exchange.unread.store(true, Ordering::Relaxed);
+            if whole {
+                self.tell();
+            }
         }
     }
 }

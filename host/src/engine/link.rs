@@ -13,6 +13,7 @@ use crate::capability::bound::Bindings;
 use crate::capability::{self, Provision};
 use crate::engine::code::Code;
 use crate::engine::exports::function_types;
+use crate::engine::http_link::{HttpLink, add_handler};
 use crate::engine::linked::LinkedFunction;
 use crate::engine::unit::CallState;
 use crate::engine::{FunctionTypes, PrepareError, Targets};
@@ -30,6 +31,8 @@ enum Way<'a> {
     Linked(&'a dyn capability::bound::Capability),
     /// A link carries its functions.
     Link(&'a LinkSpec, Vec<(String, FunctionTypes)>),
+    /// A link carries its requests: `wasi:http/handler`.
+    Handler(&'a LinkSpec),
     /// It holds types only; nothing has to be there.
     TypesOnly,
 }
@@ -85,6 +88,7 @@ fn way<'a>(
         (Provision::Always, _) => Ok(Way::Core),
         (Provision::Unlinked, None) => Ok(Way::Capability),
         (_, Some(LinkSpec { builtin: Some(builtin), .. })) => linked(name, *builtin, bound).map(Way::Linked),
+        (_, Some(link)) if is_handler(name) => Ok(Way::Handler(link)),
         (_, Some(link)) => Ok(Way::Link(link, functions(name, instance, engine)?)),
         (Provision::OtherVersion(here), None) => {
             Err(format!("`{name}`: this host has the interface in {here}"))
@@ -98,6 +102,11 @@ fn way<'a>(
             None => format!("`{name}`: it is no interface of a package, so no link can carry it"),
         }),
     }
+}
+
+/// Whether an import is the handler of WASI 0.3, whose requests pass through the host.
+fn is_handler(name: &str) -> bool {
+    name.strip_prefix("wasi:http/handler@").is_some_and(|version| version.starts_with("0.3."))
 }
 
 /// The capability behind a builtin, if it has the interface in the version that is asked for.
@@ -176,6 +185,7 @@ fn connect(
         Way::Core | Way::TypesOnly => Ok(()),
         Way::Capability => capability::add(linker, name),
         Way::Linked(capability) => capability.add(linker, name),
+        Way::Handler(link) => add_handler(linker, name, HttpLink::new(link, targets)),
         Way::Link(link, functions) => {
             let link = Arc::new(link.clone());
             let mut instance = linker.instance(name)?;
@@ -187,6 +197,19 @@ fn connect(
                     function.clone(),
                     types,
                 ));
+                if linked.is_async() {
+                    instance.func_new_concurrent(&function, move |accessor, _, params, results| {
+                        let linked = Arc::clone(&linked);
+                        Box::pin(async move {
+                            let (unit, ctx) = accessor.with(|mut store| {
+                                let state = store.get();
+                                (Arc::clone(&state.unit), state.ctx.clone())
+                            });
+                            linked.call(unit.caller(), ctx, params, results).await
+                        })
+                    })?;
+                    continue;
+                }
                 instance.func_new_async(&function, move |store, _, params, results| {
                     let linked = Arc::clone(&linked);
                     let (unit, ctx) = (Arc::clone(&store.data().unit), store.data().ctx.clone());

@@ -41,6 +41,11 @@ impl LinkedFunction {
         Self { targets, link, instance, name, types, bound: ArcSwapOption::empty() }
     }
 
+    /// Whether its caller may go on while it runs.
+    pub(crate) const fn is_async(&self) -> bool {
+        self.types.is_async
+    }
+
     /// Makes the call. Its failure is an error with [`LinkedCallFailed`], which traps the caller.
     pub(crate) async fn call(
         &self,

@@ -9,6 +9,7 @@ use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmFeatures,
 };
 
+use crate::engine::base::Tasks;
 use crate::engine::mebibytes;
 
 /// Where instances live.
@@ -167,8 +168,8 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// The engine's configuration.
-pub(crate) fn config(allocation: Allocation) -> Config {
+/// The configuration of the engine for components with so many tasks.
+pub(crate) fn config(allocation: Allocation, tasks: Tasks) -> Config {
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
@@ -176,8 +177,8 @@ pub(crate) fn config(allocation: Allocation) -> Config {
         .max_wasm_stack(512 << 10)
         .memory_init_cow(true)
         .wasm_component_model(true)
-        // WASI 0.3 needs it; until the host has that, every call would pay for it.
-        .concurrency_support(false)
+        // Every call pays for it.
+        .concurrency_support(tasks == Tasks::Many)
         // Where a trap came from is told by function names; line numbers would need the guest's debug info.
         .generate_address_map(true);
     for unneeded in [

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason};
 use tokio::sync::Notify;
 use wasmtime::component::InstancePre;
-use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use crate::engine::base::Tasks;
 use crate::engine::code::Code;
 use crate::engine::counts::Counters;
-use crate::engine::exports::Exports;
+use crate::engine::exports::{Exports, HttpExport};
 use crate::engine::gate::{Gate, Place};
 use crate::engine::kept::{Kept, Live, Shelf};
 use crate::engine::lanes::{Lanes, Pressure};
@@ -39,7 +39,7 @@ pub struct Closed;
 pub struct Prepared {
     pub(crate) unit: Arc<Unit>,
     pub(crate) pre: InstancePre<CallState>,
-    pub(crate) proxy: Option<ProxyIndices>,
+    pub(crate) http: Option<HttpExport>,
     pub(crate) counters: Counters,
     /// Tells prepared components apart within this process.
     pub(crate) serial: u64,
@@ -84,14 +84,14 @@ impl Prepared {
         places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let proxy = ProxyIndices::new(&pre).ok();
+        let http = HttpExport::of(&pre, code.tasks());
         let shelf = Shelf::new(spec.instance_policy, spec.max_instances.max(1), &places.kept);
         let mut exports = Exports::of(&code.component, pre.engine());
-        exports.handles_http = proxy.is_some();
+        exports.handles_http = http.is_some();
         Self {
             unit,
             pre,
-            proxy,
+            http,
             exports,
             code,
             counters: Counters::default(),
@@ -240,6 +240,12 @@ impl Prepared {
     /// The compiled code, which other units may share.
     pub fn code(&self) -> &Arc<Code> {
         &self.code
+    }
+
+    /// Whether a call of it must run in a task of its own: its store may not be run inside the future of another
+    /// store, and a call that came through a component may well be made there.
+    pub(crate) fn runs_apart(&self, ctx: &CallContext) -> bool {
+        self.code.tasks() == Tasks::Many && ctx.hops > 0
     }
 
     /// Calls since the spec was prepared; probes are not among them.

@@ -5,10 +5,11 @@
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use http::{Request, Response};
 use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
 use wasmtime::component::{Type, Val};
 
-use crate::engine::{CallError, InFlight};
+use crate::engine::{Body, CallError, InFlight};
 
 /// Most components that one call may pass through, so that a circle of links ends in an error instead of in
 /// the exhaustion of the host. Real chains are a few hops long.
@@ -62,6 +63,8 @@ pub struct FunctionTypes {
     pub params: Box<[Type]>,
     /// Types of the results, in order: none or one.
     pub results: Box<[Type]>,
+    /// Whether it is an `async func`. That is how its caller waits for it, and nothing that its callee must share.
+    pub is_async: bool,
 }
 
 impl FunctionTypes {
@@ -81,6 +84,27 @@ pub trait Targets: Send + Sync + 'static {
     ///
     /// The results have the types of `types.results`. The future ends by the deadline of `ctx` at the latest.
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>>;
+
+    /// Has the target of a link answer an HTTP request on another host.
+    ///
+    /// The head of the answer is there by the deadline of `ctx` at the latest; its body may outlast that.
+    fn remote_http<'a>(
+        &'a self,
+        request: RemoteRequest<'a>,
+    ) -> BoxFuture<'a, Result<Response<Body>, CallError>>;
+}
+
+/// One HTTP request that goes over a link and that this host cannot answer itself.
+#[derive(Debug)]
+pub struct RemoteRequest<'a> {
+    /// Who sends it.
+    pub caller: &'a Caller,
+    /// The link that it goes over; names the target.
+    pub link: &'a LinkSpec,
+    /// The request.
+    pub request: Request<Body>,
+    /// Deadline, trace and hops of the call.
+    pub ctx: CallContext,
 }
 
 /// One linked call that this host cannot answer itself.

@@ -13,6 +13,7 @@ mod imports;
 mod kept;
 mod languages;
 mod limits;
+mod worlds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -129,6 +130,14 @@ impl Targets for Here {
         self.asked.lock().unwrap().push(asked);
         let answer = self.elsewhere.lock().unwrap().clone();
         Box::pin(async move { answer.unwrap_or_else(|| Err(CallError::Failed("nobody is there".into()))) })
+    }
+
+    fn remote_http<'a>(
+        &'a self,
+        request: RemoteRequest<'a>,
+    ) -> BoxFuture<'a, Result<Response<Body>, CallError>> {
+        self.asked.lock().unwrap().push(format!("{} {}", request.link.target, request.request.uri()));
+        Box::pin(async { Err(CallError::Failed("nobody is there".into())) })
     }
 }
 

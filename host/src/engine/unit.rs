@@ -15,15 +15,16 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::p2::body::{HostFutureTrailers, HostIncomingBody, HostOutgoingBody};
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostOutgoingResponse, HostResponseOutparam};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p3};
 
 use crate::capability::bound::Bindings;
 use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
 use crate::capability::outside::Outside;
 use crate::capability::sockets::{SocketUse, Sockets};
+use crate::engine::http_link::HttpLink;
 use crate::engine::limits::{HEADER_BYTES, MemoryLimit, RANDOM_BYTES};
-use crate::engine::{CallContext, Caller};
+use crate::engine::{CallContext, Caller, Targets};
 
 /// Who a prepared component is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(crate) struct Unit {
     arguments: Vec<String>,
     http: Arc<HttpClient>,
     sockets: Sockets,
+    /// Where its outgoing requests go, when that is another component.
+    http_link: Option<Arc<HttpLink>>,
     caller: Caller,
 }
 
@@ -62,6 +65,7 @@ impl Unit {
         spec: &ComponentSpec,
         bound: Bindings,
         outside: &Outside,
+        targets: &Arc<dyn Targets>,
     ) -> Self {
         let caller =
             Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
@@ -75,6 +79,7 @@ impl Unit {
             arguments: spec.grants.arguments.clone(),
             http: Arc::new(HttpClient::new(Arc::clone(&egress), outside.clone(), Arc::clone(&log))),
             sockets: Sockets { egress, outside: outside.clone(), log: Arc::clone(&log) },
+            http_link: HttpLink::outgoing(&spec.links, targets).map(Arc::new),
             log,
             bound,
             caller,
@@ -140,7 +145,13 @@ impl CallState {
         http.set_field_size_limit(HEADER_BYTES);
         Self {
             memory: MemoryLimit::new(&unit.limits),
-            outgoing: GuestHttp(Arc::clone(&unit.http)),
+            outgoing: GuestHttp {
+                outside: Arc::clone(&unit.http),
+                linked: unit
+                    .http_link
+                    .as_ref()
+                    .map(|link| (Arc::clone(link), Arc::clone(&unit), ctx.clone())),
+            },
             socket_use,
             unit,
             ctx,
@@ -153,6 +164,7 @@ impl CallState {
 
     /// Begins another call on an instance that is kept.
     pub(crate) fn begin(&mut self, ctx: CallContext) {
+        self.outgoing.begin(&ctx);
         self.ctx = ctx;
         self.socket_use.begin();
     }
@@ -177,7 +189,9 @@ impl CallState {
 
 /// Whether a resource belongs to one request and its answer.
 fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
-    entry.is::<HostIncomingRequest>()
+    entry.is::<p3::Request>()
+        || entry.is::<p3::Response>()
+        || entry.is::<HostIncomingRequest>()
         || entry.is::<HostIncomingBody>()
         || entry.is::<HostFutureTrailers>()
         || entry.is::<HostResponseOutparam>()

@@ -338,8 +338,8 @@ fn link_spec(manifest: &Manifest, link: &Link, record: &RevisionRecord) -> Resul
     })
 }
 
-/// Routes of a builtin HTTP server: one for each link that carries `wasi:http/incoming-handler`, with the keys of
-/// the 1.x provider. `path` and `host` count in every routing mode, so that one address can serve several apps.
+/// Routes of a builtin HTTP server: one for each link that carries `wasi:http/incoming-handler`, or `handler` as it is
+/// called in WASI 0.3, with the keys of the 1.x provider. `path` and `host` count in every routing mode, so that one address can serve several apps.
 fn http_routes(
     name: &ComponentName,
     config: &BTreeMap<String, String>,
@@ -348,7 +348,7 @@ fn http_routes(
     let carries = |link: &&LinkSpec| {
         link.namespace == "wasi"
             && link.package == "http"
-            && link.interfaces.iter().any(|i| i == "incoming-handler")
+            && link.interfaces.iter().any(|i| i == "incoming-handler" || i == "handler")
     };
     let mut routes: Vec<HttpRoute> = Vec::new();
     for link in links.iter().filter(carries) {

@@ -19,7 +19,7 @@ const KNOWN: &[(&str, &[Package])] = &[
         &[
             ("blobstore", &["blobstore", "container", "types"]),
             ("config", &["runtime", "store"]),
-            ("http", &["incoming-handler", "outgoing-handler", "types", "handler", "service"]),
+            ("http", &["incoming-handler", "outgoing-handler", "types", "handler", "client", "service"]),
             ("keyvalue", &["store", "atomics", "batch", "watch", "watcher"]),
             ("logging", &["logging"]),
         ],

@@ -221,3 +221,67 @@ async fn k4_e08_e09_surroundings_are_empty_but_for_grants() {
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
+
+/// What `sockets_p3.rs` stands in front of: without it the engine's own lookup and sockets would answer.
+#[tokio::test]
+async fn e06_sockets_of_03_are_judged_as_those_of_02() {
+    let (tcp, names) = (echo_tcp().await, Names::leading(&["127.0.0.1"]));
+    let (engine, port) = (outside(&names), tcp.port());
+    let guest = async |entries: &[&str]| {
+        alone(&engine, "http-hello-p3-v1", |spec| {
+            spec.grants.allowed_hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+        })
+        .await
+    };
+    let to = |host: &str| format!("/tcp?to={host}:{port}");
+    let bare = guest(&["any", &format!("http://{tcp}")]).await;
+    for (path, told) in [
+        (to("127.0.0.1"), "create: ErrorCode::AccessDenied"),
+        (to("db.example.com"), "lookup: ErrorCode::AccessDenied"),
+        ("/listen".to_owned(), "create: ErrorCode::AccessDenied"),
+    ] {
+        assert_eq!(answer(&bare, &path).await.unwrap(), (502, told.to_owned()), "{path}");
+    }
+    let granted = guest(&[&format!("tcp://{tcp}"), &format!("tcp://db.example.com:{port}")]).await;
+    for host in ["127.0.0.1", "db.example.com"] {
+        assert_eq!(answer(&granted, &to(host)).await.unwrap(), (200, "ping".into()), "{host}");
+    }
+    assert_eq!(names.asked(), ["db.example.com"]);
+    for (path, told) in [
+        (format!("/tcp?to=127.0.0.1:{}", port ^ 1), "connect: ErrorCode::AccessDenied"),
+        (to("other.example.com"), "lookup: ErrorCode::AccessDenied"),
+        ("/listen".to_owned(), "bind: ErrorCode::AccessDenied"),
+    ] {
+        assert_eq!(answer(&granted, &path).await.unwrap(), (502, told.to_owned()), "{path}");
+    }
+    // A name's address is granted for that name, and only where its own entry allows it.
+    let by_name = guest(&[&format!("tcp://db.example.com:{port}")]).await;
+    let denied = answer(&by_name, &to("127.0.0.1")).await.unwrap();
+    assert_eq!(denied, (502, "connect: ErrorCode::AccessDenied".into()));
+}
+
+#[tokio::test]
+async fn k3_e06_requests_of_03_reach_what_was_granted_and_nothing_else() {
+    let (web, names) = (Web::start().await, Names::leading(&["127.0.0.1"]));
+    let (engine, port) = (outside(&names), web.port());
+    let entries = [format!("http://api.example.com:{port}"), format!("http://127.0.0.1:{port}")];
+    let hello = alone(&engine, "http-hello-p3-v1", |spec| {
+        spec.grants.allowed_hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+    })
+    .await;
+    for path in ["a", "b"] {
+        let url = format!("/fetch?url=http://api.example.com:{port}/{path}");
+        let (status, heard) = answer(&hello, &url).await.unwrap();
+        assert!(status == 200 && heard.starts_with(&format!("GET /{path} HTTP/1.1")), "{heard}");
+        assert!(heard.contains(&format!("host: api.example.com:{port}")), "{heard}");
+    }
+    // One connection served both.
+    assert_eq!((web.connections(), names.asked().len()), (1, 1));
+    for url in
+        [format!("http://other.example.com:{port}/"), format!("http://localhost:{port}/"), "ftp://a/".into()]
+    {
+        let (status, heard) = answer(&hello, &format!("/fetch?url={url}")).await.unwrap();
+        assert_eq!(status, 502, "{url}: {heard}");
+    }
+    assert_eq!((web.connections(), names.asked().len()), (1, 1));
+}

@@ -31,10 +31,10 @@ async fn a_link_satisfies_the_import() {
 #[tokio::test]
 async fn xw11_a_version_that_the_host_does_not_have_is_named_with_the_one_it_has() {
     let other = text(
-        r#"(component (import "wasi:random/random@0.3.0" (instance (export "get" (func (result u64))))))"#,
+        r#"(component (import "wasi:random/random@0.4.0" (instance (export "get" (func (result u64))))))"#,
     );
     let message = refused(other, |_| {}).await;
-    assert!(message.contains("wasi:random/random@0.3.0") && message.contains("0.2.x"), "{message}");
+    assert!(message.contains("wasi:random/random@0.4.0") && message.contains("0.2.x and 0.3.x"), "{message}");
 }
 
 #[tokio::test]
@@ -64,6 +64,23 @@ async fn resources_are_refused_over_a_link() {
     );
     let message = refused(other, |spec| spec.links.push(demo_link("box", "box"))).await;
     assert!(message.contains("lath:demo/box@0.1.0") && message.contains("resource"), "{message}");
+}
+
+/// Refused when it is linked, hence when it is applied, and not at the first call.
+#[tokio::test]
+async fn streams_and_futures_over_a_link_are_refused_by_interface_function_and_type() {
+    for (kind, ty) in [
+        ("streams", r#"(func (param "s" (stream u8)))"#),
+        ("streams", r#"(func async (param "s" (list (stream u8))))"#),
+        ("futures", r#"(func async (result (future u32)))"#),
+    ] {
+        let import =
+            format!(r#"(component (import "lath:demo/flow@0.1.0" (instance (export "pour" {ty}))))"#);
+        let message = refused(text(&import), |spec| spec.links.push(demo_link("flow", "flow"))).await;
+        for part in ["lath:demo/flow@0.1.0", "`pour`", kind, "no link carries"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use lath_control_api::Reason;
 
 use super::*;
+use crate::engine::pool::{self, Allocation};
 
 const WAYS: [Pooling; 2] = [Pooling::On { instances: 8 }, Pooling::Off];
 const MIB: u64 = 1 << 20;
@@ -323,8 +324,10 @@ async fn xw10_a_loop_at_start_and_endless_recursion_are_stopped() {
 #[tokio::test]
 async fn a_host_with_little_memory_or_address_space_gets_an_engine_too() {
     for allocation in [Allocation::OnDemandSmall, Allocation::OnDemand, Allocation::Pool { instances: 16 }] {
-        wasmtime::Engine::new(&pool::config(allocation))
-            .unwrap_or_else(|error| panic!("{allocation}: {error:#}"));
+        for tasks in [Tasks::One, Tasks::Many] {
+            wasmtime::Engine::new(&pool::config(allocation, tasks))
+                .unwrap_or_else(|error| panic!("{allocation} for {tasks:?}: {error:#}"));
+        }
     }
 }
 

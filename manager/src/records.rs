@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use lath_control_api::subject::app_key;
-use lath_control_api::{AppName, Bucket, Generation, Subjects};
+use lath_control_api::{AppName, Bucket, Subjects};
 use lath_control_api_client::{
     BucketOptions, Change, Connection, KvRevision, Listing, Malformed, ReadError, Stored, TypedBucket,
     WriteError, WriteId,
@@ -146,8 +146,9 @@ pub(crate) struct Follower {
     wake: Wake,
     /// The bucket's last write that was heard of.
     head: KvRevision,
-    /// Apps that were deleted, at most [`DELETED_KEPT`]: a store that goes back in time must not bring them back.
-    deleted: BTreeMap<AppName, Generation>,
+    /// Apps that were deleted, at most [`DELETED_KEPT`]: a store that goes back in time must not bring them back. One
+    /// of which there is a record again that cannot be read is not among them: hosts may run it.
+    deleted: BTreeMap<AppName, Arc<Stored<DesiredRecord>>>,
 }
 
 impl Follower {
@@ -188,6 +189,7 @@ impl Follower {
             Change::Malformed(malformed) => {
                 self.head = self.head.max(malformed.revision);
                 if let Some(app) = named(&malformed.key) {
+                    self.deleted.remove(&app);
                     self.replace(app, Some(poison(&malformed)));
                 }
             }
@@ -212,6 +214,7 @@ impl Follower {
         let mut apps = Apps { era, slots: BTreeMap::new() };
         for malformed in listing.malformed.values() {
             if let Some(app) = named(&malformed.key) {
+                self.deleted.remove(&app);
                 apps.slots.insert(app, poison(malformed));
             }
         }
@@ -267,15 +270,16 @@ impl Follower {
             if self.deleted.len() >= DELETED_KEPT {
                 self.deleted.clear();
             }
-            self.deleted.insert(app.clone(), stored.value.generation);
+            self.deleted.insert(app.clone(), Arc::clone(stored));
         }
     }
 
     /// Deletes what was deleted before and is there again. Its hosts were rid of it then.
     async fn delete_again(&self, apps: &mut Apps) {
-        for (app, generation) in &self.deleted {
+        for (app, deleted) in &self.deleted {
             let Some(Slot::Sound(found)) = apps.slots.get(app) else { continue };
-            if found.value.generation > *generation {
+            if !found.value.is_past_of(&deleted.value) && found.value != deleted.value {
+                // Somebody has asked for something since.
                 continue;
             }
             match self.records.forget(found).await {

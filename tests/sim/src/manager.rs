@@ -123,7 +123,7 @@ pub(crate) struct Manager {
     /// The newest write of each app that was heard of, deletions among them.
     seen: BTreeMap<AppName, Number>,
     /// Apps that were deleted: a store that goes back in time must not bring them back.
-    deleted: BTreeMap<AppName, Generation>,
+    deleted: BTreeMap<AppName, Arc<DesiredRecord>>,
     agenda: BTreeMap<AppName, Agenda>,
     sent: BTreeMap<(AppName, HostId), Sent>,
     waiting: BTreeMap<RequestId, Waiting>,

@@ -86,6 +86,7 @@ impl Manager {
             }
         }
         next.retain(|app, _| !spoilt.contains_key(app));
+        self.deleted.retain(|app, _| !spoilt.contains_key(app));
         for (app, held) in &next {
             self.seen.insert(app.clone(), held.number);
         }
@@ -96,11 +97,12 @@ impl Manager {
     /// Writes the decisions at hand again where the store has lost them, and deletes again what is there again.
     fn restore(&mut self, found: &Apps, out: &mut Out) {
         let mut deleted_again = Vec::new();
-        for (app, generation) in &self.deleted {
+        for (app, deleted) in &self.deleted {
             // One that was made anew since is written over it below.
             let there = found.get(app).filter(|_| !self.apps.contains_key(app));
             let sound = there.filter(|held| !held.spoilt);
-            if let Some(held) = sound.filter(|held| held.record.generation <= *generation) {
+            let past = |held: &&Held| held.record.is_past_of(deleted) || held.record == *deleted;
+            if let Some(held) = sound.filter(past) {
                 deleted_again.push((app.clone(), held.number));
             }
         }
@@ -128,6 +130,7 @@ impl Manager {
         match held {
             Some(held) if is_spoilt(&held) => {
                 // Its app is left alone, and nothing else is.
+                self.deleted.remove(app);
                 self.apps.remove(app);
                 self.agenda.remove(app);
             }
@@ -137,7 +140,7 @@ impl Manager {
             }
             None => {
                 if let Some(held) = self.apps.remove(app) {
-                    self.deleted.insert(app.clone(), held.record.generation);
+                    self.deleted.insert(app.clone(), held.record);
                 }
                 self.agenda.remove(app);
             }

@@ -16,8 +16,9 @@ const CALLS: usize = 50;
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
+/// Every request has a connection of its own: an answer that breaks off takes its connection with it, and nobody else's.
 fn http() -> Http {
-    Client::builder(TokioExecutor::new()).build(HttpConnector::new())
+    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new())
 }
 
 /// Status and text of an answer, and whether it says when to come again.

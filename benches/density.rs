@@ -17,6 +17,8 @@ const DIFFERENT: u32 = 40;
 const SMALL: u64 = 256 << 20;
 /// How long the host has nothing to do before it is looked at.
 const REST: Duration = Duration::from_secs(5);
+/// Longest wait for what a host was asked for: there is no figure then.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -56,6 +58,7 @@ async fn idle(components: usize) {
         accepted += sent.elapsed();
     }
     while host.logged(" ready") - ready_before < components {
+        assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} not all components are ready");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let ready = begun.elapsed();
@@ -144,8 +147,9 @@ async fn call_all(host: &Host) {
 
 /// Asks until there is an answer of the component, whatever it says to `/`.
 async fn answered(host: &Host, name: &str) {
-    let http = Http::default();
+    let (http, begun) = (Http::default(), Instant::now());
     loop {
+        assert!(begun.elapsed() < PATIENCE, "after {PATIENCE:?} {name} does not answer");
         // A host that does not know the way says 404 with a text of its own.
         match http.get(host.address, name).await {
             Ok((200 | 400, _)) => return,

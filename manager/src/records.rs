@@ -183,6 +183,7 @@ impl Follower {
                 self.head = self.head.max(stored.revision);
                 if let Some(app) = named(&stored.key) {
                     let slot = self.slot(stored);
+                    self.forget_deletion(&app, &slot);
                     self.replace(app, Some(slot));
                 }
             }
@@ -226,7 +227,11 @@ impl Follower {
         }
         if went_back {
             self.restore(&before, &mut apps).await;
-        } else {
+        }
+        for (app, slot) in &apps.slots {
+            self.forget_deletion(app, slot);
+        }
+        if !went_back {
             // A name may have been taken again while nobody listened, and count its revisions anew.
             self.records.revisions.clear_cached();
         }
@@ -274,11 +279,19 @@ impl Follower {
         }
     }
 
+    /// An app that somebody made anew is no deleted one any more: a later loss is not to end it.
+    fn forget_deletion(&mut self, app: &AppName, slot: &Slot) {
+        let Slot::Sound(made) = slot else { return };
+        if self.deleted.get(app).is_some_and(|deleted| !is_of_deleted(&made.value, &deleted.value)) {
+            self.deleted.remove(app);
+        }
+    }
+
     /// Deletes what was deleted before and is there again. Its hosts were rid of it then.
     async fn delete_again(&self, apps: &mut Apps) {
         for (app, deleted) in &self.deleted {
             let Some(Slot::Sound(found)) = apps.slots.get(app) else { continue };
-            if !found.value.is_past_of(&deleted.value) && found.value != deleted.value {
+            if !is_of_deleted(&found.value, &deleted.value) {
                 // Somebody has asked for something since.
                 continue;
             }
@@ -313,6 +326,11 @@ impl Follower {
 fn poison(malformed: &Malformed) -> Slot {
     tracing::error!(key = %malformed.key, cause = %malformed.cause, "a desired record cannot be read; only its app is left alone");
     Slot::Poison(malformed.cause.clone())
+}
+
+/// Whether a record is the one that was deleted, or a past of it: only a store that went back has it.
+fn is_of_deleted(record: &DesiredRecord, deleted: &DesiredRecord) -> bool {
+    record.is_past_of(deleted) || record == deleted
 }
 
 /// The app of a key; keys of another form were made by hand and are left alone.

@@ -32,6 +32,9 @@ impl Planner<'_> {
             let mut before = record.assignment.clone();
             before.0.retain(|host, _| !self.has_left_over(record, host));
             self.keep_last_places(&mut assignment, &before, &rollout.stage, spec);
+            if record.serving.is_none() {
+                self.keep_where_served(&mut assignment, record, spec);
+            }
         }
         if assignment != record.assignment {
             let begins = record.serving.is_none() || !assignment.beyond(&record.assignment).is_empty();
@@ -95,6 +98,23 @@ impl Planner<'_> {
                 continue;
             }
             old.iter().for_each(|(host, instances)| assignment.add(host, name, *instances));
+        }
+    }
+
+    /// A host may come back that had the last place of a component, which was given to another meanwhile. With no
+    /// revision to go back to nothing else says that it keeps that: told only of its share of other components it
+    /// would end it before the other one serves it, and told nothing it could not prepare its share. So it has a place
+    /// for it as well, until the others serve it.
+    fn keep_where_served(&self, assignment: &mut Assignment, record: &DesiredRecord, spec: &AppSpec) {
+        let hosts: Vec<HostId> = assignment.hosts().filter(|host| self.is_alive(host)).cloned().collect();
+        for name in spec.components.keys() {
+            let has = |host: &&HostId| assignment.count(host, name).is_some();
+            let serves = |host: &&HostId| self.serving(record, host).contains(name);
+            if !hosts.iter().any(|host| has(&host)) || hosts.iter().any(|host| has(&host) && serves(&host)) {
+                continue;
+            }
+            let kept: Vec<&HostId> = hosts.iter().filter(serves).collect();
+            kept.into_iter().for_each(|host| assignment.add(host, name, 1));
         }
     }
 

@@ -53,6 +53,11 @@ impl Planner<'_> {
             return self.is_last_place(record, &record.base, hosts, host, request);
         }
         let ready = |host| hosts.get(host).is_some_and(Assessment::is_ready);
+        // Nothing is given a place before all hosts had the time to speak.
+        let unplaced = matches!(stage, Some(Stage::Preparing)) && self.must_wait_for_news(record);
+        if request.bundles.is_empty() && unplaced {
+            return true;
+        }
         if request.bundles.is_empty() && !record.assignment.hosts().all(ready) {
             return true;
         }

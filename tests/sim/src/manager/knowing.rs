@@ -1,5 +1,6 @@
 //! What a manager knows of the store: by news of writes, by answers, and by lists.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lath_control_api::{AppName, ApplyRequest, Fence, HostInventory, Step, Timestamp};
@@ -89,6 +90,7 @@ impl Manager {
         self.deleted.retain(|app, _| !spoilt.contains_key(app));
         for (app, held) in &next {
             self.seen.insert(app.clone(), held.number);
+            forget_deletion(&mut self.deleted, app, &held.record);
         }
         self.apps = next;
         self.all_due(now);
@@ -98,11 +100,8 @@ impl Manager {
     fn restore(&mut self, found: &Apps, out: &mut Out) {
         let mut deleted_again = Vec::new();
         for (app, deleted) in &self.deleted {
-            // One that was made anew since is written over it below.
-            let there = found.get(app).filter(|_| !self.apps.contains_key(app));
-            let sound = there.filter(|held| !held.spoilt);
-            let past = |held: &&Held| held.record.is_past_of(deleted) || held.record == *deleted;
-            if let Some(held) = sound.filter(past) {
+            let sound = found.get(app).filter(|held| !held.spoilt);
+            if let Some(held) = sound.filter(|held| is_of_deleted(&held.record, deleted)) {
                 deleted_again.push((app.clone(), held.number));
             }
         }
@@ -135,6 +134,7 @@ impl Manager {
                 self.agenda.remove(app);
             }
             Some(held) => {
+                forget_deletion(&mut self.deleted, app, &held.record);
                 self.apps.insert(app.clone(), held);
                 self.due(app, now);
             }
@@ -158,6 +158,18 @@ impl Manager {
             let message = Message::Apply { from: self.at, id: 0, request, known };
             out.sends.extend(view.node(&inventory.summary.host).map(|host| (host, message)));
         }
+    }
+}
+
+/// Whether a record is the one that was deleted, or a past of it: only a store that went back has it.
+fn is_of_deleted(record: &DesiredRecord, deleted: &DesiredRecord) -> bool {
+    record.is_past_of(deleted) || record == deleted
+}
+
+/// An app that somebody made anew is no deleted one any more.
+fn forget_deletion(deleted: &mut BTreeMap<AppName, Arc<DesiredRecord>>, app: &AppName, made: &DesiredRecord) {
+    if deleted.get(app).is_some_and(|deleted| !is_of_deleted(made, deleted)) {
+        deleted.remove(app);
     }
 }
 

@@ -102,16 +102,23 @@ async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_
     let mut lattice = Lattice::with_hosts(2).await;
     let _manager = lattice.manager("m1").await;
     lattice.serve(&manifest("shop", &[])).await;
-    lattice.serve(&manifest("gone", &[])).await;
+    for app in ["gone", "anew"] {
+        lattice.serve(&manifest(app, &[])).await;
+    }
     let kept = lattice.folder.path().join("kept");
     copy(lattice.nats.directory(), &kept);
     let before = lattice.serve(&manifest("shop", &[("word", "hi")])).await;
-    lattice.client.delete(&crate::lattice::app_request("gone")).await.unwrap();
-    eventually("an app to be forgotten", async || match lattice.status("gone").await {
-        Err(RequestError::Refused(error)) if error.code == ErrorCode::NotFound => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
-    .await;
+    for app in ["gone", "anew"] {
+        lattice.client.delete(&crate::lattice::app_request(app)).await.unwrap();
+        eventually("an app to be forgotten", async || match lattice.status(app).await {
+            Err(RequestError::Refused(error)) if error.code == ErrorCode::NotFound => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    }
+    // Its name is taken again: the deletion from before is over.
+    lattice.serve(&manifest("anew", &[("word", "hi")])).await;
+    let told: Vec<usize> = lattice.hosts.iter().map(|host| host.commands().len()).collect();
     lattice.nats.kill();
     std::fs::remove_dir_all(lattice.nats.directory()).unwrap();
     copy(&kept, lattice.nats.directory());
@@ -123,7 +130,14 @@ async fn f46_a_store_that_lost_its_last_writes_gets_them_again_and_no_host_goes_
     })
     .await;
     assert!(after.generation >= before.generation);
-    assert_eq!(lattice.client.apps().await.unwrap().apps.len(), 1, "what was deleted stays deleted");
+    let apps = lattice.client.apps().await.unwrap().apps;
+    let names: Vec<&str> = apps.iter().map(|status| status.app.as_str()).collect();
+    assert_eq!(names, ["anew", "shop"], "what was deleted stays deleted, and what was made anew is there");
+    for (host, told) in lattice.hosts.iter().zip(told) {
+        let later = &host.commands()[told..];
+        let ended = later.iter().find(|command| command.app.as_str() == "anew" && command.bundles.is_empty());
+        assert_eq!(ended, None, "what was made anew goes on");
+    }
     assert!(lattice.hosts.iter().all(|host| host.stable("gone").is_empty()));
     assert!(lattice.hosts.iter().all(|host| host.stable("shop")["hello"] == 2));
     lattice.serve(&manifest("shop", &[("word", "hello")])).await;

@@ -1,42 +1,36 @@
 //! Requests about apps over NATS. Any manager of the lattice may answer any of them.
 //!
 //! A change is a compare-and-set of the app's record, and the manager that acts hears of it from the store. Every
-//! request gets an answer, and one task each, at most [`AT_ONCE`] of them.
+//! request gets an answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use lath_control_api::app::{
     AppRequest, DeployRequest, DiffRequest, ListRequest, RevisionRequest, RollbackRequest, RolloutRequest,
     ScaleRequest, TagRequest,
 };
 use lath_control_api::{ApiError, AppVerb, ErrorCode, Reply, Subjects};
-use lath_control_api_client::async_nats::{Message, Subscriber};
+use lath_control_api_client::async_nats::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::failpoint::Failpoint;
+use crate::requests::Requests;
 
 pub(crate) mod change;
 mod images;
 pub(crate) mod read;
 mod revisions;
-
-/// Requests that are worked on at once; further ones wait in the connection.
-const AT_ONCE: usize = 32;
-/// Time for the last requests to come in after the server was told to send no more.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+pub(crate) mod versions;
 
 /// Answers requests.
 #[derive(Debug)]
 pub(crate) struct Api {
     context: Arc<Context>,
-    requests: Subscriber,
+    requests: Requests,
 }
 
 impl Api {
@@ -45,35 +39,15 @@ impl Api {
     /// # Errors
     /// When the connection is closed.
     pub(crate) async fn listen(context: Arc<Context>) -> anyhow::Result<Self> {
-        let (client, subjects) = (context.client.connection().nats(), context.client.subjects());
-        let requests = client.queue_subscribe(subjects.app_requests(), subjects.manager_group()).await?;
-        client.flush().await?;
+        let subjects = context.client.subjects();
+        let requests = Requests::listen(&context, subjects.app_requests(), subjects.manager_group()).await?;
         Ok(Self { context, requests })
     }
 
     /// Answers until `shutdown`, then finishes what was taken on.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let mut tasks = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                Some(_) = tasks.join_next() => {}
-                request = self.requests.next(), if tasks.len() < AT_ONCE => match request {
-                    Some(request) => drop(tasks.spawn(answer(Arc::clone(&self.context), request))),
-                    None => break,
-                },
-            }
-        }
-        // What the server has sent us already is answered; the next request goes to another manager.
-        let rest = async {
-            let _ = self.requests.drain().await;
-            while let Some(request) = self.requests.next().await {
-                tasks.spawn(answer(Arc::clone(&self.context), request));
-            }
-        };
-        // Without a connection nothing says that this was the last one.
-        let _ = tokio::time::timeout(LAST_REQUESTS, rest).await;
-        while tasks.join_next().await.is_some() {}
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let context = self.context;
+        self.requests.run(shutdown, |request| answer(Arc::clone(&context), request)).await;
     }
 }
 

@@ -37,6 +37,13 @@ pub struct ManagerArgs {
     /// File that is written when the manager is ready, with its addresses as JSON.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// Take components from files of this machine when a manifest that is deployed by name has `file:///…` images, as
+    /// hosts of wasmCloud do with the option of this name. Whoever may deploy can have components read from any path.
+    #[arg(long, env = "LATH_ALLOW_FILE_LOAD")]
+    pub allow_file_load: bool,
+    /// Do not answer to the API of wadm: another manager of this lattice does.
+    #[arg(long, env = "LATH_NO_WADM")]
+    pub no_wadm: bool,
     /// How registries are reached.
     #[command(flatten)]
     pub registries: RegistryArgs,
@@ -49,6 +56,8 @@ pub(crate) struct ManagerConfig {
     pub(crate) nats: ConnectOptions,
     pub(crate) http: SocketAddr,
     pub(crate) ready_file: Option<PathBuf>,
+    pub(crate) allow_file_load: bool,
+    pub(crate) wadm: bool,
     pub(crate) registries: Registries,
     pub(crate) identity: Identity,
 }
@@ -78,6 +87,8 @@ impl ManagerConfig {
             nats: nats.in_background(),
             http: args.http,
             ready_file: args.ready_file,
+            allow_file_load: args.allow_file_load,
+            wadm: !args.no_wadm,
             registries,
             identity,
         })

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use lath_artifacts::Registries;
+use lath_control_api::app::AppStatus;
 use lath_control_api_client::{ComponentStore, ControlClient};
 use lath_manager_planner::PlanLimits;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 use crate::config::Identity;
@@ -29,4 +30,8 @@ pub(crate) struct Context {
     pub(crate) standing: watch::Receiver<Standing>,
     pub(crate) troubles: Troubles,
     pub(crate) wake: Wake,
+    /// Whether image files of this machine are taken into the lattice's store.
+    pub(crate) allow_file_load: bool,
+    /// How apps stand, as the manager that acts has last told it; at most [`crate::TOLD`] wait for a slow reader.
+    pub(crate) told: broadcast::Sender<AppStatus>,
 }

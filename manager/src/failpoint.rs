@@ -46,6 +46,8 @@ failpoints! {
     WebhookAsk = "webhook-ask",
     /// Those who follow an app are told how it stands.
     StatusPublish = "status-publish",
+    /// Those who follow an app by the API of wadm are told how it stands.
+    WadmStatus = "wadm-status",
     /// A person is answered.
     AnswerSend = "answer-send",
     /// One revision of a deleted app is removed.

@@ -9,15 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lath_artifacts::Registries;
-use lath_control_api::{Bucket, LatticeId, Subjects};
+use lath_control_api::{Bucket, Subjects};
 use lath_control_api_client::{
     BucketOptions, ComponentStore, Connection, ControlClient, TypedBucket, connect,
 };
 use lath_manager_planner::PlanLimits;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,13 +26,16 @@ mod config;
 mod context;
 mod execute;
 mod failpoint;
+mod files;
 mod http;
 mod lease;
 mod observe;
 mod reconcile;
 mod records;
+mod requests;
 mod revisions;
 mod troubles;
+mod wadm;
 mod wake;
 mod webhook;
 
@@ -49,6 +51,7 @@ use lease::{Lease, Standing};
 use observe::Observer;
 use reconcile::Reconciler;
 use records::{Follower, Records};
+use wadm::Wadm;
 use wake::Wake;
 
 /// Time for the parts to end in order.
@@ -57,6 +60,9 @@ const ORDERLY: Duration = Duration::from_secs(10);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Time for one request about the lease: short, because its holder must know in time that it has lost it.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Changes of apps that wait for a slow reader within the manager; it learns that there were more.
+const TOLD: usize = 256;
 
 /// Runs a manager until SIGINT or SIGTERM. A manager without NATS waits for it, for as long as it takes.
 ///
@@ -91,7 +97,8 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
     tasks.spawn(http.run(end_of_http.clone()));
     tracing::info!(lattice = %config.lattice, manager = %config.identity.name, http = %address, "manager started");
 
-    let building = Box::pin(Parts::build(&config.lattice, &connection, config.identity, config.registries));
+    let (ready_file, wadm) = (config.ready_file.clone(), config.wadm);
+    let building = Box::pin(Parts::build(&connection, config));
     let Some(parts) = shutdown.run_until_cancelled(building).await else {
         return finish(&tasks, &end_of_http).await;
     };
@@ -108,22 +115,24 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
         context.records.loaded().await;
         context.observed.asked_around().await;
         let api = Api::listen(Arc::clone(&context)).await?;
+        let wadm = if wadm { Some(Wadm::listen(Arc::clone(&context)).await?) } else { None };
         // Only this place fills it.
         let _ = shown.context.set(Arc::clone(&context));
-        if let Some(path) = &config.ready_file {
+        if let Some(path) = &ready_file {
             let text = json!({
                 "http": address, "manager": context.identity.run, "name": context.identity.name,
-                "lattice": config.lattice, "pid": std::process::id(),
+                "lattice": context.client.subjects().lattice(), "pid": std::process::id(),
             });
             config::write_whole(path, text.to_string().as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         tracing::info!("ready");
-        anyhow::Ok(api)
+        anyhow::Ok((api, wadm))
     };
     match shutdown.run_until_cancelled(ready).await {
-        Some(Ok(api)) => {
+        Some(Ok((api, wadm))) => {
             acting.spawn(api.run(shutdown.clone()));
+            wadm.map(|wadm| acting.spawn(wadm.run(shutdown.clone())));
             shutdown.cancelled().await;
         }
         Some(Err(error)) => {
@@ -172,12 +181,8 @@ struct Parts {
 
 impl Parts {
     /// Waits for NATS and its store, for as long as it takes.
-    async fn build(
-        lattice: &LatticeId,
-        connection: &Connection,
-        identity: config::Identity,
-        registries: Registries,
-    ) -> anyhow::Result<Self> {
+    async fn build(connection: &Connection, config: ManagerConfig) -> anyhow::Result<Self> {
+        let ManagerConfig { lattice, identity, registries, allow_file_load, .. } = config;
         let subjects = Subjects::new(lattice.clone());
         connection.ready().await?;
         let wake = Wake::default();
@@ -191,7 +196,7 @@ impl Parts {
             tokio::time::sleep(STORE_PAUSE).await;
         };
         let clock = Clock::start();
-        let client = ControlClient::new(connection.clone(), lattice.clone());
+        let client = ControlClient::new(connection.clone(), lattice);
         let (observer, observed, obeyed) = Observer::new(client.clone(), clock, wake.clone());
         let (standing_sender, standing) = watch::channel(Standing::default());
         let identity = Arc::new(identity);
@@ -208,6 +213,8 @@ impl Parts {
             standing,
             troubles: troubles::Troubles::default(),
             wake,
+            allow_file_load,
+            told: broadcast::Sender::new(TOLD),
         });
         Ok(Self { context, follower, observer, lease })
     }

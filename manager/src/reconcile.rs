@@ -316,6 +316,8 @@ impl Reconciler {
             tracing::debug!(app = %about, %error, "a status event was not sent");
         }
         Failpoint::StatusPublish.after();
+        // Without a reader there is nobody to tell.
+        let _ = self.context.told.send(status.clone());
         self.published.insert(status.app.clone(), status);
     }
 }
@@ -410,7 +412,10 @@ async fn forget(context: &Context, stored: &Stored<DesiredRecord>, plan: PlanOut
     match forgotten {
         Ok(()) => {
             tracing::info!(%app, "forgotten");
-            Outcome::Gone(Some(Box::new(plan.status)))
+            // The plan tells of the way there, and this is its end.
+            let gone =
+                AppStatus { state: AppState::Stopped, message: String::new(), rollout: None, ..plan.status };
+            Outcome::Gone(Some(Box::new(gone)))
         }
         Err(error) => {
             tracing::warn!(%app, %error, "the app could not be forgotten yet");

@@ -203,7 +203,11 @@ fn revisions_of(app: &AppName) -> String {
 }
 
 fn is_same(there: &RevisionRecord, wanted: &RevisionRecord) -> bool {
-    (&there.app, &there.content, there.repeats) == (&wanted.app, &wanted.content, wanted.repeats)
+    let of = |record: &RevisionRecord| {
+        let RevisionRecord { app, content, repeats, version, only_put, .. } = record.clone();
+        (app, content, repeats, version, only_put)
+    };
+    of(there) == of(wanted)
 }
 
 /// What a revision asks of hosts.

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod code;
+pub mod json;
 pub mod limits;
 pub mod manifest;
 pub mod rollout;

@@ -17,5 +17,10 @@ pub use stored::{
     StoredProvider,
 };
 
+/// Header of `model.put` that only Lath reads: image reference to digest, as JSON, of what is in the lattice's store.
+pub const IMAGES_HEADER: &str = "Lath-Images";
+/// Header of a request that changes something, which only Lath reads: the name of whoever asks, for the history.
+pub const BY_HEADER: &str = "Lath-By";
+
 /// A manifest as it is put, stored and told: JSON, read by `lath-manifests`.
 pub type Manifest = serde_json::Value;

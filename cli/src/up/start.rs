@@ -149,6 +149,8 @@ impl Lattice {
         let mut command =
             self.daemon("manager", &self.plan.data.join("manager"), &self.run("manager.json"))?;
         command.arg("--http").arg(self.plan.manager_http.to_string());
+        // The files are those of the user who starts it, and `wash` names components by them.
+        command.arg("--allow-file-load");
         if let Some(creds) = &self.plan.creds {
             command.arg("--creds").arg(creds);
         }

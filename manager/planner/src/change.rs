@@ -7,7 +7,7 @@ use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Tim
 
 use crate::planted::planted;
 use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
-use crate::rollout;
+use crate::{rollout, versions};
 
 /// Most tags of an app.
 const MAX_TAGS: usize = 100;
@@ -30,6 +30,8 @@ pub struct DeployAsk {
     pub app: AppName,
     /// The manifest's text.
     pub manifest: String,
+    /// What its owner calls it.
+    pub version: String,
     /// What its image references stand for.
     pub images: BTreeMap<String, Resolved>,
     /// Who and why.
@@ -66,10 +68,13 @@ pub fn deploy(
         content,
         scale: BTreeMap::new(),
         repeats: None,
+        version: ask.version.clone(),
+        only_put: false,
         created: now,
         cause: ask.cause.clone(),
     };
     let from = start(&mut next, ChangeKind::Deploy, Some(number), ask.cause, ask.overrides, now);
+    versions::note(&mut next, &ask.version, number);
     Ok(changed(next, from, Some(revision)))
 }
 
@@ -243,11 +248,13 @@ fn repeat(
         schema: SCHEMA,
         revision: number,
         repeats: Some(original.repeats.unwrap_or(original.revision)),
+        only_put: false,
         created: now,
         cause: cause.clone(),
         ..original.clone()
     };
     let from = start(&mut next, kind, Some(number), cause, BTreeMap::new(), now);
+    versions::note(&mut next, &revision.version, number);
     changed(next, from, Some(revision))
 }
 
@@ -279,6 +286,9 @@ fn stop(
     }
     let mut next = record.clone();
     next.wanted = wanted;
+    if wanted == Wanted::Forget {
+        next.versions.clear();
+    }
     let from = start(&mut next, ChangeKind::Undeploy, None, cause, BTreeMap::new(), now);
     // Hosts may drop it at any moment from now on, so nothing counts as serving any more.
     next.serving = None;

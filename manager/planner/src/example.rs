@@ -195,6 +195,7 @@ impl App {
             overrides: BTreeMap::new(),
             app: self.name.parse().expect("an app's name"),
             manifest: self.manifest(),
+            version: "v1".to_owned(),
             images: self.images(),
             cause: Cause::default(),
             if_revision: None,
@@ -204,7 +205,7 @@ impl App {
     /// It as a revision.
     #[must_use]
     pub fn revision(&self, number: u64) -> RevisionRecord {
-        let DeployAsk { app, manifest, images, cause, .. } = self.ask();
+        let DeployAsk { app, manifest, version, images, cause, .. } = self.ask();
         let content = RevisionRecord::content_of(&manifest, &images, &BTreeMap::new());
         let (revision, created) = (Revision(number), Timestamp(0));
         RevisionRecord {
@@ -216,6 +217,8 @@ impl App {
             images,
             content,
             repeats: None,
+            version,
+            only_put: false,
             created,
             cause,
         }

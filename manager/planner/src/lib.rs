@@ -8,7 +8,8 @@
 //! (what hosts say), [`change`] (what users ask for), [`admit`] (what apps may not share), [`placement`]
 //! (which host runs what), [`bundles`] (what one host is told), [`assess`] (how far a host has come),
 //! [`ladder`] (the steps of a rollout), [`gate`] (how a candidate is judged), [`rollout`] (what happens next),
-//! [`steer`] (what people tell a rollout), [`status`] (what people are told), [`check`] (what must never happen).
+//! [`steer`] (what people tell a rollout), [`versions`]
+//! (manifests by their owners' names), [`status`] (what people are told), [`check`] (what must never happen).
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -35,6 +36,7 @@ pub mod record;
 pub mod rollout;
 pub mod status;
 pub mod steer;
+pub mod versions;
 
 pub use desired::AppSpec;
 pub use observed::ObservedState;

@@ -13,6 +13,8 @@ use lath_control_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::versions::Version;
+
 /// Schema number of both records. A reader refuses a larger one.
 pub const SCHEMA: u32 = 1;
 /// Most entries of a record's history; older ones are forgotten.
@@ -68,6 +70,10 @@ pub struct DesiredRecord {
     /// Names that people gave to revisions.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Revision>,
+    /// Manifests by their owners' names for them, deployed or only put, in the order in which the names came; at most
+    /// [`crate::versions::VERSIONS_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<Version>,
 }
 
 /// What is to become of an app.
@@ -315,6 +321,7 @@ impl DesiredRecord {
             touched: BTreeSet::new(),
             history: Vec::new(),
             tags: BTreeMap::new(),
+            versions: Vec::new(),
         }
     }
 
@@ -400,6 +407,12 @@ pub struct RevisionRecord {
     /// The revision that this one repeats, when it was made by going back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<Revision>,
+    /// What its owner calls the manifest; empty in what was written before there were such names.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// It is only kept: nothing runs it, and its images are resolved when it is deployed, as another revision.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_put: bool,
     /// When it was made.
     pub created: Timestamp,
     /// Who and why.

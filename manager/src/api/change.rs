@@ -12,12 +12,13 @@ use lath_control_api::app::{
     ScaleRequest, TagRequest, Tags,
 };
 use lath_control_api::plan::Plan;
-use lath_control_api::{ApiError, AppName, ComponentName, ErrorCode, Generation, Revision};
+use lath_control_api::{ApiError, AppName, ComponentName, ErrorCode, Generation, Revision, Timestamp};
 use lath_control_api_client::{Stored, WriteError};
 use lath_manager_planner::change::{self, Change, DeployAsk};
 use lath_manager_planner::preview::{Preview, plan_id, preview};
 use lath_manager_planner::record::Rollout;
-use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit, steer};
+use lath_manager_planner::versions::PutAsk;
+use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit, steer, versions};
 use lath_manifests::limits::MAX_INSTANCES;
 use lath_manifests::manifest::{Manifest, RollbackRule, RolloutPolicy, Scaling};
 use lath_manifests::rollout::override_policy;
@@ -46,8 +47,10 @@ enum Tried {
 }
 
 /// A change that is asked for, ready to be judged by any record.
-enum Ask {
+pub(super) enum Ask {
     Deploy { ask: DeployAsk, plan: Option<String> },
+    Put(PutAsk),
+    ForgetVersion { app: AppName, version: String, cause: Cause },
     Rollback(RollbackRequest),
     Steer { app: AppName, action: RolloutAction, cause: Cause, if_generation: Option<Generation> },
     Scale(ScaleRequest),
@@ -58,8 +61,18 @@ enum Ask {
 
 /// Makes a revision of a manifest and asks for its rollout.
 pub(crate) async fn deploy(context: &Context, ask: DeployRequest) -> Result<ChangeReply, ApiError> {
+    deploy_as(context, ask, None).await
+}
+
+/// The same for a manifest that has this name already; none when it is in the manifest or is to be made.
+pub(super) async fn deploy_as(
+    context: &Context,
+    ask: DeployRequest,
+    version: Option<String>,
+) -> Result<ChangeReply, ApiError> {
     let (plan, dry_run) = (ask.plan.clone(), ask.dry_run);
-    let (ask, warnings) = read(context, ask, Presence::Required).await?;
+    let (mut ask, warnings) = read(context, ask, Presence::Required).await?;
+    ask.version = version.unwrap_or(ask.version);
     let mut reply = carry_out(context, &Ask::Deploy { ask, plan }, dry_run).await?;
     reply.notes.extend(warnings.iter().map(ToString::to_string));
     Ok(reply)
@@ -135,8 +148,15 @@ async fn read(
     suits(&manifest, &ask.rollout)?;
     let images = images::resolve(context, &manifest, &ask.pushed, presence).await?;
     let DeployRequest { manifest: text, cause, if_revision, rollout: overrides, .. } = ask;
-    let deploy = DeployAsk { app: manifest.name, manifest: text, images, cause, if_revision, overrides };
+    let version = manifest.version.unwrap_or_else(made_version);
+    let app = manifest.name;
+    let deploy = DeployAsk { app, manifest: text, version, images, cause, if_revision, overrides };
     Ok((deploy, warnings))
+}
+
+/// A name for a manifest whose owner has given it none; later ones sort later.
+pub(super) fn made_version() -> String {
+    ulid::Ulid::generate().to_string()
 }
 
 /// Whether the policies of a manifest can be changed like that for one rollout.
@@ -174,10 +194,14 @@ impl Ask {
     const fn app(&self) -> &AppName {
         match self {
             Self::Deploy { ask, .. } => &ask.app,
+            Self::Put(ask) => &ask.app,
             Self::Scale(ask) => &ask.app,
             Self::Tag(ask) => &ask.app,
             Self::Rollback(ask) => &ask.app,
-            Self::Steer { app, .. } | Self::Stop { app, .. } | Self::Forget { app, .. } => app,
+            Self::ForgetVersion { app, .. }
+            | Self::Steer { app, .. }
+            | Self::Stop { app, .. }
+            | Self::Forget { app, .. } => app,
         }
     }
 
@@ -192,6 +216,10 @@ impl Ask {
                 let change = change::deploy(record, current, ask.clone(), now)?;
                 hold_to(plan.as_deref(), record, current, &change)?;
                 Ok(change)
+            }
+            Self::Put(ask) => versions::put(record, ask.clone(), now),
+            Self::ForgetVersion { version, cause, .. } => {
+                forget_version(context, there()?, version, cause, now).await
             }
             Self::Steer { app, action, cause, if_generation } => {
                 self.steer(context, there()?, (app, *action, cause), *if_generation).await
@@ -321,8 +349,25 @@ fn has_component(current: Option<&Known>, ask: &ScaleRequest) -> Result<(), ApiE
     Ok(())
 }
 
+/// Takes a version away, and stops the app if it is the one that is deployed.
+async fn forget_version(
+    context: &Context,
+    record: &DesiredRecord,
+    version: &str,
+    cause: &Cause,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    let current = wanted_revision(context, Some(record)).await?;
+    let deployed = current.is_some_and(|known| known.record.version == version);
+    let stopped =
+        deployed.then(|| change::undeploy(&record.app, Some(record), cause.clone(), now).record).flatten();
+    let next = versions::without(stopped.as_ref().unwrap_or(record), version);
+    let reply = steer::replied(record, next.as_ref());
+    Ok(Change { record: next, revision: None, reply })
+}
+
 /// Judges a change by the record that is there, and writes it unless somebody else is faster.
-async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<ChangeReply, ApiError> {
+pub(super) async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<ChangeReply, ApiError> {
     let app = ask.app();
     let mut number_taken = None;
     for earlier in 0..TRIES {
@@ -330,7 +375,7 @@ async fn carry_out(context: &Context, ask: &Ask, dry_run: bool) -> Result<Change
         let record = context.records.read(app).await.map_err(|error| unreadable(&error))?;
         let basis = skip_number(app, value(&record), number_taken);
         let change = ask.judge(context, basis.as_ref()).await?;
-        if let Some(revision) = &change.revision {
+        if let Some(revision) = change.revision.as_ref().filter(|revision| !revision.only_put) {
             check(context, value(&record), revision).await?;
         }
         if dry_run {
@@ -430,7 +475,7 @@ fn value(record: &Record) -> Option<&DesiredRecord> {
     record.as_ref().map(|stored| &stored.value)
 }
 
-fn invalid(diagnostics: Vec<Diagnostic>) -> ApiError {
+pub(super) fn invalid(diagnostics: Vec<Diagnostic>) -> ApiError {
     let first = diagnostics.first().map(ToString::to_string).unwrap_or_default();
     let rest = match diagnostics.len() {
         0 | 1 => String::new(),
@@ -441,7 +486,7 @@ fn invalid(diagnostics: Vec<Diagnostic>) -> ApiError {
     ApiError { details: serde_json::to_value(diagnostics).ok(), ..error }
 }
 
-fn no_revision(error: RevisionError) -> ApiError {
+pub(super) fn no_revision(error: RevisionError) -> ApiError {
     match error {
         RevisionError::Read(error) => unreadable(&error),
         RevisionError::Missing { .. } | RevisionError::Unusable { .. } => {

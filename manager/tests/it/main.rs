@@ -11,6 +11,7 @@ mod leadership;
 mod nats;
 mod rollouts;
 mod store;
+mod wadm;
 
 use clap::Parser;
 use lath_manager::ManagerArgs;
@@ -41,6 +42,7 @@ fn manager_process() {
         &data,
         "--ready-file",
         &ready,
+        "--allow-file-load",
     ]);
     let filter = tracing_subscriber::EnvFilter::new("info,lath_manager=debug,lath_control_api_client=debug");
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();

@@ -1,0 +1,157 @@
+//! `model.list`, `model.get`, `model.versions` and `model.status`.
+
+use lath_control_api::{AppName, ErrorCode, Revision};
+use lath_manager_planner::DesiredRecord;
+use lath_manager_planner::record::Wanted;
+use lath_manifests::json;
+use lath_wasmcloud::wadm::{
+    Failure, GetModel, GetReply, GetResult, ListReply, Manifest, ModelSummary, Status, StatusInfo,
+    StatusKind, StatusReply, StatusResult, VersionInfo, VersionsReply,
+};
+
+use super::{body, failure, not_found, record, refused, status};
+use crate::api::{read, versions};
+use crate::context::Context;
+use crate::records::Slot;
+
+/// An array alone, which is what `wash` asks for.
+pub(super) async fn list(context: &Context) -> Result<Vec<ModelSummary>, Failure> {
+    let apps = context.records.apps();
+    let mut models = Vec::with_capacity(apps.slots.len());
+    for (app, slot) in &apps.slots {
+        match slot {
+            Slot::Sound(stored) if stored.value.wanted == Wanted::Forget => {}
+            Slot::Sound(stored) => models.push(summary(context, &stored.value).await),
+            Slot::Poison(cause) => models.push(unreadable(app, cause)),
+        }
+    }
+    Ok(models)
+}
+
+pub(super) async fn get_all(context: &Context) -> Result<ListReply, Failure> {
+    let models = list(context).await?;
+    let message = "Successfully fetched list of applications".to_owned();
+    Ok(ListReply { result: GetResult::Success, message, models })
+}
+
+/// Without a version the newest one, whatever is deployed.
+pub(super) async fn get(context: &Context, name: &str, bytes: &[u8]) -> Result<GetReply, Failure> {
+    let ask: GetModel = body(bytes, "get")?;
+    let missing = |message| GetReply { result: GetResult::NotFound, message, manifest: None };
+    let Some(record) = record(context, name).await?.map(|stored| stored.value) else {
+        return Ok(missing(not_found(name)));
+    };
+    let (of, wanted) = match &ask.version {
+        Some(version) => (format!(" {version}"), record.versions.iter().find(|known| known.name == *version)),
+        None => (String::new(), record.versions.last()),
+    };
+    let Some(version) = wanted else {
+        let version = ask.version.unwrap_or_default();
+        return Ok(missing(format!("Application {name} with version {version} doesn't exist")));
+    };
+    let manifest = manifest(context, &record.app, version.revision, &version.name).await?;
+    let message = format!("Successfully fetched application {name}{of}");
+    Ok(GetReply { result: GetResult::Success, message, manifest: Some(manifest) })
+}
+
+pub(super) async fn versions(context: &Context, name: &str) -> Result<VersionsReply, Failure> {
+    let Some(record) = record(context, name).await?.map(|stored| stored.value) else {
+        return Ok(VersionsReply {
+            result: GetResult::NotFound,
+            message: not_found(name),
+            versions: Vec::new(),
+        });
+    };
+    let deployed = versions::deployed(context, &record).await;
+    let mut all: Vec<VersionInfo> = record
+        .versions
+        .iter()
+        .map(|known| VersionInfo {
+            version: known.name.clone(),
+            deployed: Some(&known.name) == deployed.as_ref(),
+        })
+        .collect();
+    // What runs is told of although its name was lost to newer ones, or it is of before there were names.
+    if let Some(version) = deployed.filter(|_| !all.iter().any(|known| known.deployed)) {
+        all.insert(0, VersionInfo { version, deployed: true });
+    }
+    let message = format!("Successfully fetched versions for application {name}");
+    Ok(VersionsReply { result: GetResult::Success, message, versions: all })
+}
+
+/// As by wadm, an app that is not there is one that is not deployed.
+pub(super) async fn status(context: &Context, name: &str) -> Result<StatusReply, Failure> {
+    let status = match name.parse::<AppName>() {
+        Ok(app) => match read::status(context, app).await {
+            Ok(found) => status::of(context, &found).await,
+            Err(error) if error.code == ErrorCode::NotFound => Status::default(),
+            Err(error) => return Err(refused(&error)),
+        },
+        Err(_) => Status::default(),
+    };
+    let message = format!("Successfully fetched status for application {name}");
+    Ok(StatusReply { result: StatusResult::Ok, message, status: Some(status) })
+}
+
+async fn summary(context: &Context, record: &DesiredRecord) -> ModelSummary {
+    let detailed_status = match read::status(context, record.app.clone()).await {
+        Ok(found) => status::of(context, &found).await,
+        Err(error) => broken(&error.message),
+    };
+    let newest = record.versions.last();
+    let deployed_version = versions::deployed(context, record).await;
+    let version = newest.map(|known| known.name.clone()).or_else(|| deployed_version.clone());
+    let description = match newest {
+        Some(known) => {
+            let manifest = manifest(context, &record.app, known.revision, &known.name).await.ok();
+            let text =
+                manifest.as_ref().and_then(|manifest| manifest.pointer("/metadata/annotations/description"));
+            text.and_then(|text| text.as_str()).map(str::to_owned)
+        }
+        None => None,
+    };
+    let name = record.app.to_string();
+    summarise(name, version.unwrap_or_default(), description, deployed_version, detailed_status)
+}
+
+fn summarise(
+    name: String,
+    version: String,
+    description: Option<String>,
+    deployed_version: Option<String>,
+    detailed_status: Status,
+) -> ModelSummary {
+    let StatusInfo { kind, message } = detailed_status.status.clone();
+    ModelSummary {
+        name,
+        version,
+        description,
+        deployed_version,
+        // Old readers do not know the word.
+        status: if kind == StatusKind::Waiting { StatusKind::Undeployed } else { kind },
+        status_message: Some(message).filter(|message| !message.is_empty()),
+        detailed_status,
+    }
+}
+
+fn unreadable(app: &AppName, cause: &str) -> ModelSummary {
+    summarise(app.to_string(), String::new(), None, None, broken(cause))
+}
+
+fn broken(cause: &str) -> Status {
+    let status = StatusInfo { kind: StatusKind::Failed, message: cause.to_owned() };
+    Status { status, ..Status::default() }
+}
+
+/// A manifest as 1.x tells it, with its name in it.
+async fn manifest(
+    context: &Context,
+    app: &AppName,
+    revision: Revision,
+    version: &str,
+) -> Result<Manifest, Failure> {
+    let known = context.records.revisions.get(app, revision).await;
+    let known = known.map_err(|error| failure(error.to_string()))?;
+    json::named(known.record.manifest.as_bytes(), version)
+        .map_err(|found| failure(found.first().map(ToString::to_string).unwrap_or_default()))
+}

@@ -68,10 +68,9 @@ fn modernise_component(component: &mut Value) {
 }
 
 fn modernise_scaler(properties: &mut Value) {
-    if let Some(map) = properties.as_object_mut() {
-        if let Some(replicas) = map.remove("replicas") {
-            map.entry("instances").or_insert(replicas);
-        }
+    let map = properties.as_object_mut();
+    if let Some((map, replicas)) = map.and_then(|map| map.remove("replicas").map(|old| (map, old))) {
+        map.entry("instances").or_insert(replicas);
     }
     for spread in items(properties.get_mut("spread")) {
         // Readers of 1.x want the field.

@@ -21,7 +21,7 @@ pub use docker_config::{Kept, LoginError};
 pub use fault::{Fault, RegistryError};
 pub use manifest::{Descriptor, Format, ImageManifest, Platform};
 pub use reference::{BadReference, Reference, RegistryName};
-pub use registries::{Inspected, Pushed, Registries, Resolved};
+pub use registries::{Given, Inspected, Login, Pushed, Registries, Resolved};
 pub use settings::{Mirror, Patience, RegistryArgs, SettingsError};
 
 /// Largest code that is taken from a registry or put there, in bytes.

@@ -5,11 +5,13 @@ mod attempts;
 mod auth;
 mod body;
 mod challenge;
+mod logins;
 mod push;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +32,7 @@ use attempts::Attempts;
 use auth::{Action, Tokens};
 use wire::{Request, Wire};
 
+pub use logins::{Given, Login};
 pub use push::Pushed;
 
 /// Every registry, as these settings let them be reached. A clone shares connections and tokens.
@@ -44,6 +47,8 @@ struct Inner {
     /// Made at the first use: hosts that need no registry need no certificates either.
     wire: OnceLock<Result<Wire, RegistryError>>,
     tokens: Tokens,
+    /// Logins that were given while the process runs. They go before those of files, and with the process.
+    logins: Mutex<BTreeMap<RegistryName, Credential>>,
 }
 
 /// What a reference stands for.
@@ -75,7 +80,14 @@ impl Registries {
     /// Names the argument that cannot be used.
     pub fn new(args: &RegistryArgs, patience: Patience) -> Result<Self, SettingsError> {
         let settings = Settings::new(args, patience)?;
-        Ok(Self { inner: Arc::new(Inner { settings, wire: OnceLock::new(), tokens: Tokens::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                wire: OnceLock::new(),
+                tokens: Tokens::default(),
+                logins: Mutex::default(),
+            }),
+        })
     }
 
     /// What `reference` stands for now. A mirror is believed like the registry that it stands for.
@@ -281,6 +293,9 @@ impl Registries {
     /// What this user has for a registry.
     async fn credential(&self, registry: &RegistryName) -> Result<Option<Credential>, RegistryError> {
         let settings = &self.inner.settings;
+        if let Some(given) = self.inner.logins.lock().unwrap_or_else(PoisonError::into_inner).get(registry) {
+            return Ok(Some(given.clone()));
+        }
         let Some(path) = settings.docker_config.clone() else { return Ok(None) };
         let wrong = |why: String| {
             let message =

@@ -53,10 +53,10 @@ fn matches(labels: &Labels, selector: &[(String, String)]) -> bool {
 
 /// `zone=a,arm=1`.
 pub(crate) fn labels(labels: &Labels) -> String {
-    if labels.0.is_empty() {
-        return NOTHING.into();
-    }
-    labels.0.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    // Every host says what machine it is; people look for what tells hosts apart.
+    let own = labels.0.iter().filter(|(key, _)| !key.starts_with(Labels::BUILTIN));
+    let own: Vec<String> = own.map(|(key, value)| format!("{key}={value}")).collect();
+    if own.is_empty() { NOTHING.into() } else { own.join(",") }
 }
 
 fn hosts_table(hosts: &[KnownHost], out: &Output, wide: bool) -> String {

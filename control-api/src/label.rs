@@ -42,6 +42,8 @@ impl Labels {
     pub const MAX_TEXT: usize = 253;
     /// Beginning of the keys by which a host says what it is, as in 1.x. Nobody else sets them.
     pub const BUILTIN: &'static str = "hostcore.";
+    /// A requirement that just one host meets: the one with this id. Hosts do not list it among their labels.
+    pub const HOST_ID: &'static str = "hostcore.id";
 
     /// Checks that a host may have these labels.
     ///

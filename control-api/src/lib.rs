@@ -20,6 +20,7 @@ mod limits;
 mod link;
 mod time;
 
+pub mod annotation;
 pub mod app;
 pub mod egress;
 pub mod plan;

@@ -1,6 +1,7 @@
 //! From what was asked for on the command line to a finished configuration. Past this door nothing is
 //! half-checked: every value has its type, every folder exists.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +59,9 @@ pub struct HostArgs {
     /// File to write when the host is connected and takes commands: JSON with its id, name and process id.
     #[arg(long, value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
+    /// Time between two of the heartbeats that tools of wasmCloud 1.x listen to.
+    #[arg(long, value_name = "TIME", env = "LATH_HEARTBEAT_1X", default_value = "30s", value_parser = heartbeat)]
+    pub heartbeat_1x: Duration,
 }
 
 /// Everything that a host is configured with.
@@ -93,6 +97,8 @@ pub struct HostConfig {
     pub http_admin: Option<SocketAddr>,
     /// File that tells that the host is ready.
     pub ready_file: Option<PathBuf>,
+    /// Time between two heartbeats of 1.x.
+    pub heartbeat_1x: Duration,
 }
 
 /// Longest name for people, in bytes.
@@ -134,6 +140,7 @@ impl HostConfig {
             handover: args.handover,
             http_admin: args.http_admin,
             ready_file: args.ready_file,
+            heartbeat_1x: args.heartbeat_1x,
         })
     }
 }
@@ -143,13 +150,20 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control)
 }
 
+/// Labels of the command line over those by which a host says what it is, as in 1.x.
 fn labels(pairs: Vec<(String, String)>) -> Result<Labels> {
-    let mut labels = Labels::default();
+    use std::env::consts::{ARCH, FAMILY, OS};
+
+    let mut given = BTreeMap::new();
     for (key, value) in pairs {
-        if labels.0.insert(key.clone(), value).is_some() {
+        if given.insert(key.clone(), value).is_some() {
             bail!("--label {} is given twice", key.escape_debug());
         }
     }
+    let own = [("arch", ARCH), ("os", OS), ("osfamily", FAMILY)];
+    let own = own.map(|(key, value)| (format!("{}{key}", Labels::BUILTIN), value.to_owned()));
+    let mut labels = Labels(own.into());
+    labels.0.extend(given);
     labels.check().context("--label")?;
     Ok(labels)
 }
@@ -190,6 +204,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// A time between heartbeats: a second at least.
+fn heartbeat(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time >= Duration::from_secs(1) { Ok(time) } else { Err("at least 1s".to_owned()) }
 }
 
 /// Reads `500Mi` or `4Gi`, as sizes stand in manifests.

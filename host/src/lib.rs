@@ -25,6 +25,7 @@ mod admin;
 mod artifact;
 mod config;
 mod control;
+mod control_v1;
 mod dice;
 mod files;
 mod identity;
@@ -50,6 +51,7 @@ use capability::bound::{Capabilities, Capability};
 use capability::keyvalue::Keyvalue;
 use capability::outside::Outside;
 use control::{Control, Requests};
+use control_v1::{ControlV1, EventsV1};
 use engine::{Engine, EngineConfig, Targets};
 use identity::Identity;
 use ingress::{Front, Ingress};
@@ -179,6 +181,15 @@ impl Host {
             supervisor: self.handle.clone(),
         };
         let requests: Requests = control.subscribe().await?;
+        let v1 = ControlV1 {
+            control: control.clone(),
+            servers: self.config.nats_url.clone(),
+            registries: self.config.registries.clone(),
+            stop: stop.clone(),
+            stop_at_once: stop_at_once.clone(),
+        };
+        let requests_v1 = v1.subscribe().await?;
+        let events_v1 = EventsV1::new(control.clone(), self.config.heartbeat_1x);
         let reporter = Reporter {
             facts,
             connection: self.connection.clone(),
@@ -198,6 +209,8 @@ impl Host {
         let tasks = TaskTracker::new();
         tasks.spawn(supervisor.run(restored, ends.supervisor.clone()));
         tasks.spawn(control.run(requests, ends.control.clone()));
+        tasks.spawn(v1.run(requests_v1, ends.control.clone()));
+        tasks.spawn(events_v1.run(ends.reporter.clone()));
         tasks.spawn(reporter.run(ends.reporter.clone()));
         if let Some(admin) = admin {
             tasks.spawn(admin.run(ends.reporter.clone()));

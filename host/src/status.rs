@@ -11,9 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lath_control_api::{
-    ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, Epoch, ErrorCode, EventData,
-    HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary, InventoryPage, Labels,
-    ListenerInventory, Subjects, Timestamp,
+    ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, ComponentSpec, Epoch, ErrorCode,
+    EventData, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
+    InventoryPage, Labels, ListenerInventory, Subjects, Timestamp,
 };
 use lath_control_api_client::Connection;
 use lath_host_core::SpecKey;
@@ -73,6 +73,8 @@ pub(crate) struct Snapshot {
     pub(crate) apps: Vec<AppInventory>,
     /// Units that can have calls.
     pub(crate) units: BTreeMap<UnitKey, Arc<Prepared>>,
+    /// What each unit was asked to be.
+    pub(crate) specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
 }
 
 impl Snapshot {
@@ -86,6 +88,7 @@ impl Snapshot {
             listeners: Vec::new(),
             apps: Vec::new(),
             units: BTreeMap::new(),
+            specs: BTreeMap::new(),
         }
     }
 

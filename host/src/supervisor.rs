@@ -339,6 +339,7 @@ impl Supervisor {
             listeners: self.core.listeners(),
             apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
             units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),
+            specs: self.core.specs().collect(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
     }

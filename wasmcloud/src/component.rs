@@ -102,9 +102,18 @@ pub struct ComponentDescription {
     /// Its revision by its claims, or 0.
     #[serde(default)]
     pub revision: i32,
-    /// Most instances at once.
+    /// Most instances at once; 0 of what does not run (yet), which only Lath lists.
     pub max_instances: u32,
     /// Bounds of one instance; `null` when there are none.
     #[serde(default)]
     pub limits: Option<ComponentLimits>,
+    /// How far what does not run has come, as Lath's own inventory says it; 1.x does not list such at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Why it does not run, a word for scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

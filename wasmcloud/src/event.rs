@@ -41,6 +41,15 @@ impl<D> CloudEvent<D> {
     }
 }
 
+/// 128 bits in the form of a UUID, as the ids of events are written.
+#[must_use]
+pub fn uuid(bits: u128) -> String {
+    let hex = format!("{bits:032x}");
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let parts: Vec<&str> = parts.into_iter().filter_map(|part| hex.get(part)).collect();
+    parts.join("-")
+}
+
 /// Type and data of an event of a host. Readers skip events of other types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]

@@ -66,3 +66,47 @@ pub struct StopHost {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
 }
+
+/// The time since a start in words, as 1.x writes it: the largest units first, those that are 0 left out, whole seconds.
+#[must_use]
+pub fn uptime(seconds: u64) -> String {
+    /// Seconds of each unit, and its name for one and for several. A month is a twelfth of a year of 365.25 days.
+    const UNITS: [(u64, &str, &str); 6] = [
+        (31_557_600, "year", "years"),
+        (2_630_016, "month", "months"),
+        (86_400, "day", "days"),
+        (3_600, "h", "h"),
+        (60, "m", "m"),
+        (1, "s", "s"),
+    ];
+    let (mut rest, mut words) = (seconds, Vec::new());
+    for (length, one, several) in UNITS {
+        let count = rest / length;
+        rest %= length;
+        if count > 0 {
+            words.push(format!("{count}{}", if count == 1 { one } else { several }));
+        }
+    }
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes_are_words() {
+        let day = 86_400;
+        let known = [
+            (0, "0s"),
+            (113, "1m 53s"),
+            (3_600, "1h"),
+            (day + 1, "1day 1s"),
+            (2 * day + 3_723, "2days 1h 2m 3s"),
+            (31_557_600 + 2 * 2_630_016, "1year 2months"),
+        ];
+        for (seconds, words) in known {
+            assert_eq!(uptime(seconds), words);
+        }
+    }
+}

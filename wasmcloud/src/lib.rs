@@ -30,8 +30,8 @@ pub use component::{
     AuctionAck, AuctionComponent, ComponentDescription, ComponentLimits, ScaleComponent, UpdateComponent,
 };
 pub use config::NamedConfig;
-pub use event::{CloudEvent, Event, EventClaims, EventData, LinkFailed, ProviderAt};
-pub use host::{HostDescription, HostInventory, StopHost};
+pub use event::{CloudEvent, Event, EventClaims, EventData, LinkFailed, ProviderAt, uuid};
+pub use host::{HostDescription, HostInventory, StopHost, uptime};
 pub use label::{DeleteLabel, PutLabel};
 pub use link::{DEFAULT_LINK, DeleteLink, Link, ProviderLink};
 pub use provider::{

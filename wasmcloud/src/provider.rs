@@ -80,6 +80,15 @@ pub struct ProviderDescription {
     /// Marks of whoever started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<Texts>,
+    /// How far what does not run has come, as Lath's own inventory says it; 1.x does not list such at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Why it does not run, a word for scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What a provider reads from its standard input: one line, this as JSON in base64. Newer hosts may say more.

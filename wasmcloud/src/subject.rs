@@ -11,6 +11,18 @@ pub const WADM: &str = "wadm.api";
 /// Queue group of all managers.
 pub const WADM_QUEUE: &str = "wadm_server";
 
+/// What every subject of the control interface of a lattice begins with.
+#[must_use]
+pub fn control(lattice: &str) -> String {
+    format!("{CONTROL}.v1.{lattice}.")
+}
+
+/// Where an event is told.
+#[must_use]
+pub fn event(lattice: &str, name: &str) -> String {
+    format!("wasmbus.evt.{lattice}.{name}")
+}
+
 /// A request of the control interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control<'a> {

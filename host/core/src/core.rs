@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, Epoch, Order, Timestamp};
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ComponentSpec, Epoch, Order, Timestamp};
 
 use crate::app::App;
 use crate::journal::JournalEntry;
@@ -85,7 +86,7 @@ impl Core {
         if unchanged {
             let renewed = app.request.fence != request.fence;
             if renewed {
-                app.request = std::sync::Arc::new(request.clone());
+                app.request = Arc::new(request.clone());
                 changes.step(Transition::Persist(request.app.clone()));
             }
             if renewed || raised || !app.confirmed {
@@ -157,6 +158,14 @@ impl Core {
     #[must_use]
     pub fn request(&self, app: &AppName) -> Option<&ApplyRequest> {
         self.apps.get(app).map(|held| &*held.request)
+    }
+
+    /// Every spec that is here, from its acceptance to the end of its drain.
+    pub fn specs(&self) -> impl Iterator<Item = (UnitKey, Arc<ComponentSpec>)> {
+        let of_app = |app: &'_ App| -> Vec<_> {
+            app.units.iter().map(|(place, unit)| (app.key(place), Arc::clone(&unit.spec))).collect()
+        };
+        self.apps.values().flat_map(of_app)
     }
 
     /// What is to be kept on disk of an app; none when it is forgotten.

@@ -20,7 +20,9 @@ fn labels(pairs: &[(&str, Option<&str>)]) -> LabelRequest {
 }
 
 fn shown(summary: &HostSummary) -> Vec<(&str, &str)> {
-    summary.labels.0.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    // Every host has those of its machine.
+    let own = summary.labels.0.iter().filter(|(key, _)| !key.starts_with("hostcore."));
+    own.map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 fn refused(answer: Result<HostChangeReply, RequestError>) -> (ErrorCode, String) {

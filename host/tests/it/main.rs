@@ -10,6 +10,7 @@
 mod admin;
 mod apply;
 mod control;
+mod control_v1;
 mod counts;
 mod drain;
 mod http;

@@ -44,7 +44,10 @@ pub fn candidates(
         let others =
             host.inventory.iter().flat_map(|inventory| &inventory.apps).filter(|entry| entry.app != *app);
         let load = others.map(|entry| entry.components.len()).sum();
-        (id.clone(), Candidate { labels: host.summary.labels.clone(), load })
+        let mut labels = host.summary.labels.clone();
+        // A spread may name one host; no host need say its own id as a label.
+        labels.0.insert(Labels::HOST_ID.to_owned(), id.to_string());
+        (id.clone(), Candidate { labels, load })
     })
     .collect()
 }

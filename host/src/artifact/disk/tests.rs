@@ -27,6 +27,7 @@ fn using(digests: &[&Digest]) -> Arc<Snapshot> {
         listeners: Vec::new(),
         apps: vec![app],
         units: std::collections::BTreeMap::new(),
+        specs: std::collections::BTreeMap::new(),
     })
 }
 

@@ -1,0 +1,218 @@
+//! What runs on a host as tools of 1.x see it: one entry for each id, made from a snapshot.
+//!
+//! Nothing is sent here. 1.x lists only what runs; what is on its way or has failed is listed here as well, with no
+//! instances, and says so in fields of ours.
+
+use std::collections::BTreeMap;
+
+use lath_control_api::{
+    AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload, annotation,
+};
+use lath_host_core::{SpecKey, UnitKey};
+use lath_wasmcloud::{ComponentDescription, ComponentLimits, ProviderDescription, Texts};
+
+use crate::status::Snapshot;
+
+/// Annotations by which tools of 1.x know what a manifest has started.
+const APP: &str = "wasmcloud.dev/appspec";
+const MANAGED_BY: &str = "wasmcloud.dev/managed-by";
+
+/// What 1.x makes a difference between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Component,
+    Provider,
+}
+
+/// One component or provider.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Item {
+    /// As it was asked for; of a provider without what stands before `://`.
+    pub(super) image: String,
+    pub(super) annotations: Texts,
+    /// Instances of what serves; 0 of what does not.
+    pub(super) instances: u32,
+    /// What was asked for, whether it serves or not.
+    pub(super) asked: u32,
+    pub(super) limits: Option<ComponentLimits>,
+    /// Digest of all that decides how it behaves.
+    pub(super) content: Option<Digest>,
+    /// Phase, reason and message of what does not serve.
+    stands: Option<(String, String, String)>,
+}
+
+/// A spec that could not be made ready.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Failed {
+    pub(super) item: Item,
+    pub(super) why: String,
+}
+
+/// Everything on a host.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct View {
+    /// By kind and id.
+    pub(super) items: BTreeMap<(Kind, String), Item>,
+    /// By kind, id, and which spec of it. Beside another spec that serves, these are not among the items.
+    pub(super) failed: BTreeMap<(Kind, String, Revision, Digest), Failed>,
+}
+
+impl View {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let mut view = Self::default();
+        for app in &snapshot.apps {
+            for component in &app.components {
+                let wanted = component.units.iter().filter(|unit| unit.role != Role::Retired || unit.serving);
+                for unit in wanted {
+                    let spec = SpecKey { revision: unit.revision, content: unit.content.clone() };
+                    let key = UnitKey { app: app.app.clone(), id: component.id.clone(), spec };
+                    if let Some(spec) = snapshot.specs.get(&key) {
+                        view.add(&key, unit, spec);
+                    }
+                }
+            }
+        }
+        view
+    }
+
+    fn add(&mut self, key: &UnitKey, unit: &UnitInventory, spec: &ComponentSpec) {
+        let id = key.id.to_string();
+        let kind = if spec.workload.builtin().is_some() { Kind::Provider } else { Kind::Component };
+        let item = Item::of(&key.app, unit, spec);
+        if unit.phase.is_failed() {
+            let failed = Failed { item: item.clone(), why: why(unit) };
+            self.failed.insert((kind, id.clone(), unit.revision, unit.content.clone()), failed);
+        }
+        if item.instances > 0 {
+            self.add_capabilities(&key.app, spec);
+        }
+        let place = self.items.entry((kind, id)).or_insert_with(|| item.clone());
+        // Of a stable spec and its candidate the one with the greater share counts, the stable one at first.
+        let better = (place.instances == 0 && item.instances > 0) || unit.weight.percent() > 50;
+        if better {
+            *place = item;
+        }
+    }
+
+    /// Capabilities that are part of their callers: on this host since a caller is.
+    fn add_capabilities(&mut self, app: &AppName, spec: &ComponentSpec) {
+        for link in &spec.links {
+            let Some(builtin) = link.builtin else { continue };
+            let item = Item {
+                image: builtin.name().to_owned(),
+                annotations: annotations(app, spec),
+                instances: 1,
+                asked: 1,
+                limits: None,
+                content: None,
+                stands: None,
+            };
+            self.items.entry((Kind::Provider, link.target.to_string())).or_insert(item);
+        }
+    }
+
+    /// The two lists of an inventory.
+    pub(super) fn describe(self) -> (Vec<ComponentDescription>, Vec<ProviderDescription>) {
+        let (mut components, mut providers) = (Vec::new(), Vec::new());
+        for ((kind, id), item) in self.items {
+            let (phase, reason, message) = match item.stands {
+                Some((phase, reason, message)) => {
+                    (Some(phase), Some(reason), Some(message).filter(|text| !text.is_empty()))
+                }
+                None => (None, None, None),
+            };
+            let annotations = Some(item.annotations);
+            match kind {
+                Kind::Component => components.push(ComponentDescription {
+                    id,
+                    image_ref: item.image,
+                    name: None,
+                    annotations,
+                    revision: 0,
+                    max_instances: item.instances,
+                    limits: item.limits,
+                    phase,
+                    reason,
+                    message,
+                }),
+                Kind::Provider => providers.push(ProviderDescription {
+                    id,
+                    image_ref: Some(item.image),
+                    name: None,
+                    revision: 0,
+                    annotations,
+                    phase,
+                    reason,
+                    message,
+                }),
+            }
+        }
+        (components, providers)
+    }
+}
+
+impl Item {
+    fn of(app: &AppName, unit: &UnitInventory, spec: &ComponentSpec) -> Self {
+        let serves = unit.serving;
+        let stands = (!serves).then(|| (word(&unit.phase), word(&unit.reason), unit.message.clone()));
+        Self {
+            image: image(spec),
+            annotations: annotations(app, spec),
+            instances: if serves { unit.max_instances } else { 0 },
+            asked: unit.max_instances,
+            limits: limits(spec),
+            content: Some(unit.content.clone()),
+            stands,
+        }
+    }
+}
+
+fn image(spec: &ComponentSpec) -> String {
+    let asked = || spec.annotations.get(annotation::ASKED_IMAGE).cloned();
+    match &spec.workload {
+        Workload::Component { image } => asked().unwrap_or_else(|| image.reference.clone()),
+        Workload::Builtin { builtin, reference } => builtin_image(*builtin, reference),
+    }
+}
+
+/// 1.x tells images of providers without what stands before `://`.
+fn builtin_image(builtin: Builtin, reference: &str) -> String {
+    match reference.split_once("://") {
+        Some(_) => builtin.name().to_owned(),
+        None => reference.to_owned(),
+    }
+}
+
+/// What started it by hand gave; of what a manifest started, the app.
+fn annotations(app: &AppName, spec: &ComponentSpec) -> Texts {
+    let theirs = spec.annotations.iter().filter(|(key, _)| !key.starts_with(annotation::OWN));
+    let mut all: Texts = theirs.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if !spec.annotations.contains_key(annotation::BY_HAND) {
+        all.entry(APP.to_owned()).or_insert_with(|| app.to_string());
+        all.entry(MANAGED_BY.to_owned()).or_insert_with(|| "lath".to_owned());
+    }
+    all
+}
+
+/// Bounds that differ from what every component has: 1.x lists only those that somebody gave.
+fn limits(spec: &ComponentSpec) -> Option<ComponentLimits> {
+    let (limits, usual) = (&spec.limits, Limits::default());
+    let memory = (limits.memory_bytes != usual.memory_bytes).then(|| limits.memory_bytes.to_string());
+    let deadline = limits.invocation_deadline_ms;
+    let time = (deadline != usual.invocation_deadline_ms).then(|| deadline.div_ceil(1_000).to_string());
+    let found = ComponentLimits { max_memory_limit: memory, max_execution_time: time };
+    (found != ComponentLimits::default()).then_some(found)
+}
+
+fn why(unit: &UnitInventory) -> String {
+    let reason = word(&unit.reason);
+    if unit.message.is_empty() { reason } else { format!("{reason}: {}", unit.message) }
+}
+
+/// The word that a value is on the wire.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}

@@ -256,6 +256,8 @@ pub enum Bucket {
     Revisions,
     /// Key-value: which manager acts, key [`LEASE_KEY`].
     Lease,
+    /// Key-value: links, configs and starts by hand, as tools of 1.x ask for them. Keys belong to the manager.
+    Lattice,
     /// Object store: code by the hexadecimal digits of its digest.
     Components,
 }
@@ -267,6 +269,7 @@ impl Bucket {
             Self::Apps => "apps",
             Self::Revisions => "revisions",
             Self::Lease => "lease",
+            Self::Lattice => "lattice",
             Self::Components => "components",
         }
     }

@@ -54,7 +54,11 @@ pub(crate) async fn take_in(
     Ok(())
 }
 
-async fn read(path: String) -> Result<Bytes, String> {
+/// The bytes of a file.
+///
+/// # Errors
+/// Why it cannot be read, in words.
+pub(crate) async fn read(path: String) -> Result<Bytes, String> {
     let read = move || {
         let about = std::fs::metadata(&path).map_err(|error| error.to_string())?;
         if !about.is_file() || about.len() > MAX_FILE {

@@ -24,6 +24,7 @@ mod api;
 mod clock;
 mod config;
 mod context;
+mod control_v1;
 mod execute;
 mod failpoint;
 mod files;
@@ -46,6 +47,7 @@ use api::Api;
 use clock::Clock;
 use config::ManagerConfig;
 use context::Context;
+use control_v1::ControlV1;
 use http::{Http, Shown};
 use lease::{Lease, Standing};
 use observe::Observer;
@@ -116,6 +118,7 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
         context.observed.asked_around().await;
         let api = Api::listen(Arc::clone(&context)).await?;
         let wadm = if wadm { Some(Wadm::listen(Arc::clone(&context)).await?) } else { None };
+        let v1 = Box::pin(ControlV1::listen(Arc::clone(&context))).await?;
         // Only this place fills it.
         let _ = shown.context.set(Arc::clone(&context));
         if let Some(path) = &ready_file {
@@ -127,11 +130,12 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
         tracing::info!("ready");
-        anyhow::Ok((api, wadm))
+        anyhow::Ok((api, v1, wadm))
     };
     match shutdown.run_until_cancelled(ready).await {
-        Some(Ok((api, wadm))) => {
+        Some(Ok((api, v1, wadm))) => {
             acting.spawn(api.run(shutdown.clone()));
+            acting.spawn(v1.run(shutdown.clone()));
             wadm.map(|wadm| acting.spawn(wadm.run(shutdown.clone())));
             shutdown.cancelled().await;
         }

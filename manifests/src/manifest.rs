@@ -60,7 +60,7 @@ pub struct Component {
     /// Name within the manifest.
     pub name: ComponentName,
     /// Id in the lattice: the one written, else `{app}-{component}`. Of a shared component the one that the
-    /// other app's manifest generates; if that manifest writes an id, only the manager can know it.
+    /// other app's manifest generates; where that manifest writes an id, it is written here as well.
     pub id: ComponentId,
     /// Whether it is code that is invoked or a capability that hosts provide.
     pub kind: Kind,

@@ -14,6 +14,9 @@ use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPoli
 
 use crate::record::{Resolved, RevisionRecord};
 
+/// Type of the trait with free texts.
+const ANNOTATIONS: &str = "annotations.lath/v1";
+
 /// A revision of an app, ready to be placed: specs that lack nothing but the number of instances on a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppSpec {
@@ -161,6 +164,10 @@ impl AppSpec {
 pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, ApiError> {
     let mut components = BTreeMap::new();
     for component in &manifest.components {
+        if is_elsewhere(component) {
+            refuse_own_part(component)?;
+            continue;
+        }
         let plan = plan_component(manifest, component, record)?;
         // What is part of its callers stands in their links, and is placed nowhere.
         if !plan.spec.workload.builtin().is_some_and(Builtin::is_in_its_callers) {
@@ -175,6 +182,20 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
         description: manifest.description.clone(),
         contents: Contents::default(),
     })
+}
+
+/// A component that another app runs: links lead to its id, and nothing of it is placed.
+fn is_elsewhere(component: &Component) -> bool {
+    matches!(component.source, Source::Shared { .. })
+        && component.kind == lath_manifests::manifest::Kind::Component
+}
+
+fn refuse_own_part(component: &Component) -> Result<(), ApiError> {
+    if component.links.is_empty() {
+        return Ok(());
+    }
+    let message = format!("`{}` belongs to another app and has links here", component.name);
+    Err(unsupported(message).with_help("write the links into the manifest of that app"))
 }
 
 fn plan_component(
@@ -218,10 +239,17 @@ fn plan_component(
             timeout_ms: millis(probe.timeout),
             attempts: probe.attempts,
         }),
-        annotations: BTreeMap::new(),
+        annotations: annotations(component),
     };
     let scaling = scaled(&component.scaling, record.scale.get(&component.name).copied());
     Ok(ComponentPlan { id: component.id.clone(), capability, scaling, spec })
+}
+
+/// Texts of the trait `annotations.lath/v1`, which travel along with what runs.
+fn annotations(component: &Component) -> BTreeMap<String, String> {
+    let traits = component.other_traits.iter().filter(|other| other.kind == ANNOTATIONS);
+    let texts = traits.filter_map(|other| other.properties.as_object()).flatten();
+    texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// The manifest's scaling with the number that was set by hand.
@@ -244,10 +272,10 @@ fn workload(component: &Component, record: &RevisionRecord) -> Result<Workload, 
         Source::Image(image) => image,
         Source::Shared { app, component: other } => {
             return Err(unsupported(format!(
-                "component `{}` uses `{other}` of app `{app}`: components shared between apps cannot be deployed yet",
+                "`{}` uses `{other}` of app `{app}`: capabilities shared between apps cannot be deployed yet",
                 component.name
             ))
-            .with_help("give the component an `image` of its own"));
+            .with_help("give it an `image` of its own"));
         }
     };
     let reference = image.to_string();
@@ -319,7 +347,10 @@ fn link_spec(manifest: &Manifest, link: &Link, record: &RevisionRecord) -> Resul
     let target = manifest.component(&link.target).ok_or_else(|| {
         ApiError::new(ErrorCode::InvalidManifest, format!("link target `{}` does not exist", link.target))
     })?;
-    let builtin = workload(target, record)?.builtin().filter(|builtin| builtin.is_in_its_callers());
+    let builtin = match is_elsewhere(target) {
+        true => None,
+        false => workload(target, record)?.builtin().filter(|builtin| builtin.is_in_its_callers()),
+    };
     let mut target_config = match builtin {
         Some(_) => merge(&target.config)?,
         None => BTreeMap::new(),

@@ -450,7 +450,7 @@ async fn check(
 }
 
 /// What an app runs and what it is going to; nothing of what cannot be read, which is reported elsewhere.
-async fn specs(context: &Context, record: &DesiredRecord) -> Vec<Arc<AppSpec>> {
+pub(crate) async fn specs(context: &Context, record: &DesiredRecord) -> Vec<Arc<AppSpec>> {
     let known = context.records.revisions.some(&record.app, &record.needed_revisions()).await;
     known.values().filter_map(|known| known.spec.as_ref().ok()).cloned().collect()
 }

@@ -160,7 +160,7 @@ pub(super) fn shared_ones_take_nothing(report: &mut Report<'_>, draft: &Draft<'_
             .chain(component.limits.iter().map(|limits| limits.at))
             .chain(component.instances.iter().map(|instances| instances.at))
             .chain(component.grants.iter().map(|grants| grants.at));
-        for at in ignored.chain(component.id.map(|id| id.at)) {
+        for at in ignored {
             let diagnostic =
                 Diagnostic::warning(code::IGNORED_FIELD, "this has no effect on a shared component");
             report.add(at, "", diagnostic.help("remove it"));

@@ -16,15 +16,15 @@ pub(super) fn name(component: &DraftComponent<'_>) -> Option<ComponentName> {
     component.name?.value.parse().ok()
 }
 
-/// The id of a component: of a shared one that of the other app, else the one written, else `{app}-{name}`.
+/// The id of a component: the one written, else of a shared one what the other app generates, else `{app}-{name}`.
 pub(super) fn component(draft: &Draft<'_>, component: &DraftComponent<'_>) -> Option<ComponentId> {
+    if let Some(id) = component.id {
+        return id.value.parse().ok();
+    }
     if let Some(shared) = component.application {
         let app = shared.value.app?.value.parse().ok()?;
         let name = shared.value.component?.value.parse().ok()?;
         return ComponentId::generated(&app, &name).ok();
-    }
-    if let Some(id) = component.id {
-        return id.value.parse().ok();
     }
     ComponentId::generated(&app(draft)?, &name(component)?).ok()
 }

@@ -40,6 +40,7 @@ mod up;
 mod validate;
 mod version;
 mod wait;
+mod wash;
 mod words;
 mod work;
 
@@ -102,7 +103,7 @@ enum Command {
     #[command(subcommand, after_help = rollout::AFTER_HELP)]
     Rollout(rollout::RolloutCommand),
     /// Set the number of instances of a component
-    Scale(scale::ScaleArgs),
+    Scale(Box<scale::ScaleCommand>),
     /// Go back to an earlier revision
     Rollback(Box<change::RollbackArgs>),
     /// Stop an app and keep its revisions
@@ -115,6 +116,26 @@ enum Command {
     Inventory(inventory::InventoryArgs),
     /// Show who calls whom
     Links(links::LinksArgs),
+    /// Ask hosts as tools of wasmCloud 1.x do
+    #[command(subcommand)]
+    Get(wash::GetCommand),
+    /// Start a component or provider by hand, without a manifest
+    #[command(subcommand)]
+    Start(Box<wash::StartCommand>),
+    /// Stop what was started by hand, or a host
+    #[command(subcommand)]
+    Stop(wash::StopCommand),
+    /// Change what was started by hand
+    #[command(subcommand)]
+    Update(wash::UpdateCommand),
+    /// Put, print and delete named configs of the lattice
+    #[command(subcommand)]
+    Config(wash::ConfigCommand),
+    /// Put, list and delete links of what was started by hand
+    #[command(subcommand)]
+    Link(wash::LinkCommand),
+    /// Set and remove labels of a host
+    Label(wash::LabelArgs),
     /// Show what a component is, in a file or in a registry
     Inspect(artifacts::InspectArgs),
     /// Put a component into a registry
@@ -192,13 +213,20 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Diff(args) => diff::diff(args, call).await,
         Command::Revision(command) => revision::revision(command, call).await,
         Command::Rollout(command) => Box::pin(rollout::rollout(command, call)).await,
-        Command::Scale(args) => Box::pin(scale::scale(args, call)).await,
+        Command::Scale(command) => Box::pin(scale::command(*command, call)).await,
         Command::Rollback(args) => Box::pin(change::rollback(*args, call)).await,
         Command::Undeploy(args) => Box::pin(change::undeploy(args, call)).await,
         Command::Delete(args) => Box::pin(change::delete(args, call)).await,
         Command::Hosts(args) => hosts::hosts(args, call).await,
         Command::Inventory(args) => inventory::inventory(args, call).await,
         Command::Links(args) => links::links(args, call).await,
+        Command::Get(command) => Box::pin(wash::get(command, call)).await,
+        Command::Start(command) => Box::pin(wash::start(*command, call)).await,
+        Command::Stop(command) => Box::pin(wash::stop(command, call)).await,
+        Command::Update(command) => Box::pin(wash::update(command, call)).await,
+        Command::Config(command) => Box::pin(wash::config(command, call)).await,
+        Command::Link(command) => Box::pin(wash::link(command, call)).await,
+        Command::Label(args) => Box::pin(wash::label(args, call)).await,
         Command::Inspect(args) => Box::pin(artifacts::inspect(args, call)).await,
         Command::Push(args) => Box::pin(artifacts::push(args, call)).await,
         Command::Pull(args) => Box::pin(artifacts::pull(args, call)).await,

@@ -145,6 +145,17 @@ impl Output {
         self.write(&printed)
     }
 
+    /// Prints a document without a head, as another tool prints it; `text` makes the form for people.
+    pub(crate) fn print_bare(&self, body: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        let printed = match self.format {
+            Format::Table | Format::Wide | Format::Name => text(),
+            Format::Json => pretty(body),
+            Format::Yaml => yaml(body)?,
+            Format::Ndjson => format!("{body}\n"),
+        };
+        self.write(&printed)
+    }
+
     /// One line of a stream of documents; nothing in the other forms.
     pub(crate) fn stream(&self, kind: &'static str, body: &impl Serialize) -> Result<(), Failure> {
         match self.format {

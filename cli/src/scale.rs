@@ -4,7 +4,7 @@
 
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use lath_control_api::app::ScaleRequest;
 use lath_control_api::{AppName, AppVerb, ComponentName, IdError, Revision};
 
@@ -14,11 +14,29 @@ use crate::connect::Session;
 use crate::failure::{Exit, Failure};
 use crate::near;
 use crate::wait::Change;
+use crate::wash;
 use crate::work::{Work, cause};
 
-/// Arguments of `lath scale`.
+/// Arguments of `lath scale`: of an app's component, or of one that was started by hand.
 #[derive(Debug, Args)]
-pub(crate) struct ScaleArgs {
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct ScaleCommand {
+    #[command(subcommand)]
+    verb: Option<ScaleVerb>,
+    #[command(flatten)]
+    args: Option<ScaleArgs>,
+}
+
+/// What of `wash` has this name.
+#[derive(Debug, Subcommand)]
+enum ScaleVerb {
+    /// A component that was started by hand, on one host
+    Component(wash::ScaleComponentArgs),
+}
+
+/// Arguments of `lath scale APP/COMPONENT N`.
+#[derive(Debug, Args)]
+struct ScaleArgs {
     /// The component
     #[arg(value_name = "APP/COMPONENT")]
     component: OfApp,
@@ -54,8 +72,16 @@ impl FromStr for OfApp {
     }
 }
 
-/// Scales a component.
-pub(crate) async fn scale(args: ScaleArgs, call: &Call) -> Result<Exit, Failure> {
+/// Scales a component of an app, or one without.
+pub(crate) async fn command(command: ScaleCommand, call: &Call) -> Result<Exit, Failure> {
+    match (command.verb, command.args) {
+        (Some(ScaleVerb::Component(args)), _) => wash::scale(args, call).await,
+        (None, Some(args)) => scale(args, call).await,
+        (None, None) => Err(Failure::new(Exit::Usage, "nothing is named").help("lath help scale")),
+    }
+}
+
+async fn scale(args: ScaleArgs, call: &Call) -> Result<Exit, Failure> {
     let session = call.session().await?;
     let OfApp { app, component } = args.component;
     let work = Work::begin(call, &session, &app, Change::Scale, args.wait.into()).await;

@@ -326,6 +326,10 @@ fn shown(text: &str) -> String {
 
 /// Reads a request, or says why it cannot be read.
 fn read<T: DeserializeOwned>(payload: &[u8], what: &str) -> Result<T, Answer> {
+    // A list would be read as the fields in their order, and an empty one as a request that asks for nothing.
+    if payload.trim_ascii_start().first() != Some(&b'{') {
+        return Err(failed(format!("failed to deserialize {what}: it is no JSON object")));
+    }
     serde_json::from_slice(payload).map_err(|error| failed(format!("failed to deserialize {what}: {error}")))
 }
 

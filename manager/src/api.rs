@@ -24,6 +24,7 @@ pub(crate) mod change;
 mod images;
 pub(crate) mod read;
 mod revisions;
+mod shared;
 pub(crate) mod versions;
 
 /// Answers requests.

@@ -27,6 +27,7 @@ const LATTICE: &str = "default";
 pub struct Setup {
     hosts: Vec<Vec<String>>,
     registries: Vec<String>,
+    nats: Option<String>,
 }
 
 impl Setup {
@@ -41,6 +42,13 @@ impl Setup {
     #[must_use]
     pub fn registry(mut self, name: &str) -> Self {
         self.registries.push(name.to_owned());
+        self
+    }
+
+    /// With this configuration of the server, such as `max_payload: 8MB`.
+    #[must_use]
+    pub fn nats(mut self, config: &str) -> Self {
+        self.nats = Some(config.to_owned());
         self
     }
 
@@ -84,9 +92,10 @@ impl Lattice {
         // Built before anything waits with a deadline.
         let _ = binary::lath();
         let folder = tempfile::Builder::new().prefix("lath-test-").tempdir().expect("cannot create a folder");
-        let nats = Nats::start(&folder.path().join("nats")).await;
+        let nats = Nats::start_with(&folder.path().join("nats"), setup.nats.as_deref()).await;
         let address = ports::free_address();
-        let manager = ["manager", "--http", &ports::free_address().to_string()].map(str::to_owned);
+        let manager = ["manager", "--allow-file-load", "--http", &ports::free_address().to_string()];
+        let manager = manager.map(str::to_owned);
         let manager = Daemon::new(folder.path(), "manager", manager.to_vec(), &nats);
         let hosts = setup.hosts.iter().zip(1..).map(|(labels, number)| {
             let name = format!("host-{number}");

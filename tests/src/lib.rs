@@ -13,6 +13,7 @@
 
 pub mod binary;
 pub mod cli;
+pub mod control_v1;
 mod eventually;
 mod guard;
 pub mod lattice;
@@ -27,6 +28,7 @@ pub mod soak;
 pub mod store;
 
 pub use cli::{Ended, Lath};
+pub use control_v1::ToolV1;
 pub use eventually::eventually;
 pub use lattice::{Lattice, Setup};
 pub use ledger::{Accounts, Answer, Ledger, Load};

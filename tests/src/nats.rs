@@ -21,6 +21,8 @@ pub struct Nats {
     /// Where it tells about itself.
     monitor: SocketAddr,
     process: Option<Process>,
+    /// Its configuration beside what is told on its command line.
+    config: Option<PathBuf>,
 }
 
 impl Nats {
@@ -29,9 +31,22 @@ impl Nats {
     /// # Panics
     /// When there is no nats-server, or it does not answer in time.
     pub async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, None).await
+    }
+
+    /// The same, with a configuration.
+    ///
+    /// # Panics
+    /// As [`Nats::start`].
+    pub async fn start_with(folder: &Path, config: Option<&str>) -> Self {
         std::fs::create_dir_all(folder).expect("cannot create the folder of the store");
+        let config = config.map(|text| {
+            let path = folder.join("nats.conf");
+            std::fs::write(&path, text).expect("cannot write the configuration");
+            path
+        });
         let (address, monitor) = (ports::free_address(), ports::free_address());
-        let mut nats = Self { folder: folder.to_owned(), address, monitor, process: None };
+        let mut nats = Self { folder: folder.to_owned(), address, monitor, process: None, config };
         nats.restart().await;
         nats
     }
@@ -60,6 +75,9 @@ impl Nats {
         command.args(["--jetstream", "--store_dir"]).arg(self.folder.join("store"));
         command.args(["--addr", "127.0.0.1", "--port", &self.address.port().to_string()]);
         command.args(["--http_port", &self.monitor.port().to_string()]);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         let mut process = Process::start("nats-server", command, &self.folder.join("nats.log"));
         eventually(START, "nats-server to answer", async || match process.ended() {
             Some(_) => panic!("nats-server did not start\n{}", process.last_words()),

@@ -44,7 +44,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "clippy, guests", run: clippy_guests, needs: &[], quick: true },
     Stage { name: "clippy", run: clippy, needs: &[], quick: true },
     Stage { name: "tests, guests", run: tests_guests, needs: &[], quick: true },
-    Stage { name: "compat", run: compat, needs: &["nats-server"], quick: false },
+    Stage { name: "compat", run: compat, needs: &["nats-server", "components"], quick: false },
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
     Stage { name: "simulation", run: simulation, needs: &[], quick: false },
     // Last, so that a run ends with what its tests say.
@@ -202,8 +202,11 @@ fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
     run(workspace.compat_cargo().args(["fmt", "--check"]))?;
     let mut clippy = workspace.compat_cargo();
     run(clippy.args(["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]))?;
+    // Clients are tested against a whole lattice, as this workspace builds it.
+    run(workspace.cargo().args(["build", "--workspace", "--bin", "lath", FAILPOINTS]))?;
     let mut tests = workspace.compat_cargo();
     tests.args(["test", "--locked", "--no-fail-fast"]);
+    tests.env("LATH_BIN", workspace.target()?.join("debug/lath"));
     run(tests.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
 }
 

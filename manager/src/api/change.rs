@@ -26,6 +26,7 @@ use lath_manifests::{Diagnostic, Loaded};
 
 use super::images::{self, Presence};
 use super::read::{no_app, unreadable};
+use super::shared;
 use crate::context::Context;
 use crate::records::Slot;
 use crate::revisions::{Known, RevisionError, Written, expanded};
@@ -146,6 +147,7 @@ async fn read(
 ) -> Result<(DeployAsk, Vec<Diagnostic>), ApiError> {
     let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
     suits(&manifest, &ask.rollout)?;
+    shared::are_there(context, &manifest).await?;
     let images = images::resolve(context, &manifest, &ask.pushed, presence).await?;
     let DeployRequest { manifest: text, cause, if_revision, rollout: overrides, .. } = ask;
     let version = manifest.version.unwrap_or_else(made_version);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lath_control_api::app::{AppRequest, Cause, DeployRequest};
@@ -16,6 +17,7 @@ use lath_manager_planner::record::{Resolved, Wanted};
 use lath_manifests::manifest::ImageRef;
 use lath_wasmcloud::{EventData, Texts};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::manifest::{self, Capability, Surroundings, reference};
@@ -26,6 +28,9 @@ use crate::api::change;
 
 /// Looks at one id in a row while its record keeps changing.
 const LOOKS: u32 = 16;
+/// Longest wait for a host to serve what it was asked to before, and the pause between two looks at it.
+const SERVES_WITHIN: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a tool has asked for, to tell the lattice what became of it where no host does.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl Shared {
             };
             match rolled {
                 Ok(Rolled::Changed) => {}
-                Ok(Rolled::Unchanged) => self.tell_unchanged(&id, command.as_ref()).await,
+                Ok(Rolled::Unchanged) => self.tell_unchanged(&id, command.as_ref()),
                 Err(error) => {
                     tracing::warn!(%id, error, "what was started by hand cannot be rolled out");
                     self.take_back(&id, command.as_ref(), stored.as_ref()).await;
@@ -171,7 +176,7 @@ impl Shared {
         if theirs || !commanded {
             return Err(format!("the app {app} is being changed by others at the same time; try again"));
         }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(LOOK * 5).await;
         self.deploy(id, &stored, false).await
     }
 
@@ -277,13 +282,23 @@ impl Shared {
     }
 
     /// A host has nothing to tell of what it runs already, and whoever has asked waits for a word.
-    async fn tell_unchanged(&self, id: &ComponentId, command: Option<&Command>) {
+    fn tell_unchanged(self: &Arc<Self>, id: &ComponentId, command: Option<&Command>) {
         let Some(Command { host, kind: Kind::Component, image, annotations, count, .. }) = command else {
             return;
         };
-        if self.serves(host, id) {
-            self.tell_for(host, scaled(id, host, image, annotations.clone(), *count)).await;
-        }
+        let event = scaled(id, host, image, annotations.clone(), *count);
+        let (shared, host, id) = (Arc::clone(self), host.clone(), id.clone());
+        self.work.spawn(async move {
+            // It may be on its way still, or what we know of the host may be a moment old. What fails, the host tells.
+            let deadline = Instant::now() + SERVES_WITHIN;
+            while !shared.serves(&host, &id) {
+                if Instant::now() >= deadline {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            shared.tell_for(&host, event).await;
+        });
     }
 }
 

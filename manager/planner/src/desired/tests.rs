@@ -114,6 +114,24 @@ fn grants_are_the_components_own_or_the_apps() {
 }
 
 #[test]
+fn a_component_of_another_app_is_linked_to_and_not_placed() {
+    let links = "
+      traits:
+        - {type: link, properties: {namespace: a, package: b, interfaces: [c], target: {name: back}}}
+        - {type: annotations.lath/v1, properties: {by: me}}
+    - name: back
+      type: component
+      properties: {application: {name: other, component: back}, id: elsewhere}
+";
+    let spec = expanded(&(one_component("image: 'file://front-1.wasm'", "") + links)).unwrap();
+    let names: Vec<&str> = spec.components.keys().map(ComponentName::as_str).collect();
+    assert_eq!(names, ["front"]);
+    let front = &spec.components.values().next().unwrap().spec;
+    assert_eq!(front.links[0].target.as_str(), "elsewhere");
+    assert_eq!(front.annotations["by"], "me");
+}
+
+#[test]
 fn what_cannot_be_given_is_refused_by_name() {
     let secret = "image: 'file://front-1.wasm', secrets: [{name: key, properties: {policy: vault, key: k}}]";
     let vault = "{name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: {backend: b}}";
@@ -123,7 +141,11 @@ fn what_cannot_be_given_is_refused_by_name() {
             one_component("image: 'file://front-1.wasm', config: [{name: global}]", ""),
             "configuration `global`",
         ),
-        (one_component("application: {name: other, component: back}", ""), "`back` of app `other`"),
+        (
+            one_component("application: {name: other, component: back}", "")
+                .replace("type: component", "type: capability"),
+            "`back` of app `other`",
+        ),
         (one_component("image: 'file://elsewhere.wasm'", ""), "`file://elsewhere.wasm` of `front`"),
         (one_component("image: 'builtin://http-server'", ""), "capability built into hosts"),
     ];

@@ -20,30 +20,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::SelectAll;
+use futures::future::join_all;
 use lath_artifacts::{Given, Login};
 use lath_control_api::{AppName, ComponentId, HostId, annotation};
-use lath_control_api_client::async_nats::{Message, Subscriber};
+use lath_control_api_client::async_nats::Message;
 use lath_manager_planner::{AppSpec, DesiredRecord};
 use lath_wasmcloud::subject::{self, Control as Asked};
 use lath_wasmcloud::{RegistryCredentials, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::change;
 use crate::context::Context;
 use crate::records::Slot;
+use crate::requests::Requests;
 
 use mirror::Mirror;
 use records::Kept;
 
-/// Requests that are worked on at once; further ones wait in the connection.
-const AT_ONCE: usize = 32;
 /// Largest request that is read, in bytes.
 const MAX_REQUEST: usize = 1 << 20;
 /// Time for what was begun to be finished at the end.
@@ -53,7 +50,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct ControlV1 {
     shared: Arc<Shared>,
-    requests: SelectAll<Subscriber>,
+    requests: Vec<Requests>,
 }
 
 /// What every request needs.
@@ -80,46 +77,38 @@ impl ControlV1 {
         let (connection, subjects) = (context.client.connection().clone(), context.client.subjects().clone());
         let kept = Kept::open(&connection, &subjects).await?;
         let mirror = Mirror::new(&connection, subjects.lattice());
-        let nats = connection.nats();
         let prefix = subject::control(subjects.lattice().as_str());
-        let mut requests = SelectAll::new();
-        // The first two are groups of 1.x: its hosts and our managers share the work.
+        let registry = format!("registry.{}", context.identity.run);
         let groups = [
+            // Groups of 1.x: its hosts and our managers share the work.
             ("link.*", "link"),
             ("config.>", "config"),
             ("component.*.*", "component"),
             ("provider.*.*", "provider"),
+            // Logins are for every manager. Hosts answer.
+            ("registry.put", registry.as_str()),
         ];
+        let mut requests = Vec::new();
         for (rest, group) in groups {
-            let group = format!("{prefix}{group}");
-            requests.push(nats.queue_subscribe(format!("{prefix}{rest}"), group).await?);
+            requests.push(
+                Requests::listen(&context, format!("{prefix}{rest}"), format!("{prefix}{group}")).await?,
+            );
         }
-        // Logins are for every manager. Hosts answer.
-        requests.push(nats.subscribe(format!("{prefix}registry.put")).await?);
-        nats.flush().await?;
         let (turns, work) = (Mutex::default(), TaskTracker::new());
         Ok(Self { shared: Arc::new(Shared { context, kept, mirror, turns, work }), requests })
     }
 
     /// Answers until `shutdown`, then finishes what was taken on.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let shared = Arc::clone(&self.shared);
-        let finish = shared.work.clone();
-        finish.spawn(Arc::clone(&shared).finish_old_work());
-        let mut tasks = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                Some(_) = tasks.join_next() => {}
-                request = self.requests.next(), if tasks.len() < AT_ONCE => match request {
-                    Some(request) => drop(tasks.spawn(Arc::clone(&shared).answer(request))),
-                    None => break,
-                },
-            }
-        }
-        while tasks.join_next().await.is_some() {}
-        finish.close();
-        if tokio::time::timeout(LAST_WORK, finish.wait()).await.is_err() {
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let Self { shared, requests } = self;
+        shared.work.spawn(Arc::clone(&shared).finish_old_work());
+        let answering = requests.into_iter().map(|requests| {
+            let shared = Arc::clone(&shared);
+            requests.run(shutdown.clone(), move |request| Arc::clone(&shared).answer(request))
+        });
+        join_all(answering).await;
+        shared.work.close();
+        if tokio::time::timeout(LAST_WORK, shared.work.wait()).await.is_err() {
             tracing::warn!("a start by hand is not finished; the next manager that starts does it");
         }
     }

@@ -191,10 +191,16 @@ async fn links_lead_from_one_start_to_another_and_into_capabilities() {
     tool.does(&format!("component.scale.{}", hosts[0]), &scale("front", &file("http-front-v1"), 5, &[]))
         .await;
     tool.does(&format!("component.scale.{}", hosts[1]), &scale("greeter", &file("greeter-v1"), 5, &[])).await;
-    for (id, host) in [("front", &hosts[0]), ("greeter", &hosts[1])] {
-        let told = tool.event("component_scaled", |data| data["component_id"] == id).await;
-        assert_eq!(&told["host_id"], host.as_str());
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let event = tool.event("component_scaled", |_| true).await;
+        told.push((event["component_id"].clone(), event["host_id"].clone()));
     }
+    assert!(
+        told.contains(&(json!("front"), json!(hosts[0])))
+            && told.contains(&(json!("greeter"), json!(hosts[1]))),
+        "{told:?}"
+    );
     let front = serve(&tool, &hosts[0], "front").await;
     let greets = |answer: &Answer| words::greeting(answer) == "v1 > v1 Hello, Ada";
     answered(front, "/?name=Ada", greets).await;
@@ -295,7 +301,7 @@ async fn what_cannot_be_started_says_so_in_words() {
     // A host's own files are not read out.
     tool.does(&scaled, &scale("passwd", "file:///etc/passwd", 1, &[])).await;
     let told = tool.event("component_scale_failed", |data| data["component_id"] == "passwd").await;
-    assert!(told["error"].as_str().unwrap().contains("no WebAssembly"), "{told}");
+    assert!(told["error"].as_str().unwrap().contains("not WebAssembly"), "{told}");
     tool.does(&scaled, &scale("hello", &file("http-hello-v1"), 1, &["nowhere"])).await;
     let told = tool.event("component_scale_failed", |data| data["component_id"] == "hello").await;
     assert_eq!(told["error"], "Configuration nowhere not found in config store");

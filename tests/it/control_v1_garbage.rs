@@ -68,7 +68,7 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 /// A request with the fields of all, one of which is wrong in a way that no request takes.
-fn nearly(hostile: String, wrong: Value, which: usize) -> Value {
+fn nearly(hostile: &str, wrong: Value, which: usize) -> Value {
     let mut request = json!({
         "component_id": "made-up", "component_ref": "registry.invalid/a:1", "count": 1, "config": [], "allow_update": true,
         "new_component_ref": "registry.invalid/b:1", "provider_id": "made-up", "provider_ref": "registry.invalid/p:1",
@@ -103,7 +103,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just([b"{\"count\":1,\"component_id\":\"".as_slice(), &vec![b'a'; 5 << 20], b"\"}"].concat()),
         wrong().prop_map(text),
         (hostile(), wrong(), any::<usize>())
-            .prop_map(move |(hostile, wrong, which)| text(nearly(hostile, wrong, which))),
+            .prop_map(move |(hostile, wrong, which)| text(nearly(&hostile, wrong, which))),
     ]
 }
 

@@ -39,7 +39,7 @@ use crate::records::Slot;
 use crate::requests::Requests;
 
 use mirror::Mirror;
-use records::Kept;
+use records::{Judged, Kept, Started};
 
 /// Largest request that is read, in bytes.
 const MAX_REQUEST: usize = 1 << 20;
@@ -120,7 +120,8 @@ impl Shared {
         match self.kept.everything().await {
             Ok(everything) => {
                 self.mirror.repair(&everything).await;
-                for id in everything.started.into_keys() {
+                let pending = everything.started.into_iter().filter(|(_, started)| started.pending);
+                for (id, _) in pending {
                     Arc::clone(&self).roll(id, None).await;
                 }
             }
@@ -236,10 +237,21 @@ impl Shared {
         components.any(|component| component.id == *id && component.units.iter().any(|unit| unit.serving))
     }
 
-    /// Rolls out again what was started under these ids, in the background.
-    fn roll_all(self: &Arc<Self>, ids: BTreeSet<ComponentId>) {
+    /// Rolls out again what was started under these ids, in the background. That it is to be done is on record before
+    /// this returns.
+    async fn roll_all(self: &Arc<Self>, ids: BTreeSet<ComponentId>) {
         for id in ids {
-            self.work.spawn(Arc::clone(self).roll(id, None));
+            let noted = self.kept.change_started(&id, |there| match there {
+                Some(there) => Judged::Put(Started { pending: true, ..there.clone() }, true),
+                None => Judged::Keep(false),
+            });
+            match noted.await {
+                Ok(true) => drop(self.work.spawn(Arc::clone(self).roll(id, None))),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%id, error, "a change is not rolled out to what was started by hand")
+                }
+            }
         }
     }
 }

@@ -321,3 +321,33 @@ async fn what_cannot_be_started_says_so_in_words() {
         .request(format!("wasmbus.ctl.v1.default.{nobody}"), scale("a", "r", 1, &[]).to_string().into());
     assert!(tokio::time::timeout(Duration::from_millis(500), asked).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_may_go_back_and_delete_what_was_started_by_hand() {
+    let mut lattice = Setup::default().host(&[]).start().await;
+    let mut tool = ToolV1::of(&lattice).await;
+    let host = tool.hosts().await.remove(0);
+    let (scaled, updated) = (format!("component.scale.{host}"), format!("component.update.{host}"));
+    let (v1, v2) = (file("http-hello-v1"), file("http-hello-v2"));
+    tool.does(&scaled, &scale("hello", &v1, 5, &[])).await;
+    tool.event("component_scaled", |data| data["image_ref"] == v1.as_str()).await;
+    let address = serve(&tool, &host, "hello").await;
+    tool.does(&updated, &json!({ "component_id": "hello", "new_component_ref": v2 })).await;
+    answered(address, "/", |answer| answer.text("version") == "v2").await;
+    let _ = lattice.lath().run(["rollback", "hello"]).await.exits(0);
+    answered(address, "/", |answer| answer.text("version") == "v1").await;
+    // Nothing is left to do of what was asked for before, so a manager that starts changes nothing.
+    lattice.manager_mut().stop().await;
+    lattice.manager_mut().restart().await;
+    let history = lattice.lath().run(["history", "hello", "-o", "json"]).await.exits(0).json();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let later = lattice.lath().run(["history", "hello", "-o", "json"]).await.exits(0).json();
+    assert_eq!(later["entries"], history["entries"]);
+    answered(address, "/", |answer| answer.text("version") == "v1").await;
+
+    let _ = lattice.lath().run(["delete", "hello", "--yes"]).await.exits(0);
+    let update = json!({ "component_id": "hello", "new_component_ref": v1 });
+    assert_eq!(tool.refused(&updated, &update).await, "component hello not found");
+    tool.does(&scaled, &scale("hello", &v2, 5, &[])).await;
+    answered(address, "/", |answer| answer.text("version") == "v2").await;
+}

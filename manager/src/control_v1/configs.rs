@@ -63,7 +63,7 @@ impl Shared {
 
     async fn roll_users_of(self: &Arc<Self>, name: &str) {
         match self.kept.everything().await {
-            Ok(everything) => self.roll_all(users(&everything, name)),
+            Ok(everything) => self.roll_all(users(&everything, name)).await,
             Err(error) => {
                 tracing::warn!(error, config = name, "nobody knows who uses a config that has changed")
             }

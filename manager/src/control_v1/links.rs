@@ -26,7 +26,7 @@ impl Shared {
         match self.take_link(&link).await {
             Ok(source) => {
                 self.tell(EventData::LinkSet(link)).await;
-                self.roll_all(BTreeSet::from([source]));
+                self.roll_all(BTreeSet::from([source])).await;
                 done("successfully set link")
             }
             Err(Refused::Said(refusal)) => refusal,
@@ -90,7 +90,7 @@ impl Shared {
             EventData::LinkDeleted { source_id, name, wit_namespace, wit_package, target, interfaces };
         self.tell(event).await;
         if was_there {
-            self.roll_all(BTreeSet::from([source]));
+            self.roll_all(BTreeSet::from([source])).await;
         }
         done("successfully deleted link")
     }

@@ -220,6 +220,7 @@ mod tests {
             annotations: Texts::from([("by".into(), "me: \"#{}\"".into())]),
             limits: None,
             deployed: false,
+            pending: false,
         }
     }
 

@@ -58,6 +58,7 @@ impl Shared {
                 annotations: annotations.clone(),
                 limits: None,
                 deployed: false,
+                pending: true,
             };
             start(there, &host, next)
         });
@@ -90,7 +91,7 @@ impl Shared {
             let here =
                 there.filter(|there| there.kind == Kind::Capability && there.places.contains_key(&host));
             let Some(there) = here else { return Judged::Keep(None) };
-            let mut next = there.clone();
+            let mut next = Started { pending: true, ..there.clone() };
             next.places.remove(&host);
             let was = Some(there.clone());
             if next.places.is_empty() { Judged::Delete(was) } else { Judged::Put(next, was) }
@@ -130,7 +131,7 @@ impl Shared {
 
     async fn roll_callers_of(self: &Arc<Self>, id: &ComponentId) {
         match self.kept.everything().await {
-            Ok(everything) => self.roll_all(callers(&everything, id)),
+            Ok(everything) => self.roll_all(callers(&everything, id)).await,
             Err(error) => tracing::warn!(error, provider = %id, "nobody knows who links to a provider"),
         }
     }

@@ -47,6 +47,17 @@ pub(super) struct Started {
     pub(super) limits: Option<ComponentLimits>,
     /// Whether it has once been deployed: if its app is gone then, somebody has deleted it.
     pub(super) deployed: bool,
+    /// Whether something has changed that is not deployed yet. Only then does a manager that starts deploy it: people may
+    /// have rolled its app back since.
+    #[serde(default)]
+    pub(super) pending: bool,
+}
+
+impl Started {
+    /// What is asked of hosts.
+    pub(super) fn asked(&self) -> Self {
+        Self { deployed: false, pending: false, ..self.clone() }
+    }
 }
 
 /// What is started.

@@ -77,7 +77,8 @@ impl Shared {
                 }
             }
             let now = self.kept.started(&id).await.ok().flatten();
-            if now.as_ref().map(|now| asked(&now.value)) == stored.as_ref().map(|then| asked(&then.value)) {
+            let asked = |stored: &Option<Stored<Started>>| stored.as_ref().map(|stored| stored.value.asked());
+            if asked(&now) == asked(&stored) && !now.is_some_and(|now| now.value.pending) {
                 return;
             }
             // Whoever has changed it meanwhile tells what becomes of that.
@@ -107,7 +108,7 @@ impl Shared {
             && self.builtin(&started.image).is_some_and(Builtin::is_in_its_callers)
         {
             // It is in the manifests of its callers.
-            return Ok(Rolled::Changed);
+            return self.nothing_pending(id).await.map(|()| Rolled::Changed);
         }
         let record = self.context.records.read(&started.app).await.map_err(|error| error.to_string())?;
         let record = record.map(|stored| stored.value);
@@ -153,13 +154,16 @@ impl Shared {
             Err(error) => return Err(error.message),
         };
         self.mirror.put_links(id.as_str(), Some(&started.image), &links).await;
-        if !started.deployed {
-            let mark = self.kept.change_started(id, |there| match there {
-                Some(there) => Judged::Put(Started { deployed: true, ..there.clone() }, ()),
-                None => Judged::Keep(()),
-            });
-            mark.await?;
-        }
+        let mark = self.kept.change_started(id, |there| match there {
+            // What has been asked for meanwhile is not deployed yet.
+            Some(there) => {
+                let pending = there.pending && there.asked() != started.asked();
+                let next = Started { deployed: true, pending, ..there.clone() };
+                if next == *there { Judged::Keep(()) } else { Judged::Put(next, ()) }
+            }
+            None => Judged::Keep(()),
+        });
+        mark.await?;
         Ok(if reply.unchanged { Rolled::Unchanged } else { Rolled::Changed })
     }
 
@@ -247,6 +251,28 @@ impl Shared {
         Ok(())
     }
 
+    async fn nothing_pending(&self, id: &ComponentId) -> Result<(), String> {
+        let mark = self.kept.change_started(id, |there| match there.filter(|there| there.pending) {
+            Some(there) => Judged::Put(Started { pending: false, ..there.clone() }, ()),
+            None => Judged::Keep(()),
+        });
+        mark.await
+    }
+
+    /// Forgets what was started by hand and whose app people have stopped or deleted since.
+    pub(super) async fn forget_what_is_gone(&self, id: &ComponentId) -> Result<(), String> {
+        let Some(started) = self.kept.started(id).await?.filter(|stored| stored.value.deployed) else {
+            return Ok(());
+        };
+        let record =
+            self.context.records.read(&started.value.app).await.map_err(|error| error.to_string())?;
+        if record.is_some_and(|record| record.value.wanted == Wanted::Run) {
+            Ok(())
+        } else {
+            self.forget(id).await
+        }
+    }
+
     async fn forget(&self, id: &ComponentId) -> Result<(), String> {
         self.kept.change_started(id, |_| Judged::Delete(())).await
     }
@@ -255,8 +281,10 @@ impl Shared {
     async fn take_back(&self, id: &ComponentId, command: Option<&Command>, tried: Option<&Stored<Started>>) {
         let (Some(command), Some(tried)) = (command, tried) else { return };
         let back = self.kept.change_started(id, |there| match (there, &command.before) {
-            (Some(there), Some(before)) if *there == tried.value => Judged::Put(before.clone(), ()),
-            (Some(there), None) if *there == tried.value => Judged::Delete(()),
+            (Some(there), Some(before)) if there.asked() == tried.value.asked() => {
+                Judged::Put(Started { pending: false, ..before.clone() }, ())
+            }
+            (Some(there), None) if there.asked() == tried.value.asked() => Judged::Delete(()),
             (Some(_) | None, _) => Judged::Keep(()),
         });
         if let Err(error) = back.await {
@@ -300,11 +328,6 @@ impl Shared {
             shared.tell_for(&host, event).await;
         });
     }
-}
-
-/// What a record asks of hosts.
-fn asked(started: &Started) -> Started {
-    Started { deployed: true, ..started.clone() }
 }
 
 fn cause() -> Cause {

@@ -91,7 +91,8 @@ impl Shared {
             if there.image == image {
                 return Judged::Keep(Ok(None));
             }
-            let next = Started { image: image.clone(), annotations: annotations.clone(), ..there.clone() };
+            let (image, annotations) = (image.clone(), annotations.clone());
+            let next = Started { image, annotations, pending: true, ..there.clone() };
             Judged::Put(next, Ok(Some(there.clone())))
         });
         match updated.await {
@@ -111,6 +112,7 @@ impl Shared {
     /// The id, when no manifest has claimed it.
     pub(super) async fn free_id(&self, text: &str) -> Result<ComponentId, Answer> {
         let id = component_id(text)?;
+        self.forget_what_is_gone(&id).await.map_err(failed)?;
         match self.claimed(&id).await {
             Some(app) => Err(claimed_by(&id, &app)),
             None => Ok(id),
@@ -157,7 +159,7 @@ fn judge(
     let is_here = there.is_some_and(|there| there.places.contains_key(host));
     if ask.count == 0 {
         let (Some(there), true) = (there, is_here) else { return Judged::Keep(Scaled::Nothing) };
-        let mut next = there.clone();
+        let mut next = Started { pending: true, ..there.clone() };
         next.places.remove(host);
         let taken = Scaled::Taken { message: String::new(), image: there.image.clone() };
         return if next.places.is_empty() { Judged::Delete(taken) } else { Judged::Put(next, taken) };
@@ -181,6 +183,7 @@ fn judge(
         annotations: ask.annotations.clone().unwrap_or_default(),
         limits: ask.component_limits.clone(),
         deployed: there.is_some_and(|there| there.deployed),
+        pending: true,
     };
     next.places.insert(host.clone(), ask.count);
     if next.places.len() > MAX_SPREADS {
@@ -189,7 +192,8 @@ fn judge(
         return Judged::Keep(Scaled::Refused(why));
     }
     let taken = Scaled::Taken { message, image: image.to_owned() };
-    if there == Some(&next) { Judged::Keep(taken) } else { Judged::Put(next, taken) }
+    let same = there.is_some_and(|there| there.asked() == next.asked());
+    if same { Judged::Keep(taken) } else { Judged::Put(next, taken) }
 }
 
 fn check(ask: &ScaleComponent) -> Result<(), String> {

@@ -48,6 +48,9 @@ fn k3_e06_no_trick_passes_a_grant_of_one_host() {
         "https://api.example.com..",
         "https://.api.example.com",
         "https://api.example.com:",
+        "https://api.example.com:+443",
+        "https://api.example.com:0",
+        "https://api.example.com:65536",
         "https://api.example.com:0443x",
         "https://api.example.com:443:443",
         "https://\u{430}pi.example.com",
@@ -198,24 +201,70 @@ fn e06_an_empty_list_allows_nothing_and_says_so() {
 }
 
 #[test]
+fn e06_an_authority_is_read_to_its_end() {
+    // Whatever is granted: what is left over, or is no port, is no destination at all.
+    for authority in ["[::1]", "[::1]:1", "api.example.com:443", "api.example.com:065535"] {
+        assert!(Destination::read(Scheme::Https, authority).is_ok(), "{authority}");
+    }
+    for authority in [
+        "[::1]x",
+        "[::1]x:443",
+        "[::1",
+        "[::1]:",
+        "api.example.com:0",
+        "api.example.com:+443",
+        "api.example.com:-1",
+    ] {
+        assert!(Destination::read(Scheme::Https, authority).is_err(), "{authority}");
+    }
+    // Sockets have no port of their own that could be left out.
+    assert!(Destination::read(Scheme::Tcp, "api.example.com").is_err());
+}
+
+#[test]
+fn e06_a_denial_shows_the_beginning_of_what_was_asked_for() {
+    let long = format!("{}@evil.test", "a".repeat(150));
+    let Err(Denial::Authority { found, .. }) = Destination::read(Scheme::Https, &long) else {
+        panic!("a user name passes");
+    };
+    assert_eq!(found, "a".repeat(100));
+}
+
+#[test]
+fn e06_a_scheme_is_allowed_when_some_entry_is_for_it() {
+    let egress = egress(&["https://api.example.com", "tcp://db.example.com:5432"]);
+    assert!(egress.allows_some(Scheme::Https) && egress.allows_some(Scheme::Tcp));
+    assert!(!egress.allows_some(Scheme::Http) && !egress.allows_some(Scheme::Udp));
+    assert!(!Egress::default().allows_some(Scheme::Tcp));
+}
+
+#[test]
 fn e06_the_entry_that_a_denial_names_allows_it() {
-    let narrow = egress(&["https://api.example.com"]);
+    let grants =
+        [egress(&["https://api.example.com"]), egress(&["http://any:any", "https://api.example.com"])];
     let asked = [
         ("http://api.example.com", PUBLIC),
         ("https://evil.test:8443", PUBLIC),
         ("https://10.0.0.1", &[]),
         ("http://[2606:4700::1]:81", &[]),
         ("https://api.example.com", &["10.0.0.1"]),
+        ("https://api.example.com", &["127.0.0.1"]),
         ("http://localhost:1", &["127.0.0.1"]),
     ];
-    for (url, addresses) in asked {
-        let wanted = match judge(&narrow, url, addresses).unwrap_err() {
+    for (grant, (url, addresses)) in
+        grants.iter().flat_map(|grant| asked.iter().map(move |asked| (grant, asked)))
+    {
+        let Err(denied) = judge(grant, url, addresses) else { continue };
+        let wanted = match denied {
             Denial::NotListed { wanted, .. } | Denial::Address { wanted, .. } => wanted,
             other => panic!("{url}: {other}"),
         };
-        let mut entries = narrow.entries.clone();
+        let mut entries = grant.entries.clone();
         entries.insert(wanted);
         assert!(judge(&Egress::new(entries), url, addresses).is_ok(), "{url}");
+    }
+    for (url, addresses) in asked {
+        assert!(judge(&grants[0], url, addresses).is_err(), "{url} has no entry");
     }
 }
 

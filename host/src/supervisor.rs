@@ -29,8 +29,8 @@ use crate::wrpc_serve::ServingHandle;
 const WAITING: usize = 1_024;
 /// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
 const BURST: usize = 1_024;
-/// Longest wait for the subscriptions of what serves, before readers see that it serves.
-const SETTLE: Duration = Duration::from_millis(500);
+/// Longest wait for the subscriptions of what serves, before readers see that it serves. Without NATS there is none.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Longest sleep, so that a machine that was suspended is not late for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 

@@ -111,6 +111,7 @@ type Up = BTreeMap<Served, usize>;
 /// Says what is to be served, and tells what is.
 #[derive(Debug, Clone)]
 pub(crate) struct ServingHandle {
+    client: Client,
     asked: Arc<watch::Sender<Asked>>,
     followed: watch::Receiver<u64>,
     up: watch::Receiver<Up>,
@@ -128,8 +129,11 @@ impl ServingHandle {
         });
     }
 
-    /// Resolves when what was offered last is served: the lattice's calls find it.
+    /// Resolves when what was offered last is served: the lattice's calls find it. At once while NATS is away.
     pub(crate) async fn settled(&self) {
+        if !self.client.is_connected() {
+            return;
+        }
         let asked = self.asked.borrow().times;
         // An error means that the serving task has ended: nothing more will be served.
         let mut followed = self.followed.clone();
@@ -172,7 +176,7 @@ impl Server {
         let (up, is_up) = watch::channel(Up::new());
         let server = Self {
             router,
-            client,
+            client: client.clone(),
             lattice,
             drain,
             asked,
@@ -181,7 +185,7 @@ impl Server {
             running: BTreeMap::new(),
             ending: TaskTracker::new(),
         };
-        (server, ServingHandle { asked: Arc::new(ask), followed: has_followed, up: is_up })
+        (server, ServingHandle { client, asked: Arc::new(ask), followed: has_followed, up: is_up })
     }
 
     /// Serves until `shutdown`, then takes everything down without losing a call that was taken.

@@ -69,6 +69,11 @@ impl Counters {
         CallCounts { started: of(&self.started), ..counts }
     }
 
+    /// Calls that have begun.
+    pub(crate) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
     /// Notes the begin of a call.
     pub(crate) fn begun(&self) {
         self.started.fetch_add(1, Ordering::Relaxed);

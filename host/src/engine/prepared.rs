@@ -210,6 +210,11 @@ impl Prepared {
         self.in_flight.load(Ordering::SeqCst)
     }
 
+    /// Calls that have begun since the spec was prepared.
+    pub(crate) fn begun(&self) -> u64 {
+        self.counters.started()
+    }
+
     /// Resolves when no call is in flight. On a closed unit none will follow.
     pub async fn idle(&self) {
         self.idle_waiters.fetch_add(1, Ordering::SeqCst);

@@ -10,13 +10,14 @@ use lath_wrpc::AppRevision;
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
-use crate::engine::UnitIdentity;
+use crate::engine::{Prepared, UnitIdentity};
 use crate::prepare::{Job, Needs, Product};
 use crate::status::now;
 use crate::wrpc_serve::{Offer, Served};
 
-/// How long a component that was replaced stays for calls of requests that entered its revision on other hosts.
-/// They are told of the change at about the same time; this is many times what that takes.
+/// How long a component stays that is wanted no more, for calls of requests that entered its revision on other hosts:
+/// they are told of a change at about the same time. One that another revision has replaced stays until none has come
+/// for as long, since a host that is told late makes calls all the while.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
 /// Whether a step may only follow when no published route leads to what it touches any more.
@@ -149,19 +150,35 @@ impl Supervisor {
         let token = self.slots.begin(unit, ticket);
         let (serving, ingress) = (self.tools.serving.clone(), self.tools.ingress.clone());
         let (product, addresses) = (self.product(unit), self.addresses(unit));
+        let replaced = self.is_replaced(unit);
         let (teller, id) = (self.teller(unit, ticket), unit.id.clone());
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
-                    let last_calls = tokio::time::sleep(LAST_CALLS.min(deadline.since(now()) / 2));
-                    serving.taken_down(&Served::by_anyone(&id)).await;
-                    last_calls.await;
+                    let within = deadline.since(now()) / 2;
+                    let quiet = async {
+                        serving.taken_down(&Served::by_anyone(&id)).await;
+                        last_call(&prepared, replaced).await;
+                    };
+                    let _or_late = tokio::time::timeout(within, quiet).await;
                     prepared.idle().await;
                 }
                 Some(Product::HttpServer(_)) | None => ingress.left(&addresses).await,
             }
             teller.tell(News::Idle).await;
         });
+    }
+
+    /// Whether the app has another revision on this host now, and the unit's no more. What only moves to another host is
+    /// in the same revision there, and its calls with it.
+    fn is_replaced(&self, unit: &UnitKey) -> bool {
+        let bundles = self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles);
+        let revisions = bundles.flat_map(|bundle| {
+            let candidate = bundle.candidate.iter().map(|candidate| candidate.spec.revision);
+            bundle.stable.iter().map(|stable| stable.revision).chain(candidate)
+        });
+        let revisions: BTreeSet<_> = revisions.collect();
+        !revisions.is_empty() && !revisions.contains(&unit.spec.revision)
     }
 
     /// Nothing leads to the unit any more. What was sent to its revision before the last subscription ended still gets
@@ -215,5 +232,17 @@ impl Supervisor {
                 () = work => {}
             }
         });
+    }
+}
+
+/// Resolves after [`LAST_CALLS`]; where another revision has `replaced` it, when no call has begun for so long.
+async fn last_call(unit: &Prepared, replaced: bool) {
+    let mut before = unit.begun();
+    loop {
+        tokio::time::sleep(LAST_CALLS).await;
+        match unit.begun() {
+            begun if begun == before || !replaced => return,
+            begun => before = begun,
+        }
     }
 }

@@ -7,9 +7,9 @@ use crate::load::Load;
 use crate::spec::{Change as _, bundle, component, guest, http_server, id, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_link_leads_to_another_host() {
+async fn a_link_leads_to_another_host_and_stays_in_its_revision() {
     let lattice = Lattice::start().await;
-    lattice.push(&["http-front-v1", "greeter-v1", "greeter-v2"]).await;
+    lattice.push(&["http-front-v1", "http-front-v2", "greeter-v1", "greeter-v2"]).await;
     let (here, there, address) = (lattice.host().await, lattice.host().await, free_address());
     let front = bundle("front", component(&guest("http-front-v1"), 1).greeter_link(), None);
     let web = bundle("web", http_server(address, "front", 1), None);
@@ -23,11 +23,24 @@ async fn a_link_leads_to_another_host() {
 
     let load = Load::start(address, "/?name=ann");
     lattice.apply(&there, &request(2, 1, vec![greeter("greeter-v2", 2)])).await;
-    eventually("the flip over there", async || {
-        answered(address, "/?name=ann").await.contains("\"greeter\":\"v2\"").then_some(())
+    eventually("the new one to serve", async || {
+        let units = lattice.units(&there, "greeter").await;
+        units.iter().any(|unit| unit.revision.0 == 2 && unit.serving).then_some(())
     })
     .await;
-    load.end().await;
+    // A host that hears of the change late goes on in its revision, for much longer than any host is told apart.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let front = bundle("front", component(&guest("http-front-v2"), 2).greeter_link(), None);
+    let web = bundle("web", http_server(address, "front", 2), None);
+    lattice.apply(&here, &request(2, 1, vec![front, web])).await;
+    let versions = |body: &str| (body.contains("\"version\":\"v2\""), body.contains("\"greeter\":\"v2\""));
+    eventually("the flip", async || {
+        (versions(&answered(address, "/?name=ann").await) == (true, true)).then_some(())
+    })
+    .await;
+    for body in load.end().await {
+        assert!([(false, false), (true, true)].contains(&versions(&body)), "two revisions: {body}");
+    }
     here.stop().await;
     there.stop().await;
 }

@@ -39,6 +39,7 @@ const MAX_BY: usize = 64;
 pub(crate) struct Wadm {
     context: Arc<Context>,
     requests: Requests,
+    stream: stream::Stream,
 }
 
 impl Wadm {
@@ -49,13 +50,14 @@ impl Wadm {
     pub(crate) async fn listen(context: Arc<Context>) -> anyhow::Result<Self> {
         let subject = format!("{}>", prefix(&context));
         let requests = Requests::listen(&context, subject, WADM_QUEUE.to_owned()).await?;
-        Ok(Self { context, requests })
+        let stream = stream::Stream::open(Arc::clone(&context)).await;
+        Ok(Self { context, requests, stream })
     }
 
     /// Answers and tells until `shutdown`, then finishes what was taken on.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let context = self.context;
-        let stream = stream::Stream::new(Arc::clone(&context)).run(shutdown.clone());
+        let stream = self.stream.run(shutdown.clone());
         let answers = self.requests.run(shutdown, |request| answer(Arc::clone(&context), request));
         futures::join!(stream, answers);
     }

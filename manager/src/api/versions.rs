@@ -43,20 +43,22 @@ pub(crate) async fn put(
     Ok(put)
 }
 
-/// Rolls a version out. What its images stood for when it was deployed before they stand for again, except files that
-/// this manager may read: they are what they are now.
+/// Rolls a version out. What its images stood for when it was carried through before they stand for again, except files
+/// that this manager may read: they are what they are now.
 pub(crate) async fn deploy(
     context: &Context,
-    app: &AppName,
+    record: &DesiredRecord,
     version: &Version,
     cause: Cause,
 ) -> Result<ChangeReply, ApiError> {
-    let known = context.records.revisions.get(app, version.revision).await.map_err(no_revision)?;
+    let known = context.records.revisions.get(&record.app, version.revision).await.map_err(no_revision)?;
+    // What failed is tried with what its tags stand for now: somebody may have mended it.
+    let pinned = known.record.only_put || record.good.contains(&version.revision);
     let manifest = known.record.manifest.clone();
     let loaded = lath_manifests::load(manifest.as_bytes()).map_err(invalid)?.manifest;
     let mut pushed = BTreeMap::new();
     for (image, resolved) in &known.record.images {
-        if let Resolved::Code { digest } = resolved {
+        if let (Resolved::Code { digest }, true) = (resolved, pinned || image.starts_with("file://")) {
             pushed.insert(image.clone(), digest.clone());
         }
     }
@@ -88,6 +90,14 @@ pub(crate) async fn forget(
         Ask::ForgetVersion { app, version: version.to_owned(), cause }
     };
     carry_out(context, &ask, false).await.map(drop)
+}
+
+/// The versions of an app, in the order in which their names came. One of before there were names has the one that is
+/// deployed, or was carried through last.
+pub(crate) fn all(record: &DesiredRecord) -> Vec<Version> {
+    let unnamed = record.revision.or(record.good.last().copied()).filter(|_| record.versions.is_empty());
+    let unnamed = unnamed.map(|revision| Version { name: revision.to_string(), revision });
+    record.versions.iter().cloned().chain(unnamed).collect()
 }
 
 /// The name of what is deployed; none when nothing is.

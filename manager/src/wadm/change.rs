@@ -27,7 +27,7 @@ pub(super) async fn deploy(
     let Some(record) = record(context, name).await? else {
         return Ok(reply(DeployResult::NotFound, not_found(name), None));
     };
-    let all = &record.value.versions;
+    let all = versions::all(&record.value);
     let wanted = ask.version.as_deref().filter(|version| *version != LATEST);
     let found = wanted.map_or_else(|| all.last(), |wanted| all.iter().find(|known| known.name == wanted));
     let Some(version) = found else {
@@ -36,7 +36,7 @@ pub(super) async fn deploy(
             format!("Application with the name '{name}' does not have a version '{wanted}' to deploy");
         return Ok(reply(DeployResult::Error, message, None));
     };
-    let deployed = versions::deploy(context, &record.value.app, version, cause).await;
+    let deployed = versions::deploy(context, &record.value, version, cause).await;
     deployed.map_err(|error| refused(&error))?;
     let message = format!("Successfully deployed application {name} {}", version.name);
     Ok(reply(DeployResult::Acknowledged, message, Some(version.name.clone())))

@@ -1,8 +1,10 @@
 //! `model.list`, `model.get`, `model.versions` and `model.status`.
 
+use futures::{StreamExt as _, stream};
 use lath_control_api::{AppName, ErrorCode, Revision};
 use lath_manager_planner::DesiredRecord;
 use lath_manager_planner::record::Wanted;
+use lath_manager_planner::versions::Version;
 use lath_manifests::json;
 use lath_wasmcloud::wadm::{
     Failure, GetModel, GetReply, GetResult, ListReply, Manifest, ModelSummary, Status, StatusInfo,
@@ -14,18 +16,25 @@ use crate::api::{read, versions};
 use crate::context::Context;
 use crate::records::Slot;
 
+/// Apps of a list that are looked at at once.
+const AT_ONCE: usize = 16;
+
 /// An array alone, which is what `wash` asks for.
 pub(super) async fn list(context: &Context) -> Result<Vec<ModelSummary>, Failure> {
     let apps = context.records.apps();
-    let mut models = Vec::with_capacity(apps.slots.len());
-    for (app, slot) in &apps.slots {
-        match slot {
-            Slot::Sound(stored) if stored.value.wanted == Wanted::Forget => {}
-            Slot::Sound(stored) => models.push(summary(context, &stored.value).await),
-            Slot::Poison(cause) => models.push(unreadable(app, cause)),
-        }
-    }
-    Ok(models)
+    let gone = |slot: &Slot| matches!(slot, Slot::Sound(stored) if stored.value.wanted == Wanted::Forget);
+    let asked: Vec<_> = apps
+        .slots
+        .iter()
+        .filter(|(_, slot)| !gone(slot))
+        .map(|(app, slot)| async move {
+            match slot {
+                Slot::Sound(stored) => summary(context, &stored.value).await,
+                Slot::Poison(cause) => unreadable(app, cause),
+            }
+        })
+        .collect();
+    Ok(stream::iter(asked).buffered(AT_ONCE).collect().await)
 }
 
 pub(super) async fn get_all(context: &Context) -> Result<ListReply, Failure> {
@@ -41,9 +50,10 @@ pub(super) async fn get(context: &Context, name: &str, bytes: &[u8]) -> Result<G
     let Some(record) = record(context, name).await?.map(|stored| stored.value) else {
         return Ok(missing(not_found(name)));
     };
+    let all = versions::all(&record);
     let (of, wanted) = match &ask.version {
-        Some(version) => (format!(" {version}"), record.versions.iter().find(|known| known.name == *version)),
-        None => (String::new(), record.versions.last()),
+        Some(version) => (format!(" {version}"), all.iter().find(|known| known.name == *version)),
+        None => (String::new(), all.last()),
     };
     let Some(version) = wanted else {
         let version = ask.version.unwrap_or_default();
@@ -63,15 +73,12 @@ pub(super) async fn versions(context: &Context, name: &str) -> Result<VersionsRe
         });
     };
     let deployed = versions::deployed(context, &record).await;
-    let mut all: Vec<VersionInfo> = record
-        .versions
-        .iter()
-        .map(|known| VersionInfo {
-            version: known.name.clone(),
-            deployed: Some(&known.name) == deployed.as_ref(),
-        })
-        .collect();
-    // What runs is told of although its name was lost to newer ones, or it is of before there were names.
+    let info = |known: Version| VersionInfo {
+        deployed: Some(&known.name) == deployed.as_ref(),
+        version: known.name,
+    };
+    let mut all: Vec<VersionInfo> = versions::all(&record).into_iter().map(info).collect();
+    // What runs is told of although it is of before there were names.
     if let Some(version) = deployed.filter(|_| !all.iter().any(|known| known.deployed)) {
         all.insert(0, VersionInfo { version, deployed: true });
     }
@@ -98,7 +105,8 @@ async fn summary(context: &Context, record: &DesiredRecord) -> ModelSummary {
         Ok(found) => status::of(context, &found).await,
         Err(error) => broken(&error.message),
     };
-    let newest = record.versions.last();
+    let all = versions::all(record);
+    let newest = all.last();
     let deployed_version = versions::deployed(context, record).await;
     let version = newest.map(|known| known.name.clone()).or_else(|| deployed_version.clone());
     let description = match newest {

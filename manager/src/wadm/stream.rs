@@ -42,9 +42,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(context: Arc<Context>) -> Self {
+    /// Makes the stream if it is not there. When that fails now it is tried again with the first status.
+    pub(super) async fn open(context: Arc<Context>) -> Self {
         let jetstream = context.client.connection().jetstream(TIMEOUT);
-        Self { context, jetstream, ready: false, last: BTreeMap::new(), complained: false }
+        let mut stream = Self { context, jetstream, ready: false, last: BTreeMap::new(), complained: false };
+        if let Err(error) = stream.ensure().await {
+            stream.complain(&error);
+        }
+        stream
     }
 
     /// Tells until `shutdown`.
@@ -75,10 +80,7 @@ impl Stream {
         let subject = format!("wadm.status.{}.{}", self.context.client.subjects().lattice(), app.app);
         let status = status::of(&self.context, app).await;
         if let Err(error) = self.publish(&subject, app, &status).await {
-            if !self.complained {
-                tracing::warn!(%error, "the stream {STREAM} takes no statuses; trying on with each new one");
-            }
-            self.complained = true;
+            self.complain(&error);
             self.ready = false;
             self.last.remove(&app.app);
         } else {
@@ -89,7 +91,7 @@ impl Stream {
 
     async fn publish(&mut self, subject: &str, app: &AppStatus, status: &Status) -> anyhow::Result<()> {
         if !self.ready {
-            self.open().await?;
+            self.ensure().await?;
         }
         let before = match self.last.get(&app.app) {
             Some(before) => Some(before.clone()),
@@ -105,7 +107,14 @@ impl Stream {
         Ok(())
     }
 
-    async fn open(&mut self) -> anyhow::Result<()> {
+    fn complain(&mut self, error: &anyhow::Error) {
+        if !self.complained {
+            tracing::warn!(%error, "the stream {STREAM} takes no statuses; trying on with each new one");
+        }
+        self.complained = true;
+    }
+
+    async fn ensure(&mut self) -> anyhow::Result<()> {
         let config = stream::Config {
             name: STREAM.to_owned(),
             subjects: vec![SUBJECTS.to_owned()],

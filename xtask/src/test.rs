@@ -13,6 +13,12 @@ use crate::{check, components, nats, registry};
 /// Moments at which tests end a manager, as by kill -9; only tests are built with them.
 const FAILPOINTS: &str = "--features=lath-manager/failpoints";
 
+/// Builds what tests start, with the features of the tests.
+const BUILD_LATH: [&str; 5] = ["build", "--workspace", "--bin", "lath", FAILPOINTS];
+
+/// Which `lath` tests start.
+const LATH_BIN: &str = "LATH_BIN";
+
 /// The package whose tests start whole lattices.
 const SYSTEM_TESTS: &str = "lath-tests";
 
@@ -174,7 +180,7 @@ fn tests_guests(workspace: &Workspace, _: Extent) -> Result<()> {
 
 fn tests(workspace: &Workspace, extent: Extent) -> Result<()> {
     // Built here once: a test that builds it would be as slow as the build.
-    run(workspace.cargo().args(["build", "--workspace", "--bin", "lath", FAILPOINTS]))?;
+    run(workspace.cargo().args(BUILD_LATH))?;
     let mut cargo = workspace.cargo();
     if output(workspace.cargo().args(["nextest", "--version"])).is_ok() {
         // A failing test must not hide the others.
@@ -202,11 +208,11 @@ fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
     run(workspace.compat_cargo().args(["fmt", "--check"]))?;
     let mut clippy = workspace.compat_cargo();
     run(clippy.args(["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]))?;
-    // Clients are tested against a whole lattice, as this workspace builds it.
-    run(workspace.cargo().args(["build", "--workspace", "--bin", "lath", FAILPOINTS]))?;
     let mut tests = workspace.compat_cargo();
     tests.args(["test", "--locked", "--no-fail-fast"]);
-    tests.env("LATH_BIN", workspace.target()?.join("debug/lath"));
+    // Clients are tested against a whole lattice, with the `lath` of the other tests, so that it is built once.
+    run(workspace.cargo().args(BUILD_LATH))?;
+    tests.env(LATH_BIN, workspace.target()?.join("debug/lath"));
     run(tests.env(nats::VARIABLE, nats::find_or_fetch(workspace)?))
 }
 

@@ -237,7 +237,7 @@ impl Session {
         }
     }
 
-    fn connected(&self) -> String {
+    pub(crate) fn connected(&self) -> String {
         format!("connected to {} ({})", self.target.shown_url(), self.target.origin)
     }
 }

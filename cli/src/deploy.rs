@@ -50,6 +50,11 @@ pub(crate) struct DeployArgs {
     policy: PolicyArgs,
 }
 
+/// Puts the files that a manifest names into the lattice's store.
+pub(crate) async fn push(ready: &Ready) -> Result<(), Failure> {
+    images::push_quietly(&ready.session, &ready.locals).await
+}
+
 /// Deploys a manifest.
 pub(crate) async fn deploy(args: DeployArgs, call: &Call) -> Result<Exit, Failure> {
     let dot = call.out.glyphs.pick("·", "-");

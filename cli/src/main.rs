@@ -3,6 +3,7 @@
 //! No command is carried out here. Read on in `args.rs`, then the file of a command; `failure.rs` has the exit
 //! codes, `output.rs` the forms of output.
 
+mod app;
 mod apps;
 mod args;
 mod artifacts;
@@ -25,6 +26,7 @@ mod inventory;
 mod links;
 mod login;
 mod manifest_file;
+mod migrate;
 mod near;
 mod output;
 mod plan;
@@ -144,6 +146,11 @@ enum Command {
     Pull(artifacts::PullArgs),
     /// Log in at a registry
     Login(login::LoginArgs),
+    /// Do as `wash app` does: the same verbs, arguments and JSON
+    #[command(subcommand)]
+    App(app::AppCommand),
+    /// Bring manifests, and the apps that wadm keeps, over from wasmCloud 1.x
+    Migrate(migrate::MigrateArgs),
     /// Run a host; or show, drain, undrain, label one
     Host(Box<host::HostCommand>),
     /// Run a manager
@@ -231,6 +238,8 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Push(args) => Box::pin(artifacts::push(args, call)).await,
         Command::Pull(args) => Box::pin(artifacts::pull(args, call)).await,
         Command::Login(args) => Box::pin(login::login(args, call)).await,
+        Command::App(command) => Box::pin(app::app(command, call)).await,
+        Command::Migrate(args) => Box::pin(migrate::migrate(args, call)).await,
         Command::Host(command) => Box::pin(host::host(*command, call)).await,
         Command::Manager(args) => Box::pin(daemon::manager(*args, call)).await,
         Command::Completions(args) => completions::completions(&args, Cli::command(), &call.out),
@@ -303,6 +312,9 @@ mod tests {
             "push",
             "pull",
             "login",
+            "app",
+            "app deploy",
+            "migrate",
         ];
         for name in names {
             let mut cli = Cli::command().term_width(100);

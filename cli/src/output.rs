@@ -20,6 +20,7 @@ pub(crate) const API_VERSION: &str = "lath/v1";
 pub(crate) enum Format {
     /// Columns for people.
     #[default]
+    #[value(alias = "text")]
     Table,
     /// More columns.
     Wide,

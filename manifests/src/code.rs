@@ -69,6 +69,7 @@ codes! {
     UNKNOWN_INTERFACE = "W0345", "A WIT interface is not among those that are known in its namespace.";
     CAPABILITY_LINK = "W0346", "A link between two capabilities has no effect.";
     PLAIN_SECRET = "W0347", "A configuration value looks like a secret, and configuration is not kept secret.";
+    NOT_YET = "W0348", "A trait or policy is kept for a later version of Lath and does not act yet.";
     NOT_A_BOOL = "W0350", "A value that is neither `true` nor `false` counts as false.";
     REPEATED = "W0351", "The same thing is listed twice.";
 }

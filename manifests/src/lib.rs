@@ -10,6 +10,7 @@ pub mod code;
 pub mod json;
 pub mod limits;
 pub mod manifest;
+pub mod migrate;
 pub mod rollout;
 pub mod schema;
 

@@ -249,11 +249,18 @@ pub struct Policy {
     pub properties: BTreeMap<String, String>,
 }
 
+impl OtherTrait {
+    /// Type of a trait of autoscaling, as in published examples: kept, and without effect yet.
+    pub const AUTOSCALER: &'static str = "autoscaler";
+}
+
 impl Policy {
     /// Type of a policy that names a secret backend.
     pub const SECRET: &'static str = "policy.secret.wasmcloud.dev/v1alpha1";
     /// Type of the policy that holds the app's own `allowed_hosts`.
     pub const GRANTS: &'static str = "policy.grants.lath/v1";
+    /// Type of a policy of autoscaling, as in published examples: kept, and without effect yet.
+    pub const REPLICAS: &'static str = "replicas";
     /// Type of the policy that [`RolloutPolicy`] is read from.
     pub const ROLLOUT: &'static str = "policy.rollout.lath/v1";
 }

@@ -217,6 +217,27 @@ impl<'t> Report<'t> {
         pairs
     }
 
+    /// The same where numbers and truth values stand for the text that they are written as: what other tools made of it
+    /// is not ours to refuse.
+    pub(crate) fn loose_pairs(&mut self, id: NodeId, what: &str) -> Vec<Pair<'t>> {
+        let tree = self.tree;
+        let Value::Map(entries) = tree.value(id) else { return self.pairs(id, what) };
+        let mut pairs = Vec::new();
+        for (key, id) in entries {
+            let value: Option<&'t str> = match tree.value(*id) {
+                Value::Number(text) => Some(text),
+                Value::Bool(value) => Some(if *value { "true" } else { "false" }),
+                Value::Null | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                    self.text(*id).map(|text| text.value)
+                }
+            };
+            let key = Spanned { value: &*key.text, at: At { span: key.span, node: *id } };
+            let at = self.at(*id);
+            pairs.extend(value.map(|value| Pair { key, value: Spanned { value, at } }));
+        }
+        pairs
+    }
+
     /// A duration within bounds.
     pub(crate) fn duration(
         &mut self,

@@ -9,6 +9,7 @@
     reason = "these are tests"
 )]
 
+mod app;
 mod bad_revision;
 mod blue_green;
 mod canary;

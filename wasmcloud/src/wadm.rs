@@ -14,7 +14,7 @@ pub use event::{Event, EventData};
 pub use internal::{Command, Notification};
 pub use stored::{
     ProviderState, StoredComponent, StoredHost, StoredHostProvider, StoredInstances, StoredModel,
-    StoredProvider,
+    StoredProvider, Versions,
 };
 
 /// Header of `model.put` that only Lath reads: image reference to digest, as JSON, of what is in the lattice's store.

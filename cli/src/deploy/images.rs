@@ -90,17 +90,35 @@ fn unavailable(file: &ManifestFile, index: usize, path: &Path, cause: &str) -> D
     }
 }
 
+/// Puts the files into the lattice's store, where nobody looks on.
+pub(super) async fn push_quietly(session: &Session, locals: &[Local]) -> Result<(), Failure> {
+    if locals.is_empty() {
+        return Ok(());
+    }
+    let store = open(session).await?;
+    for local in locals {
+        store.put(&local.digest, local.bytes.clone()).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn open(session: &Session) -> Result<ComponentStore, Failure> {
+    let name = session.control.subjects().bucket(Bucket::Components);
+    ComponentStore::open(session.control.connection(), &name).await.map_err(failed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it maps errors")]
+fn failed(error: StoreError) -> Failure {
+    Failure::coded(ErrorCode::StoreUnavailable, error.to_string())
+        .help("the NATS server needs JetStream (`nats-server -js`); see `lath doctor`")
+}
+
 /// Puts the files into the lattice's store. A file that is there already is not sent again.
 pub(super) async fn push(session: &Session, locals: &[Local], work: &mut Work<'_>) -> Result<(), Failure> {
     if locals.is_empty() {
         return Ok(());
     }
-    let name = session.control.subjects().bucket(Bucket::Components);
-    let failed = |error: StoreError| {
-        Failure::coded(ErrorCode::StoreUnavailable, error.to_string())
-            .help("the NATS server needs JetStream (`nats-server -js`); see `lath doctor`")
-    };
-    let store = ComponentStore::open(session.control.connection(), &name).await.map_err(failed)?;
+    let store = open(session).await?;
     for local in locals {
         let size = size(local.bytes.len() as u64);
         let shown = clean(&local.path.display().to_string());

@@ -29,8 +29,10 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId) -> Option<DraftPolicy<'t>> 
     let object = report.object(id, &shapes::POLICY)?;
     let name = object.required(report, "name").and_then(|id| report.text(id));
     let kind = object.required(report, "type").and_then(|id| report.text(id));
+    let ours = kind.is_none_or(|kind| kind.value != Policy::REPLICAS);
     let properties = match object.required(report, "properties") {
-        Some(id) => report.pairs(id, "properties"),
+        Some(id) if ours => report.pairs(id, "properties"),
+        Some(id) => report.loose_pairs(id, "properties"),
         None => Vec::new(),
     };
     let kind_name = kind.map(|kind| kind.value).unwrap_or_default();
@@ -49,6 +51,11 @@ fn look_at_type(report: &mut Report<'_>, kind: Spanned<&str>) {
     const KNOWN: [&str; 3] = [Policy::ROLLOUT, Policy::GRANTS, Policy::SECRET];
     if KNOWN.contains(&kind.value) {
         return;
+    }
+    if kind.value == Policy::REPLICAS {
+        let message = "policies of type `replicas` are kept and do not act yet";
+        let help = "until they do, `instances` of the scaler is what runs; `lath scale` changes it";
+        return report.add(kind.at, "", Diagnostic::warning(code::NOT_YET, message).help(help));
     }
     // Another version, or another domain: a policy that is meant for us must not be without effect.
     let near = [ROLLOUT_FAMILY, GRANTS_FAMILY, SECRET_FAMILY]

@@ -57,6 +57,12 @@ fn read_other(report: &mut Report<'_>, kind: Spanned<&str>, properties: NodeId) 
         report.add(kind.at, "", diagnostic.help(format!("did you mean `{near}`?")));
         return None;
     }
+    if kind.value == OtherTrait::AUTOSCALER {
+        let message = "traits of type `autoscaler` are kept and do not act yet";
+        let help = "until they do, `instances` of the scaler is what runs; `lath scale` changes it";
+        report.add(kind.at, "", Diagnostic::warning(code::NOT_YET, message).help(help));
+        return Some(OtherTrait { kind: name.clone(), properties: report.tree.to_json(properties) });
+    }
     let message = format!("traits of type `{name}` are not known and have no effect");
     let help = "remove the trait, unless another tool reads it";
     report.add(kind.at, "", Diagnostic::warning(code::UNKNOWN_TRAIT, message).help(help));

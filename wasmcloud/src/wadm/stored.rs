@@ -1,8 +1,10 @@
 //! Values of the buckets `wadm_manifests` and `wadm_state`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Manifest;
 use crate::Texts;
@@ -12,9 +14,43 @@ use crate::Texts;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredModel {
     /// Versions in the order in which they were put: the last is the newest.
-    pub manifests: serde_json::Map<String, Manifest>,
+    pub manifests: Versions,
     /// The version that is deployed.
     pub deployed_version: Option<String>,
+}
+
+/// Manifests by version. On the wire a map whose order counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions(pub Vec<(String, Manifest)>);
+
+impl Serialize for Versions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(version, manifest)| (version, manifest)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Versions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Versions;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map of versions to manifests")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Versions, A::Error> {
+        let mut versions = Vec::new();
+        while let Some(version) = map.next_entry()? {
+            versions.push(version);
+        }
+        Ok(Versions(versions))
+    }
 }
 
 /// A host, by id in the value of `host_{lattice}` in `wadm_state`.
@@ -100,4 +136,18 @@ pub enum ProviderState {
     Running,
     /// Not healthy.
     Failed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_keep_the_order_in_which_they_were_put() {
+        let text = r#"{"manifests":{"v2":{},"v10":{},"v1":{}},"deployed_version":"v10"}"#;
+        let model: StoredModel = serde_json::from_str(text).unwrap();
+        let names: Vec<&str> = model.manifests.0.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["v2", "v10", "v1"]);
+        assert_eq!(serde_json::to_string(&model).unwrap(), text);
+    }
 }

@@ -256,7 +256,8 @@ impl Shared {
     }
 }
 
-fn is_by_hand(spec: &AppSpec) -> bool {
+/// Whether a revision is one that managers make of commands of the control interface.
+pub(crate) fn is_by_hand(spec: &AppSpec) -> bool {
     spec.components.values().any(|plan| plan.spec.annotations.contains_key(annotation::BY_HAND))
 }
 

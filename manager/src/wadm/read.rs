@@ -1,6 +1,6 @@
 //! `model.list`, `model.get`, `model.versions` and `model.status`.
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, future, stream};
 use lath_control_api::{AppName, ErrorCode, Revision};
 use lath_manager_planner::DesiredRecord;
 use lath_manager_planner::record::Wanted;
@@ -14,6 +14,7 @@ use lath_wasmcloud::wadm::{
 use super::{body, failure, not_found, record, refused, status};
 use crate::api::{read, versions};
 use crate::context::Context;
+use crate::control_v1::is_by_hand;
 use crate::records::Slot;
 
 /// Apps of a list that are looked at at once.
@@ -29,12 +30,13 @@ pub(super) async fn list(context: &Context) -> Result<Vec<ModelSummary>, Failure
         .filter(|(_, slot)| !gone(slot))
         .map(|(app, slot)| async move {
             match slot {
-                Slot::Sound(stored) => summary(context, &stored.value).await,
-                Slot::Poison(cause) => unreadable(app, cause),
+                Slot::Sound(stored) if is_started_by_hand(context, &stored.value).await => None,
+                Slot::Sound(stored) => Some(summary(context, &stored.value).await),
+                Slot::Poison(cause) => Some(unreadable(app, cause)),
             }
         })
         .collect();
-    Ok(stream::iter(asked).buffered(AT_ONCE).collect().await)
+    Ok(stream::iter(asked).buffered(AT_ONCE).filter_map(future::ready).collect().await)
 }
 
 pub(super) async fn get_all(context: &Context) -> Result<ListReply, Failure> {
@@ -98,6 +100,13 @@ pub(super) async fn status(context: &Context, name: &str) -> Result<StatusReply,
     };
     let message = format!("Successfully fetched status for application {name}");
     Ok(StatusReply { result: StatusResult::Ok, message, status: Some(status) })
+}
+
+/// Whether nobody has a manifest of it: wadm's clients undeploy all that they are told of.
+async fn is_started_by_hand(context: &Context, record: &DesiredRecord) -> bool {
+    let Some(newest) = versions::all(record).pop() else { return false };
+    let known = context.records.revisions.get(&record.app, newest.revision).await;
+    known.is_ok_and(|known| known.spec.as_ref().is_ok_and(|spec| is_by_hand(spec)))
 }
 
 async fn summary(context: &Context, record: &DesiredRecord) -> ModelSummary {

@@ -95,7 +95,8 @@ pub(crate) async fn forget(
 /// The versions of an app, in the order in which their names came. One of before there were names has the one that is
 /// deployed, or was carried through last.
 pub(crate) fn all(record: &DesiredRecord) -> Vec<Version> {
-    let unnamed = record.revision.or(record.good.last().copied()).filter(|_| record.versions.is_empty());
+    let unnamed =
+        record.revision.or_else(|| record.good.last().copied()).filter(|_| record.versions.is_empty());
     let unnamed = unnamed.map(|revision| Version { name: revision.to_string(), revision });
     record.versions.iter().cloned().chain(unnamed).collect()
 }

@@ -1,6 +1,8 @@
 //! `model.put`: a manifest is kept and nothing is deployed.
 
-use lath_control_api::ErrorCode;
+use std::time::Duration;
+
+use lath_control_api::{AppName, ErrorCode};
 use lath_control_api_client::async_nats::Message;
 use lath_manifests::limits::MAX_BYTES;
 use lath_wasmcloud::wadm::{Failure, PutReply, PutResult};
@@ -9,6 +11,9 @@ use serde::de::IgnoredAny;
 use super::{cause, failure, header, images, record, refused};
 use crate::api::versions;
 use crate::context::Context;
+
+/// Longest wait for this manager to hear of what it has just written.
+const HEARD: Duration = Duration::from_millis(500);
 
 pub(super) async fn put(context: &Context, request: &Message) -> Result<PutReply, Failure> {
     let manifest = text(request)?;
@@ -19,6 +24,7 @@ pub(super) async fn put(context: &Context, request: &Message) -> Result<PutReply
         ErrorCode::InvalidManifest => failure(all_problems(&error)),
         _ => refused(&error),
     })?;
+    be_heard(context, &put.app).await;
     let name = put.app.as_str();
     let versions = record(context, name).await?.map(|stored| stored.value.versions).unwrap_or_default();
     // Others may have put theirs in the meantime; what was before ours is what stands before it.
@@ -33,6 +39,16 @@ pub(super) async fn put(context: &Context, request: &Message) -> Result<PutReply
         name: name.to_owned(),
         current_version: put.version,
     })
+}
+
+/// Waits until this manager has heard of the app from the store: whoever lists next finds it.
+async fn be_heard(context: &Context, app: &AppName) {
+    let heard = async {
+        while !context.records.apps().slots.contains_key(app) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let _ = tokio::time::timeout(HEARD, heard).await;
 }
 
 /// The manifest's text in the format that the request names. YAML is read as JSON is: it contains it.

@@ -23,15 +23,12 @@ const AT_ONCE: usize = 16;
 /// An array alone, which is what `wash` asks for.
 pub(super) async fn list(context: &Context) -> Result<Vec<ModelSummary>, Failure> {
     let apps = context.records.apps();
-    let gone = |slot: &Slot| matches!(slot, Slot::Sound(stored) if stored.value.wanted == Wanted::Forget);
     let asked: Vec<_> = apps
         .slots
         .iter()
-        .filter(|(_, slot)| !gone(slot))
         .map(|(app, slot)| async move {
             match slot {
-                Slot::Sound(stored) if is_started_by_hand(context, &stored.value).await => None,
-                Slot::Sound(stored) => Some(summary(context, &stored.value).await),
+                Slot::Sound(stored) => listed(context, &stored.value).await,
                 Slot::Poison(cause) => Some(unreadable(app, cause)),
             }
         })
@@ -100,6 +97,17 @@ pub(super) async fn status(context: &Context, name: &str) -> Result<StatusReply,
     };
     let message = format!("Successfully fetched status for application {name}");
     Ok(StatusReply { result: StatusResult::Ok, message, status: Some(status) })
+}
+
+/// What a list says of an app, by the store's own record: what was just deleted is not told of. None when there is nothing
+/// to say.
+async fn listed(context: &Context, heard: &DesiredRecord) -> Option<ModelSummary> {
+    let read = record(context, heard.app.as_str()).await;
+    let now = read.map_or_else(|_| Some(heard.clone()), |found| found.map(|stored| stored.value))?;
+    if now.wanted == Wanted::Forget || is_started_by_hand(context, &now).await {
+        return None;
+    }
+    Some(summary(context, &now).await)
 }
 
 /// Whether nobody has a manifest of it: wadm's clients undeploy all that they are told of.

@@ -194,6 +194,7 @@ async fn both_apis_tell_of_one_record() {
     lattice.told("shop", "undeployed").await;
     let deleted = lattice.wadm("del.shop", "").await;
     assert_eq!(deleted["message"], "Successfully deleted application shop");
+    assert_eq!(lattice.wadm("list", "").await, json!([]), "at once");
     assert_eq!(lattice.wadm("get.shop", "").await["result"], "notfound", "at once");
     assert_eq!(lattice.wadm("put", versioned(&folder, "v3")).await["result"], "created", "and is free");
 }

@@ -51,7 +51,10 @@ impl Lattice {
 
     async fn client(&self) -> Client {
         let nats = client_nats::connect(&self.nats).await.unwrap();
-        ClientBuilder::new(nats).timeout(Duration::from_secs(10)).auction_timeout(Duration::from_secs(1)).build()
+        ClientBuilder::new(nats)
+            .timeout(Duration::from_secs(10))
+            .auction_timeout(Duration::from_secs(1))
+            .build()
     }
 }
 
@@ -128,13 +131,20 @@ async fn the_published_client_does_all_it_can_do() {
     assert!(missing.succeeded() && missing.data().is_none());
 
     let marks = BTreeMap::from([("by".to_owned(), "me".to_owned())]);
-    let scaled = client.scale_component(&id, &hello, "hello", 7, Some(marks.clone()), vec!["words".into()], false);
+    let scaled =
+        client.scale_component(&id, &hello, "hello", 7, Some(marks.clone()), vec!["words".into()], false);
     assert_eq!(yes(scaled.await.unwrap()), "");
     let told = event(&mut events, "component_scaled").await;
-    assert_eq!((&told["image_ref"], &told["max_instances"], &told["annotations"]["by"]), (&hello.clone().into(), &7.into(), &"me".into()));
+    assert_eq!(
+        (&told["image_ref"], &told["max_instances"], &told["annotations"]["by"]),
+        (&hello.clone().into(), &7.into(), &"me".into())
+    );
     let inventory = data(client.get_host_inventory(&id).await.unwrap());
     let [component] = inventory.components().as_slice() else { panic!("{inventory:?}") };
-    assert_eq!((component.id(), component.image_ref(), component.max_instances()), ("hello", hello.as_str(), 7));
+    assert_eq!(
+        (component.id(), component.image_ref(), component.max_instances()),
+        ("hello", hello.as_str(), 7)
+    );
     assert_eq!((component.annotations(), component.revision(), component.limits()), (Some(&marks), 0, None));
 
     let provider = "wasmcloud+builtin://http-server";

@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::change;
 use crate::context::Context;
+use crate::failpoint::Failpoint;
 use crate::records::Slot;
 use crate::requests::Requests;
 
@@ -154,9 +155,11 @@ impl Shared {
         } else {
             json
         };
+        Failpoint::AnswerSend.before();
         if let Err(error) = connection.nats().publish(reply, json.into()).await {
             tracing::debug!(%error, "an answer to a tool of 1.x could not be sent");
         }
+        Failpoint::AnswerSend.after();
     }
 
     async fn obey(self: Arc<Self>, asked: Asked<'_>, payload: &[u8]) -> Answer {

@@ -38,6 +38,8 @@ failpoints! {
     RevisionWrite = "revision-write",
     /// A desired record is written.
     RecordCommit = "record-commit",
+    /// A link, a config or a start by hand is written or deleted.
+    LatticeWrite = "lattice-write",
     /// A command is sent to a host.
     CommandSend = "command-send",
     /// The answer to a command is taken in.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use lath_manager::Failpoint;
 use lath_tests::cli::Running;
-use lath_tests::{App, Lattice, Load, eventually};
+use lath_tests::{App, Lattice, Load, ToolV1, eventually, guest};
+use serde_json::{Value, json};
 
 use crate::order::{ORDER, one_revision_everywhere, settled};
 use crate::words;
@@ -247,6 +248,69 @@ async fn m13_a_manager_dies_at_every_moment_of_a_delete() {
     }
 }
 
+/// A manager that dies while it takes a start by hand on, deploys it, or stops it: its successor finishes what was taken
+/// on, and whoever has heard nothing may ask again.
+#[tokio::test(flavor = "multi_thread")]
+async fn m1_a_manager_dies_at_every_moment_of_a_start_by_hand() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let tool = ToolV1::of(&lattice).await;
+    let host = tool.hosts().await.remove(0);
+    let image = format!("file://{}", guest("http-hello-v1").display());
+    let runs = async || {
+        let units = lattice_units(&tool, &host).await;
+        units.iter().any(|unit| unit["id"] == "hello" && unit["max_instances"] == 3)
+    };
+    let started = [("lattice-write", 1), ("revision-write", 1), ("record-commit", 1), ("lattice-write", 2)];
+    let moments =
+        started.into_iter().flat_map(|(point, nth)| ["before", "after"].map(|side| (point, side, nth)));
+    for (point, side, nth) in moments {
+        let moment = format!("{point}:{side}:abort:{nth}");
+        with(&mut lattice, "LATH_FAILPOINT", &moment).await;
+        let start = [
+            "start",
+            "component",
+            image.as_str(),
+            "hello",
+            "--max-instances",
+            "3",
+            "--skip-wait",
+            "--host-id",
+            host.as_str(),
+        ];
+        let mut start = lattice.lath().start(start);
+        assert!(died(&mut lattice, &mut start).await, "it did not die at {moment}");
+        lattice.manager_mut().set(None);
+        lattice.manager_mut().restart().await;
+        let heard = start.ended().await;
+        let taken = heard.code == Some(0);
+        if !taken {
+            let ask = json!({ "component_id": "hello", "component_ref": image, "count": 3 });
+            tool.does(&format!("component.scale.{host}"), &ask).await;
+        }
+        eventually(ORDER, "the component to run", async || {
+            if runs().await {
+                Ok(())
+            } else {
+                Err(format!("{moment}: {:#?}", lattice_units(&tool, &host).await))
+            }
+        })
+        .await;
+        println!("killed at {moment}, taken on: {taken}");
+        tool.does(&format!("component.scale.{host}"), &json!({ "component_id": "hello", "count": 0 })).await;
+        eventually(ORDER, "nothing to be left over", async || {
+            let keys = lattice.store().await.keys().await;
+            if keys.is_empty() { Ok(()) } else { Err(format!("{moment}: {keys:?}")) }
+        })
+        .await;
+    }
+}
+
+/// What a host says to tools of 1.x that it runs.
+async fn lattice_units(tool: &ToolV1, host: &str) -> Vec<Value> {
+    let inventory = tool.get(&format!("host.get.{host}"), &Value::Null).await;
+    inventory["components"].as_array().cloned().unwrap_or_default()
+}
+
 /// Every point of the manager's list is passed by one of the changes above, or is named here with who shows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_effect_of_the_manager_is_left_out() {
@@ -256,6 +320,7 @@ async fn no_effect_of_the_manager_is_left_out() {
     with(&mut lattice, "LATH_FAILPOINT_LOG", &log.display().to_string()).await;
     let _ = lattice.deploy(&Course::Rolling.app(&lattice, 1)).await.exits(0);
     let _ = lattice.lath().run(["delete", "shop", "--yes"]).await.exits(0);
+    let _ = lattice.lath().run(["config", "put", "words", "greeting=hi"]).await.exits(0);
     let wanted = Failpoint::ALL.iter().map(|point| point.name().to_owned());
     // A question to a webhook is asked again until it is answered, which `manager/tests/it/rollouts.rs` shows.
     let wanted: BTreeSet<String> = wanted.filter(|name| name != Failpoint::WebhookAsk.name()).collect();

@@ -12,6 +12,8 @@ use lath_wasmcloud::{ComponentLimits, Link, NamedConfig, Texts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::failpoint::Failpoint;
+
 /// Times that a change is judged anew because somebody else was faster.
 const TRIES: u32 = 30;
 /// Pause before the second try; grows with each further one.
@@ -114,7 +116,7 @@ impl Kept {
     }
 
     pub(super) async fn started(&self, id: &ComponentId) -> Result<Option<Stored<Started>>, String> {
-        self.started.get(&started_key(id)).await.map_err(|error| error.to_string())
+        there(self.started.get(&started_key(id)).await)
     }
 
     pub(super) async fn change_config<A>(
@@ -170,14 +172,27 @@ fn started_key(id: &ComponentId) -> String {
 }
 
 fn value<T>(read: Result<Option<Stored<T>>, ReadError>) -> Result<Option<T>, String> {
-    Ok(read.map_err(|error| error.to_string())?.map(|stored| stored.value))
+    Ok(there(read)?.map(|stored| stored.value))
+}
+
+/// A bucket that was lost has nothing in it.
+fn there<T>(read: Result<Option<Stored<T>>, ReadError>) -> Result<Option<Stored<T>>, String> {
+    match read {
+        Ok(found) => Ok(found),
+        Err(ReadError::NoBucket { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn all<T: DeserializeOwned>(
     bucket: &TypedBucket<T>,
     prefix: &str,
 ) -> Result<BTreeMap<String, T>, String> {
-    let listing = bucket.list_matching(&format!("{prefix}*")).await.map_err(|error| error.to_string())?;
+    let listing = match bucket.list_matching(&format!("{prefix}*")).await {
+        Ok(listing) => listing,
+        Err(ReadError::NoBucket { .. }) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.to_string()),
+    };
     for malformed in listing.malformed.values() {
         tracing::error!(%malformed, "a record of the lattice is left out");
     }
@@ -195,11 +210,18 @@ async fn change<T: Serialize + DeserializeOwned, A>(
         tokio::time::sleep(PAUSE * earlier).await;
         let found = match bucket.get(key).await {
             Ok(found) => found,
-            // What nobody can read is written anew by whoever says all of it.
+            // The store was lost while this process ran.
+            Err(ReadError::NoBucket { .. }) => {
+                bucket.ensure().await.map_err(|error| error.to_string())?;
+                None
+            }
             Err(error) => return Err(error.to_string()),
         };
         let id = WriteId::generate();
         let judged = judge(found.as_ref().map(|stored| &stored.value));
+        if matches!((&judged, &found), (Judged::Put(..), _) | (Judged::Delete(_), Some(_))) {
+            Failpoint::LatticeWrite.before();
+        }
         let (written, answer) = match (judged, &found) {
             (Judged::Keep(answer), _) | (Judged::Delete(answer), None) => return Ok(answer),
             (Judged::Put(next, answer), None) => (bucket.create(key, &next, &id).await, answer),
@@ -209,7 +231,10 @@ async fn change<T: Serialize + DeserializeOwned, A>(
             (Judged::Delete(answer), Some(over)) => (bucket.delete(key, over.revision, &id).await, answer),
         };
         match written {
-            Ok(_) => return Ok(answer),
+            Ok(_) => {
+                Failpoint::LatticeWrite.after();
+                return Ok(answer);
+            }
             Err(WriteError::Conflict { .. }) => {}
             Err(error) => return Err(error.to_string()),
         }

@@ -118,7 +118,7 @@ async fn the_published_client_does_all_it_can_do() {
     let in_the = |zone: &str| BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
     let hello = guest("http-hello-v1.wasm");
     let bids = client.perform_component_auction(&hello, "hello", in_the("east")).await.unwrap();
-    assert_eq!(bids.into_iter().map(|bid| data(bid).host_id().to_owned()).collect::<Vec<_>>(), [id.clone()]);
+    assert_eq!(bids.into_iter().map(|bid| data(bid).host_id().to_owned()).collect::<Vec<_>>(), [id.as_str()]);
     assert!(client.perform_component_auction(&hello, "hello", in_the("west")).await.unwrap().is_empty());
     let bids = client.perform_provider_auction("r", "web", in_the("east")).await.unwrap();
     assert_eq!(data(bids.into_iter().next().unwrap()).provider_id(), "web");

@@ -70,7 +70,7 @@ fn recorded() -> Vec<Exchange> {
 }
 
 /// The recorded text with what differs on this machine: the host's id, and files.
-fn ours(text: &str, host: &str) -> String {
+pub(crate) fn ours(text: &str, host: &str) -> String {
     let mut text = text.to_owned();
     for recorded in [
         "NAY5F7XOVIFC7JRPJE753FCQM2CDIXRMDGI2EILNHYRFLQS4YWDUAVEW",
@@ -92,7 +92,7 @@ fn ours(text: &str, host: &str) -> String {
 }
 
 /// What is wrong with the form of an answer, if anything: other types, fields that are missing, or that are new.
-fn differs(recorded: &Value, ours: &Value, at: &str) -> Option<String> {
+pub(crate) fn differs(recorded: &Value, ours: &Value, at: &str) -> Option<String> {
     match (recorded, ours) {
         (Value::Object(recorded), Value::Object(ours)) => {
             // Labels, annotations and values of configs have the names that people gave them.

@@ -35,5 +35,6 @@ mod registry;
 mod routes;
 mod strategies;
 mod upgrade;
+mod wash;
 mod words;
 mod worlds;

@@ -96,6 +96,8 @@ struct Unit {
     reason: Reason,
     message: String,
     since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try: Option<Timestamp>,
     max_instances: u32,
     calls: CallCounts,
 }
@@ -178,6 +180,7 @@ fn units_of(host: &HostInventory) -> Vec<Unit> {
             reason: unit.reason,
             message: unit.message.clone(),
             since: unit.since,
+            next_try: unit.next_try,
             max_instances: unit.max_instances,
             calls: unit.calls.clone(),
         })

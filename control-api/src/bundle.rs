@@ -251,16 +251,36 @@ impl HttpRoute {
     }
 }
 
-/// A readiness request: `GET path`, answered with a status of 200 to 299.
+/// A question that a component must answer well: once before it gets traffic, and again and again while it runs if it
+/// has a period. Either a request `GET path`, answered with a status of 200 to 299, or a call of a function without
+/// parameters, which gives nothing, `true`, or a result that is no error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
-    /// Path and query, beginning with `/`.
+    /// Path and query, beginning with `/`; empty when a function is called.
     pub path: String,
     /// Most time for one answer, in milliseconds.
     pub timeout_ms: u64,
     /// Tries before the spec counts as failed; at least 1.
     pub attempts: u32,
+    /// The function to call, as `INTERFACE.FUNCTION` or `FUNCTION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Time between two questions while the component runs, in milliseconds; it is asked at its start alone when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_ms: Option<u64>,
+    /// Bad answers in a row after which a running component is unhealthy; 3 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<u32>,
+}
+
+impl Probe {
+    /// Least and most of `period_ms`.
+    pub const PERIOD_MS: std::ops::RangeInclusive<u64> = 1_000..=3_600_000;
+    /// Least and most of `failures`.
+    pub const FAILURES: std::ops::RangeInclusive<u32> = 1..=100;
+    /// `failures` when it is absent.
+    pub const DEFAULT_FAILURES: u32 = 3;
 }
 
 /// How what is replaced goes away.

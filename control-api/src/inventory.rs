@@ -145,6 +145,9 @@ pub struct UnitInventory {
     pub message: String,
     /// Since when it has been in this phase.
     pub since: Timestamp,
+    /// When it is tried again, by the host's clock; absent when nothing has failed that may come right by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try: Option<Timestamp>,
     /// Most concurrent instances.
     pub max_instances: u32,
     /// Calls since the spec was prepared.
@@ -184,22 +187,29 @@ pub enum Phase {
     Draining,
     /// Gone.
     Stopped,
-    /// It could not be prepared; the reason tells.
+    /// It could not be prepared; the reason tells. What may come right by itself is tried again.
     Failed,
-    /// It runs and does not answer well.
+    /// It runs and does not answer well. It goes on to take calls.
     Unhealthy,
-    /// It keeps failing and is tried less and less often.
+    /// Its start has failed several times in a row. It takes no calls, and is tried less and less often.
     CrashLooping,
 }
 
 impl Phase {
-    /// Whether it can take calls.
+    /// Whether it is ready and well.
     #[must_use]
     pub const fn is_running(self) -> bool {
         matches!(self, Self::Running)
     }
 
-    /// Whether nothing more will come of it without another decision.
+    /// Whether calls go to it when it is to serve: it runs, well or not.
+    #[must_use]
+    pub const fn takes_calls(self) -> bool {
+        matches!(self, Self::Running | Self::Unhealthy)
+    }
+
+    /// Whether it takes no calls because something is wrong with it. It may yet come right when it is tried again, but
+    /// nobody should wait for that.
     #[must_use]
     pub const fn is_failed(self) -> bool {
         matches!(self, Self::Failed | Self::CrashLooping)
@@ -249,6 +259,8 @@ pub enum Reason {
     StartFailed,
     /// The probe got no good answer.
     ProbeFailed,
+    /// Its calls end in traps or at their deadline, one after another.
+    CallsFail,
     /// A setting of a builtin capability is wrong.
     ConfigInvalid,
     /// The address cannot be listened on.
@@ -284,6 +296,7 @@ impl Reason {
             | Self::ExportMissing
             | Self::StartFailed
             | Self::ProbeFailed
+            | Self::CallsFail
             | Self::ConfigInvalid
             | Self::AddressUnavailable
             | Self::Replaced

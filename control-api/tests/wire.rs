@@ -81,7 +81,14 @@ fn spec(revision: u64, workload: Workload) -> ComponentSpec {
         links: vec![link()],
         grants: Grants { env: map(&[("TZ", "UTC")]), ..Grants::default() },
         routes: Vec::new(),
-        probe: Some(Probe { path: "/healthz".into(), timeout_ms: 2_000, attempts: 3 }),
+        probe: Some(Probe {
+            path: "/healthz".into(),
+            timeout_ms: 2_000,
+            attempts: 3,
+            function: None,
+            period_ms: None,
+            failures: None,
+        }),
         annotations: BTreeMap::new(),
     }
 }
@@ -154,6 +161,7 @@ fn inventory() -> HostInventory {
         reason: Reason::ProbeFailed,
         message: "GET /healthz answered 500".into(),
         since: Timestamp(1_795_244_401_000),
+        next_try: None,
         max_instances: 10,
         calls: CallCounts {
             started: 5,

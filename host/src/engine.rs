@@ -5,8 +5,8 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `call`, `body`, `http`, `http_p3`, `http_link`,
-//! `counts`.
+//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `call`, `body`, `http`, `http_p3`,
+//! `http_link`, `counts`.
 
 mod base;
 pub mod body;
@@ -27,6 +27,7 @@ mod link;
 mod linked;
 mod pool;
 mod prepared;
+mod probe;
 mod room;
 mod targets;
 #[cfg(test)]

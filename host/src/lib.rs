@@ -287,6 +287,7 @@ impl Base<'_> {
             tracing::info!(apps = entries.len(), "serving what the journal says until a manager speaks");
         }
         let (core, restored) = Core::restore(Some(default), entries, now());
+        let core = core.with_seed(random::number());
         let tools = Tools {
             lattice: self.config.lattice.clone(),
             journal,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use lath_host_core::{Ticket, UnitKey};
+use lath_host_core::{News, Ticket, UnitKey};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::engine::Prepared;
@@ -17,7 +18,11 @@ pub(crate) struct Slot {
     /// The episode that the task works for.
     ticket: Ticket,
     /// Ends the task when it is replaced or dropped.
-    task: Option<DropGuard>,
+    task: Option<(CancellationToken, DropGuard)>,
+    /// Whether it was last told that the component ails.
+    ailing: bool,
+    /// When it was last tried whether the component can be started.
+    tried: Option<Instant>,
 }
 
 /// All places.
@@ -29,7 +34,8 @@ pub(crate) struct Slots {
 impl Slots {
     /// A place for a unit that is going to be prepared.
     pub(crate) fn add(&mut self, unit: UnitKey, max_instances: u32) {
-        let slot = Slot { max_instances, product: None, ticket: Ticket(0), task: None };
+        let slot =
+            Slot { max_instances, product: None, ticket: Ticket(0), task: None, ailing: false, tried: None };
         self.slots.insert(unit, slot);
     }
 
@@ -38,7 +44,7 @@ impl Slots {
         let token = CancellationToken::new();
         if let Some(slot) = self.slots.get_mut(unit) {
             slot.ticket = ticket;
-            slot.task = Some(token.clone().drop_guard());
+            slot.task = Some((token.clone(), token.clone().drop_guard()));
         }
         token
     }
@@ -63,6 +69,56 @@ impl Slots {
 
     pub(crate) fn component(&self, unit: &UnitKey) -> Option<&Arc<Prepared>> {
         self.slots.get(unit)?.product.as_ref()?.component()
+    }
+
+    /// A token that ends with the unit's present episode, also of one that has no task.
+    pub(crate) fn accompany(&mut self, unit: &UnitKey) -> CancellationToken {
+        let token = CancellationToken::new();
+        match self.slots.get_mut(unit) {
+            Some(slot) => {
+                let (held, _) = slot.task.get_or_insert_with(|| (token.clone(), token.clone().drop_guard()));
+                held.clone()
+            }
+            None => {
+                token.cancel();
+                token
+            }
+        }
+    }
+
+    /// What components say of their health now that is not what was said before.
+    pub(crate) fn news_of_health(&mut self) -> Vec<(UnitKey, Ticket, News)> {
+        let mut news = Vec::new();
+        for (unit, slot) in &mut self.slots {
+            let Some(component) = slot.product.as_ref().and_then(Product::component) else { continue };
+            let ails = component.ails();
+            if std::mem::replace(&mut slot.ailing, ails.is_some()) || ails.is_some() {
+                let found = match ails {
+                    Some((reason, message)) => News::Unhealthy { reason, message },
+                    None => News::Healthy,
+                };
+                news.push((unit.clone(), slot.ticket, found));
+            }
+        }
+        news
+    }
+
+    /// The component of a unit, to try whether it can be started; none when that was tried less than `every` ago.
+    pub(crate) fn begin_trial(&mut self, unit: &UnitKey, every: Duration) -> Option<(Ticket, Arc<Prepared>)> {
+        let slot = self.slots.get_mut(unit)?;
+        let prepared = Arc::clone(slot.product.as_ref()?.component()?);
+        if slot.tried.is_some_and(|tried| tried.elapsed() < every) {
+            return None;
+        }
+        slot.tried = Some(Instant::now());
+        Some((slot.ticket, prepared))
+    }
+
+    /// Takes what a unit's preparation made out of its place; its task ends.
+    pub(crate) fn empty(&mut self, unit: &UnitKey) -> Option<Product> {
+        let slot = self.slots.get_mut(unit)?;
+        slot.task = None;
+        slot.product.take()
     }
 
     /// Takes a unit out; its task ends.

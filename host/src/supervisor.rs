@@ -4,6 +4,7 @@
 //! to be on it before its answer, and for nothing else: whatever takes time is a task that sends news.
 
 mod carry;
+mod health;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use lath_control_api::{ApiError, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
 use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -187,11 +189,14 @@ impl Supervisor {
     pub(crate) async fn run(mut self, restored: Vec<Transition>, shutdown: CancellationToken) {
         self.carry_out(restored).await;
         self.show().await;
+        let mut health = interval(health::LOOK);
+        health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wake = self.until_wake();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(wake) => self.tick().await,
+                _ = health.tick() => self.look_at_health().await,
                 order = self.orders.recv() => {
                     let Some(order) = order else { break };
                     self.obey_burst(order).await;
@@ -230,6 +235,7 @@ impl Supervisor {
             Order::Prepared(unit, ticket, Ok(product)) => {
                 if self.slots.fill(&unit, ticket, product) {
                     tracing::info!(%unit, app = %unit.app, "ready");
+                    self.keep_asking(&unit);
                     self.observe(&unit, ticket, News::Ready).await;
                 }
             }

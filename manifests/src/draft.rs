@@ -9,6 +9,7 @@ mod instances;
 mod limits;
 mod link;
 mod policy;
+mod probe;
 mod shapes;
 mod traits;
 

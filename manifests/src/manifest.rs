@@ -206,16 +206,30 @@ pub struct Link {
     pub target_secrets: Vec<SecretUse>,
 }
 
-/// A GET request made to an HTTP component before it gets traffic; an answer of 200 to 299 passes.
+/// A question that a component must answer well before it gets traffic, and while it runs if there is a period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
-    /// Path of the request, with its query if any; begins with `/`.
-    pub path: String,
+    /// What is asked.
+    pub question: Question,
     /// Longest wait for one answer, 10 ms to 60 s.
     pub timeout: Duration,
     /// Attempts before the revision counts as not ready, 1 to 100.
     pub attempts: u32,
+    /// Time between two questions while it runs, 1 s to 1 h; none when it is asked before it gets traffic only.
+    pub period: Option<Duration>,
+    /// Bad answers in a row after which it is unhealthy, 1 to 100; none for the default of hosts.
+    pub failures: Option<u32>,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// `GET` of this path, with its query if any; begins with `/`. An answer of 200 to 299 passes.
+    Get(String),
+    /// This function without parameters, as `INTERFACE.FUNCTION` or `FUNCTION`. No result, `true`, or a result that is no
+    /// error passes.
+    Call(String),
 }
 
 impl Probe {

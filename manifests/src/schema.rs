@@ -278,13 +278,23 @@ struct LinkSource {
     secrets: Option<Vec<SecretProperty>>,
 }
 
-/// A GET request that must be answered with 200 to 299 before the component gets traffic.
+/// A question that the component must answer well before it gets traffic, and while it runs if there is a period:
+/// either a GET request, answered with 200 to 299, or a function.
 #[derive(JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["path"] }, { "required": ["function"] }]))]
 struct Probe {
     /// Path of the request.
     #[schemars(regex(pattern = "^/"))]
-    path: String,
+    path: Option<String>,
+    /// Function without parameters, as `INTERFACE.FUNCTION` or `FUNCTION`; it must give nothing, `true`, or a result
+    /// that is no error.
+    function: Option<String>,
+    /// Time between two questions while it runs, such as `10s`; without it, it is asked before it gets traffic only.
+    period: Option<String>,
+    /// With `period`: bad answers in a row after which it is unhealthy; 3 when left out.
+    #[schemars(range(min = 1, max = 100))]
+    failures: Option<u32>,
     /// Longest wait for one answer, such as `2s`; 2 s when left out.
     timeout: Option<String>,
     /// Attempts before the revision counts as not ready; 3 when left out.

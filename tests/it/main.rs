@@ -21,6 +21,7 @@ mod crashes;
 mod deploy;
 mod drain;
 mod egress;
+mod health;
 mod invalid;
 mod inventory;
 mod keyvalue;

@@ -51,12 +51,13 @@ struct Component {
     name: String,
     image: String,
     config: BTreeMap<String, String>,
-    probe: Option<String>,
+    probe: BTreeMap<String, Value>,
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
     /// Other links: namespace, package, interface, and the component that each leads to.
     links: Vec<([String; 3], String)>,
     allowed_hosts: Option<Vec<String>>,
+    env: BTreeMap<String, String>,
     limits: BTreeMap<String, Value>,
 }
 
@@ -162,7 +163,20 @@ impl App {
     /// With a request that `component` must answer before it gets traffic.
     #[must_use]
     pub fn probe(self, component: &str, path: &str) -> Self {
-        self.change(component, |component| component.probe = Some(path.to_owned()))
+        self.probe_setting(component, "path", path)
+    }
+
+    /// With a setting of the question that `component` must answer.
+    #[must_use]
+    pub fn probe_setting(self, component: &str, setting: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        self.change(component, |component| drop(component.probe.insert(setting.to_owned(), value)))
+    }
+
+    /// With an environment variable of `component`.
+    #[must_use]
+    pub fn env(self, component: &str, name: &str, value: &str) -> Self {
+        self.change(component, |component| drop(component.env.insert(name.to_owned(), value.to_owned())))
     }
 
     /// Taking only requests whose path is below `path`.
@@ -269,7 +283,7 @@ impl App {
     }
 
     fn write_component(&self, yaml: &mut String, component: &Component) {
-        let Component { name, image, config, probe, greeter, links, allowed_hosts, limits } = component;
+        let Component { name, image, config, probe, greeter, links, allowed_hosts, env, limits } = component;
         let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
         let _ = writeln!(yaml, "        image: {}", quoted(image));
         if !config.is_empty() {
@@ -278,19 +292,17 @@ impl App {
         }
         yaml.push_str("      traits:\n");
         self.write_scaler(yaml, name);
-        if let Some(path) = probe {
-            let _ =
-                writeln!(yaml, "        - type: probe\n          properties: {{ path: {} }}", quoted(path));
-        }
-        if !limits.is_empty() {
-            let limits: Vec<String> = limits.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-            let limits = limits.join(", ");
-            let _ = writeln!(yaml, "        - type: limits\n          properties: {{ {limits} }}");
+        write_trait(yaml, "probe", probe);
+        write_trait(yaml, "limits", limits);
+        if allowed_hosts.is_some() || !env.is_empty() {
+            yaml.push_str("        - type: grants\n          properties:\n");
         }
         if let Some(entries) = allowed_hosts {
             let entries: Vec<String> = entries.iter().map(|entry| quoted(entry)).collect();
-            yaml.push_str("        - type: grants\n          properties:\n");
             let _ = writeln!(yaml, "            allowed_hosts: [{}]", entries.join(", "));
+        }
+        if !env.is_empty() {
+            let _ = writeln!(yaml, "            env: {}", flow(env));
         }
         if let Some(target) = greeter {
             write_link(yaml, ["lath", "demo", "greeter"], target, None);
@@ -336,8 +348,18 @@ impl Component {
         let image = format!("file://{}", guest(guest_name).display());
         let (name, config) = (name.to_owned(), BTreeMap::new());
         let (links, limits) = (Vec::new(), BTreeMap::new());
-        Self { name, image, config, probe: None, greeter: None, links, allowed_hosts: None, limits }
+        let (probe, env) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, image, config, probe, greeter: None, links, allowed_hosts: None, env, limits }
     }
+}
+
+fn write_trait(yaml: &mut String, kind: &str, properties: &BTreeMap<String, Value>) {
+    if properties.is_empty() {
+        return;
+    }
+    let properties: Vec<String> = properties.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let properties = properties.join(", ");
+    let _ = writeln!(yaml, "        - type: {kind}\n          properties: {{ {properties} }}");
 }
 
 fn write_link(

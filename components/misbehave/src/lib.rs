@@ -1,5 +1,5 @@
 //! Does on request what a host must survive: traps, endless loops, hunger, slowness, error answers, floods of output,
-//! handles that are never given back. Each path does one thing and nothing else. Built with `LATH_GUEST_TRAP_AT_START=1` it traps when it is instantiated.
+//! handles that are never given back. Each path does one thing and nothing else. Built with `LATH_GUEST_TRAP_AT_START=1` it traps when it is instantiated; see `start`.
 
 mod start;
 
@@ -33,6 +33,7 @@ impl Guest for Misbehave {
             "/loop" => endless(),
             "/eat" => eat(exchange),
             "/sleep" => sleep(exchange),
+            "/ill" => ill(exchange),
             "/body" => body(exchange),
             "/count" => exchange.text(200, &calls.to_string()),
             "/print" => print(exchange),
@@ -41,7 +42,7 @@ impl Guest for Misbehave {
             "/upload" => upload(exchange),
             path => match path.strip_prefix("/status/").and_then(|code| code.parse().ok()) {
                 Some(code) => exchange.text(code, &format!("status {code}")),
-                None => exchange.text(404, "there are /ok /trap /loop /eat?mib=N /status/NNN /sleep?ms=N /body?kib=N&more=N /count /print?text=X /flood?lines=N /leak?handles=N /upload"),
+                None => exchange.text(404, "there are /ok /trap /loop /eat?mib=N /status/NNN /sleep?ms=N /ill?between=MS-MS /body?kib=N&more=N /count /print?text=X /flood?lines=N /leak?handles=N /upload"),
             },
         }
     }
@@ -67,6 +68,23 @@ fn eat(exchange: Exchange) {
     food.iter_mut().step_by(WASM_PAGE).for_each(|byte| *byte = 1);
     let eaten = std::hint::black_box(&food).len() / MIB;
     exchange.text(200, &format!("ate {eaten} MiB"));
+}
+
+/// Well at all times but between these two.
+fn ill(exchange: Exchange) {
+    if is_now_between(&exchange.param("between").unwrap_or_default()) {
+        exchange.text(500, "ill");
+    } else {
+        exchange.text(200, "well");
+    }
+}
+
+/// Whether it is between two times that are written as milliseconds since 1970, `FROM-UNTIL`.
+fn is_now_between(times: &str) -> bool {
+    let Some((from, until)) = times.split_once('-') else { return false };
+    let (Ok(from), Ok(until)) = (from.parse::<u128>(), until.parse::<u128>()) else { return false };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.is_ok_and(|now| (from..until).contains(&now.as_millis()))
 }
 
 fn sleep(exchange: Exchange) {

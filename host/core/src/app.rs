@@ -15,7 +15,7 @@ use lath_control_api::{
 use crate::planted::planted;
 use crate::spec::{self, Slot, Slots, Specs};
 use crate::transition::{Changes, Transition};
-use crate::unit::{Leaving, News, SpecKey, Ticket, Unit, UnitKey};
+use crate::unit::{Heard, Leaving, News, SpecKey, Ticket, Unit, UnitKey};
 
 type Place = (ComponentId, SpecKey);
 
@@ -67,10 +67,9 @@ impl App {
         let (wanted, specs) = spec::sort(&request.bundles);
         self.wanted = wanted;
         self.add_units(specs, now);
-        for unit in self.units.values_mut().filter(|unit| unit.phase == Phase::Failed) {
+        for unit in self.units.values_mut().filter(|unit| unit.has_failed()) {
             // A newer decision that still names a failed spec asks for another try.
-            unit.fetch_failures = 0;
-            unit.try_again(now);
+            unit.try_afresh(now);
         }
     }
 
@@ -86,9 +85,25 @@ impl App {
     }
 
     /// Takes news of a unit in; false when they are too late or say nothing new.
-    pub(crate) fn hear(&mut self, place: &Place, ticket: Ticket, news: News, now: Timestamp) -> bool {
+    /// Notes the step that it takes when it was running and is not any more.
+    pub(crate) fn hear(
+        &mut self,
+        place: &Place,
+        ticket: Ticket,
+        news: News,
+        heard: &Heard<'_>,
+        changes: &mut Changes,
+    ) -> bool {
         let Some(unit) = self.units.get_mut(place).filter(|unit| unit.ticket == ticket) else { return false };
-        unit.hear(news, now)
+        let ran = unit.is_running();
+        let heard_something = unit.hear(news, heard);
+        if ran && !unit.is_running() {
+            changes.step(Transition::Release { unit: heard.unit.clone() });
+        }
+        if ran != unit.is_running() {
+            changes.routes();
+        }
+        heard_something
     }
 
     /// Brings units and serving slots as far as they can go now, and notes every step that this takes.
@@ -258,7 +273,7 @@ impl App {
     /// host's restart and is on its way back.
     fn goes_on(&self, id: &ComponentId, slot: &Slot) -> bool {
         let comes_back = |spec: &SpecKey| {
-            self.units.get(&(id.clone(), spec.clone())).is_some_and(|unit| unit.phase != Phase::Failed)
+            self.units.get(&(id.clone(), spec.clone())).is_some_and(|unit| !unit.has_failed())
         };
         self.takes(id, slot) || (!self.confirmed && slot.specs().any(comes_back))
     }
@@ -268,7 +283,7 @@ impl App {
         let comes = |slot: &Slot| {
             slot.specs().any(|spec| {
                 let unit = self.units.get(&(id.clone(), spec.clone()));
-                unit.is_some_and(|unit| unit.phase != Phase::Failed)
+                unit.is_some_and(|unit| !unit.has_failed())
             })
         };
         let serves = self.serving.get(id).is_some_and(|slot| self.takes(id, slot));

@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ComponentSpec, Epoch, Order, Timestamp};
+use lath_control_api::{
+    ApiError, AppName, ApplyReply, ApplyRequest, ComponentSpec, Epoch, Order, Probe, Timestamp,
+};
 
 use crate::app::App;
 use crate::journal::JournalEntry;
 use crate::spec;
 use crate::transition::{Changes, Transition};
-use crate::unit::{News, Ticket, UnitKey};
+use crate::unit::{Heard, News, Ticket, UnitKey};
 
 /// How long the fence of an app that is gone is remembered. Far longer than a command can be on its way, and
 /// short enough that a host does not gather the names of all apps there ever were.
@@ -29,13 +31,28 @@ pub struct Core {
     epoch: Epoch,
     sequence: u64,
     tickets: Ticket,
+    seed: u64,
 }
 
 impl Core {
     /// A host that was told nothing yet. Routes without an address belong to `http_default`.
     #[must_use]
     pub fn new(http_default: Option<SocketAddr>) -> Self {
-        Self { apps: BTreeMap::new(), http_default, epoch: Epoch(0), sequence: 0, tickets: Ticket(0) }
+        Self {
+            apps: BTreeMap::new(),
+            http_default,
+            epoch: Epoch(0),
+            sequence: 0,
+            tickets: Ticket(0),
+            seed: 0,
+        }
+    }
+
+    /// Another seed for the spread of tries in time. Give each host its own, so that what has failed on all of them is
+    /// not tried on all of them in the same moment.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 
     /// A host that goes on from its journal. Nothing runs yet, and nothing is confirmed by a manager.
@@ -107,19 +124,16 @@ impl Core {
         let mut changes = Changes::default();
         let place = (unit.id.clone(), unit.spec.clone());
         if let Some(app) = self.apps.get_mut(&unit.app) {
-            let ready = news == News::Ready;
-            if app.hear(&place, ticket, news, now) {
+            let heard = Heard { unit, seed: self.seed, now };
+            if app.hear(&place, ticket, news, &heard, &mut changes) {
                 changes.shown();
-                if ready {
-                    changes.routes();
-                }
                 app.advance(&mut self.tickets, &mut changes, now);
             }
         }
         self.settle(changes)
     }
 
-    /// Does what time alone has made due: drains that are over, fetches to try again, fences to forget.
+    /// Does what time alone has made due: drains that are over, what has failed to try again, fences to forget.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Transition> {
         let mut changes = Changes::default();
         for app in self.apps.values_mut().filter(|app| app.wake_at(FORGET_AFTER).is_some_and(|at| at <= now))
@@ -140,6 +154,13 @@ impl Core {
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
         self.apps.values().filter_map(|app| app.wake_at(FORGET_AFTER)).min()
+    }
+
+    /// How a unit is to be asked whether it is well.
+    #[must_use]
+    pub fn probe(&self, unit: &UnitKey) -> Option<Probe> {
+        let held = self.apps.get(&unit.app)?.units.get(&(unit.id.clone(), unit.spec.clone()))?;
+        held.spec.probe.clone()
     }
 
     /// Highest epoch that was obeyed.

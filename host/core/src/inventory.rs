@@ -9,7 +9,7 @@ use lath_control_api::{
 use crate::app::App;
 use crate::core::Core;
 use crate::spec::Slot;
-use crate::unit::{SpecKey, Unit, UnitKey};
+use crate::unit::{Shown, SpecKey, Unit, UnitKey};
 
 impl Core {
     /// All apps that this host holds a fence for, in order of their names; one of which nothing is left has no
@@ -62,6 +62,7 @@ fn describe_unit(
     calls: CallCounts,
 ) -> UnitInventory {
     let weight = app.share(id, spec);
+    let Shown { phase, reason, message, since } = unit.shown();
     UnitInventory {
         role: role(app.wanted.get(id), spec),
         serving: weight != Weight::NONE,
@@ -70,10 +71,11 @@ fn describe_unit(
         content: spec.content.clone(),
         image: unit.spec.workload.reference().to_owned(),
         digest: unit.spec.workload.image().map(|image| image.digest.clone()),
-        phase: unit.phase,
-        reason: unit.reason,
-        message: unit.message.clone(),
-        since: unit.since,
+        phase,
+        reason,
+        message,
+        since,
+        next_try: unit.retry_at,
         max_instances: unit.spec.max_instances,
         calls,
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lath_control_api::{
     ApiError, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
-    ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Weight, Workload,
+    ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Probe, Weight, Workload,
 };
 
 use crate::planted::planted;
@@ -167,6 +167,10 @@ fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
     range("the limit of response bodies in bytes", response_body_bytes, Limits::BODY_BYTES)?;
     range("the limit of one host call in bytes", host_call_bytes, Limits::HOST_CALL_BYTES)?;
     range("the number of handles", handles.into(), count(Limits::HANDLES))?;
+    if let Some(Probe { period_ms, failures, .. }) = &spec.probe {
+        range("the probe's period in milliseconds", period_ms.unwrap_or(1_000), Probe::PERIOD_MS)?;
+        range("the number of bad answers", failures.unwrap_or(1).into(), count(Probe::FAILURES))?;
+    }
     match spec.instance_policy {
         InstancePolicy::Fresh => {}
         InstancePolicy::Reuse { calls } => {

@@ -1,5 +1,6 @@
 //! The steps that a host's edges carry out. Data only: what each means stands here, who does it does not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
@@ -54,6 +55,12 @@ pub enum Transition {
         /// Stands on the news.
         ticket: Ticket,
     },
+    /// The unit cannot be started any more, and no route leads to it: let go of what its preparation made. It stays,
+    /// and is prepared again later.
+    Release {
+        /// Which.
+        unit: UnitKey,
+    },
     /// The unit goes.
     Stop {
         /// Which.
@@ -75,8 +82,9 @@ impl Transition {
             Self::Publish => 4,
             Self::Drain { .. } => 5,
             Self::Close { .. } => 6,
-            Self::Stop { .. } => 7,
-            Self::Report => 8,
+            Self::Release { .. } => 7,
+            Self::Stop { .. } => 8,
+            Self::Report => 9,
         }
     }
 }
@@ -110,6 +118,25 @@ impl Changes {
         self.steps.is_empty() && !self.publish && !self.report
     }
 
+    /// A unit that can be started no more and that nobody holds then goes as one that ran, not as one that never did.
+    fn stop_what_is_let_go_for_good(&mut self) {
+        let cancelled = |step: &Transition| match step {
+            Transition::Cancel { unit } => Some(unit.clone()),
+            _ => None,
+        };
+        let cancelled: BTreeSet<UnitKey> = self.steps.iter().filter_map(cancelled).collect();
+        let mut stopped = BTreeSet::new();
+        for step in &mut self.steps {
+            if let Transition::Release { unit } = step
+                && cancelled.contains(unit)
+            {
+                stopped.insert(unit.clone());
+                *step = Transition::Stop { unit: unit.clone(), overdue: false };
+            }
+        }
+        self.steps.retain(|step| !matches!(step, Transition::Cancel { unit } if stopped.contains(unit)));
+    }
+
     /// The steps in safe order; the sort is stable, so steps of one kind stay in the order of their units.
     pub(crate) fn into_steps(mut self) -> Vec<Transition> {
         if self.publish {
@@ -118,6 +145,7 @@ impl Changes {
         if self.report {
             self.steps.push(Transition::Report);
         }
+        self.stop_what_is_let_go_for_good();
         self.steps.sort_by_key(Transition::rank);
         self.steps.dedup_by(|a, b| a == b && matches!(a, Transition::Persist(_)));
         self.steps

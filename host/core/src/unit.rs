@@ -5,12 +5,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lath_control_api::{
     AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, Phase, Reason, Revision,
     Timestamp,
 };
+
+use crate::retry;
 
 /// What tells specs of one component apart. The same content in another revision is another spec: it calls and is
 /// called in that revision's name, and its calls are counted apart.
@@ -71,21 +72,34 @@ pub enum News {
     Starting,
     /// It can take calls.
     Ready,
-    /// It could not be prepared.
+    /// It could not be prepared; or it runs, and can be started no more.
     Failed {
         /// Why.
         reason: Reason,
         /// Why in words.
         message: String,
     },
+    /// It runs and does not answer well.
+    Unhealthy {
+        /// Why.
+        reason: Reason,
+        /// Why in words.
+        message: String,
+    },
+    /// It runs and answers well again.
+    Healthy,
     /// No call is in flight in it: the answer to `Drain`, and a second time to `Close`.
     Idle,
 }
 
-/// First wait after code could not be fetched; doubles each time up to [`MAX_FETCH_WAIT`].
-pub(crate) const FIRST_FETCH_WAIT: Duration = Duration::from_secs(2);
-/// Longest wait between two tries to fetch code: the store is asked about once a minute, however long it is away.
-pub(crate) const MAX_FETCH_WAIT: Duration = Duration::from_secs(60);
+/// What readers see of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) phase: Phase,
+    pub(crate) reason: Reason,
+    pub(crate) message: String,
+    pub(crate) since: Timestamp,
+}
 
 /// How a unit goes away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,9 +130,14 @@ pub(crate) struct Unit {
     pub(crate) message: String,
     pub(crate) since: Timestamp,
     pub(crate) ticket: Ticket,
-    pub(crate) fetch_failures: u32,
-    /// When code that could not be fetched is asked for again.
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// When it is tried again after a failure.
     pub(crate) retry_at: Option<Timestamp>,
+    /// The failed start before the try at hand. It is what readers see until that try has ended.
+    failed_start: Option<Shown>,
+    /// Since when it runs, well or not.
+    ran_since: Option<Timestamp>,
     pub(crate) leaving: Option<Leaving>,
 }
 
@@ -133,8 +152,10 @@ impl Unit {
             message: String::new(),
             since: now,
             ticket: Ticket(0),
-            fetch_failures: 0,
+            failures: 0,
             retry_at: None,
+            failed_start: None,
+            ran_since: None,
             leaving: None,
         }
     }
@@ -146,8 +167,9 @@ impl Unit {
         self.drain = ask.drain;
     }
 
+    /// It takes calls where it is to serve: also when it does not answer well, since nothing better is here.
     pub(crate) fn is_running(&self) -> bool {
-        self.phase.is_running()
+        self.phase.takes_calls()
     }
 
     /// Accepted, and nobody works on it yet.
@@ -171,42 +193,111 @@ impl Unit {
         self.since = now;
     }
 
-    /// Forgets a failure: the next look at the app begins the preparation again.
+    /// What readers see: a unit whose start is tried once more is one that has failed until it runs.
+    pub(crate) fn shown(&self) -> Shown {
+        self.failed_start.clone().unwrap_or_else(|| Shown {
+            phase: self.phase,
+            reason: self.reason,
+            message: self.message.clone(),
+            since: self.since,
+        })
+    }
+
+    /// It has failed, or is being tried again after a failed start.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.phase.is_failed() || self.failed_start.is_some()
+    }
+
+    /// Its time has come: the next look at the app begins the preparation again.
     pub(crate) fn try_again(&mut self, now: Timestamp) {
+        if retry::is_of_start(self.reason) {
+            self.failed_start = Some(self.shown());
+        }
+        self.prepare_again(now);
+    }
+
+    /// A newer decision asks for it: what was before counts no more.
+    pub(crate) fn try_afresh(&mut self, now: Timestamp) {
+        self.failures = 0;
+        self.failed_start = None;
+        if self.phase.is_failed() {
+            self.prepare_again(now);
+        }
+    }
+
+    fn prepare_again(&mut self, now: Timestamp) {
         self.ticket = Ticket(0);
         self.retry_at = None;
         self.move_to(Phase::Pending, Reason::AsAsked, String::new(), now);
     }
 
     /// Takes news of the current episode in; false when it says nothing new.
-    pub(crate) fn hear(&mut self, news: News, now: Timestamp) -> bool {
-        if news == News::Idle {
-            let Some(leaving) = self.leaving.as_mut() else { return false };
-            return !std::mem::replace(&mut leaving.idle, true);
-        }
-        if !self.is_preparing() {
-            return false;
-        }
+    pub(crate) fn hear(&mut self, news: News, heard: &Heard<'_>) -> bool {
+        let now = heard.now;
         match news {
-            News::Fetching => self.move_to(Phase::Fetching, Reason::AsAsked, String::new(), now),
-            News::Compiling => self.move_to(Phase::Compiling, Reason::AsAsked, String::new(), now),
-            News::Linking => self.move_to(Phase::Linking, Reason::AsAsked, String::new(), now),
-            News::Starting => self.move_to(Phase::Starting, Reason::AsAsked, String::new(), now),
-            News::Ready => self.move_to(Phase::Running, Reason::AsAsked, String::new(), now),
-            News::Failed { reason, message } => self.fail(reason, message, now),
-            News::Idle => return false,
+            News::Idle => {
+                let Some(leaving) = self.leaving.as_mut() else { return false };
+                !std::mem::replace(&mut leaving.idle, true)
+            }
+            News::Unhealthy { reason, message } if self.is_running() => {
+                let ailing = self.phase == Phase::Unhealthy;
+                if ailing && self.reason == reason && self.message == message {
+                    return false;
+                }
+                let since = if ailing { self.since } else { now };
+                self.move_to(Phase::Unhealthy, reason, message, since);
+                true
+            }
+            News::Healthy if self.phase == Phase::Unhealthy => {
+                self.move_to(Phase::Running, Reason::AsAsked, String::new(), now);
+                true
+            }
+            News::Unhealthy { .. } | News::Healthy => false,
+            // What runs and cannot be started any more is of no use to anybody.
+            News::Failed { reason, message } if self.is_running() && retry::is_of_start(reason) => {
+                self.fail(reason, message, heard);
+                true
+            }
+            _ if !self.is_preparing() => false,
+            News::Failed { reason, message } => {
+                self.fail(reason, message, heard);
+                true
+            }
+            News::Ready => {
+                self.failed_start = None;
+                self.ran_since = Some(now);
+                self.move_to(Phase::Running, Reason::AsAsked, String::new(), now);
+                true
+            }
+            News::Fetching => self.come_to(Phase::Fetching, now),
+            News::Compiling => self.come_to(Phase::Compiling, now),
+            News::Linking => self.come_to(Phase::Linking, now),
+            News::Starting => self.come_to(Phase::Starting, now),
         }
-        true
     }
 
-    fn fail(&mut self, reason: Reason, message: String, now: Timestamp) {
-        self.move_to(Phase::Failed, reason, message, now);
-        // Only what may come right without another decision is tried again: the store may be away for a while.
-        if reason.may_pass() {
-            let doublings = self.fetch_failures.min(10);
-            let wait = FIRST_FETCH_WAIT.saturating_mul(1 << doublings).min(MAX_FETCH_WAIT);
-            self.fetch_failures = self.fetch_failures.saturating_add(1);
-            self.retry_at = Some(now.plus(wait));
-        }
+    /// One step further in its preparation. Nobody sees it of one whose start has failed before.
+    fn come_to(&mut self, phase: Phase, now: Timestamp) -> bool {
+        self.move_to(phase, Reason::AsAsked, String::new(), now);
+        self.failed_start.is_none()
     }
+
+    fn fail(&mut self, reason: Reason, message: String, heard: &Heard<'_>) {
+        let now = heard.now;
+        let ran_well = self.ran_since.take().is_some_and(|since| now.since(since) >= retry::GOOD_RUN);
+        self.failures = if ran_well { 1 } else { self.failures.saturating_add(1) };
+        let looping = retry::is_of_start(reason) && (self.failures >= retry::LOOPING || self.is_running());
+        let phase = if looping { Phase::CrashLooping } else { Phase::Failed };
+        let before = self.failed_start.take().filter(|before| before.phase == phase);
+        self.move_to(phase, reason, message, before.map_or(now, |before| before.since));
+        self.retry_at = retry::wait(reason, self.failures, heard.seed, heard.unit).map(|wait| now.plus(wait));
+    }
+}
+
+/// What a unit does not know of itself, beside the news.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub(crate) unit: &'a UnitKey,
+    pub(crate) seed: u64,
+    pub(crate) now: Timestamp,
 }

@@ -66,6 +66,24 @@ impl InFlight {
     }
 }
 
+impl InFlight {
+    /// Calls a function without parameters, for a question that no user asked: it does not show in the counts.
+    pub(crate) async fn call_uncounted(
+        self,
+        function: ExportedFunctionId,
+        results: &mut [Val],
+        mut ctx: CallContext,
+    ) -> Result<(), CallError> {
+        let prepared = &*self.prepared;
+        let due = prepared.deadline(&ctx);
+        ctx.deadline = Some(due);
+        match prepared.exports().get(function) {
+            Some(function) => prepared.invoke(function, &[], results, ctx, due).await,
+            None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
+        }
+    }
+}
+
 impl Prepared {
     async fn invoke(
         &self,

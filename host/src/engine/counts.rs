@@ -4,7 +4,8 @@
 //! Latency falls into buckets of which each is a fifth to a quarter wider than the one before, so that one addition is all that a call costs and any two hosts'
 //! histograms can be added up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lath_control_api::CallCounts;
@@ -40,9 +41,30 @@ pub(crate) struct Counters {
     answered_5xx: AtomicU64,
     abandoned: AtomicU64,
     latency: Latency,
+    /// Traps and missed deadlines since the last call that the component answered.
+    bad_in_a_row: AtomicU32,
+    /// When the last of them was, in milliseconds of the process.
+    last_bad: AtomicU64,
+}
+
+/// Milliseconds of this process, from its first call on that ended badly.
+fn process_ms() -> u64 {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(BEGUN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Counters {
+    /// Traps and missed deadlines since the last call that the component answered, whatever the answer; 0 when the last
+    /// of them is longer ago than `within`.
+    pub(crate) fn bad_in_a_row(&self, within: Duration) -> u32 {
+        let bad = self.bad_in_a_row.load(Ordering::Relaxed);
+        if bad == 0 {
+            return 0;
+        }
+        let ago = process_ms().saturating_sub(self.last_bad.load(Ordering::Relaxed));
+        if Duration::from_millis(ago) <= within { bad } else { 0 }
+    }
+
     /// The counts as they go into the inventory. Taken one after another: they may differ by calls of this moment.
     pub(crate) fn snapshot(&self, in_flight: u64) -> CallCounts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -91,6 +113,19 @@ impl Counters {
             Outcome::Abandoned => &self.abandoned,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Trapped | Outcome::TimedOut => {
+                self.last_bad.store(process_ms(), Ordering::Relaxed);
+                self.bad_in_a_row.fetch_add(1, Ordering::Relaxed);
+            }
+            Outcome::Succeeded | Outcome::Answered5xx => {
+                // Mostly it is 0 already, and reading is cheaper for all.
+                if self.bad_in_a_row.load(Ordering::Relaxed) != 0 {
+                    self.bad_in_a_row.store(0, Ordering::Relaxed);
+                }
+            }
+            Outcome::Overloaded | Outcome::Failed | Outcome::Abandoned => {}
+        }
         if let Some(bucket) = self.latency.0.get(bucket(time)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
@@ -193,6 +228,24 @@ mod tests {
         for (before, at) in bounds.windows(2).flat_map(|pair| [(pair[0], pair[0]), (pair[1], pair[0] + 1)]) {
             assert_eq!(bound(bucket(Duration::from_micros(at))), before, "{at} µs");
         }
+    }
+
+    #[test]
+    fn bad_calls_in_a_row_count_until_one_is_answered_or_they_are_long_ago() {
+        let counters = Counters::default();
+        let within = Duration::from_secs(60);
+        for outcome in
+            [Outcome::Trapped, Outcome::TimedOut, Outcome::Overloaded, Outcome::Abandoned, Outcome::Failed]
+        {
+            counters.ended(outcome, Duration::ZERO);
+        }
+        assert_eq!(counters.bad_in_a_row(within), 2);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(counters.bad_in_a_row(Duration::from_millis(1)), 0, "they are long ago");
+        counters.ended(Outcome::Trapped, Duration::ZERO);
+        assert_eq!(counters.bad_in_a_row(within), 3);
+        counters.ended(Outcome::Answered5xx, Duration::ZERO);
+        assert_eq!(counters.bad_in_a_row(within), 0, "it answers");
     }
 
     #[test]

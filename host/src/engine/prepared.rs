@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lath_control_api::{CallCounts, ComponentSpec, Probe, Reason};
+use arc_swap::ArcSwapOption;
+use lath_control_api::{CallCounts, ComponentSpec, Reason};
 use tokio::sync::Notify;
 use wasmtime::component::InstancePre;
 
@@ -23,12 +24,7 @@ use crate::engine::lanes::{Lanes, Pressure};
 use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
 use crate::engine::watch::Watch;
-use crate::engine::{CallContext, CallError, PrepareError, body};
-
-/// Pause between two tries of a probe.
-const PROBE_PAUSE: Duration = Duration::from_millis(200);
-/// Most bytes of a probe's answer that go into its message.
-const PROBE_TEXT: usize = 200;
+use crate::engine::{CallContext, CallError, PrepareError};
 
 /// The unit takes no calls any more; look the target up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +37,8 @@ pub struct Prepared {
     pub(crate) pre: InstancePre<CallState>,
     pub(crate) http: Option<HttpExport>,
     pub(crate) counters: Counters,
+    /// What is wrong by the probe that is asked again and again.
+    pub(crate) probed: ArcSwapOption<String>,
     /// Tells prepared components apart within this process.
     pub(crate) serial: u64,
     exports: Exports,
@@ -95,6 +93,7 @@ impl Prepared {
             exports,
             code,
             counters: Counters::default(),
+            probed: ArcSwapOption::empty(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             instances: Gate::new(spec.max_instances.max(1), spec.limits.max_waiting),
             places,
@@ -120,6 +119,22 @@ impl Prepared {
         })
     }
 
+    /// Tries whether an instance can still be made of a component that runs.
+    ///
+    /// # Errors
+    /// [`Reason::StartFailed`] when the component itself does not let it. A host without room or time proves nothing
+    /// against the component.
+    pub(crate) async fn still_starts(self: &Arc<Self>) -> Result<(), PrepareError> {
+        let unit = Arc::clone(self);
+        let made = self.run(Box::pin(async move { unit.first_instance().await })).await;
+        match made {
+            Some(Err(error @ CallError::Trap(_))) => {
+                Err(PrepareError::new(Reason::StartFailed, format!("no instance can be made: {error}")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     async fn first_instance(&self) -> Result<(), CallError> {
         let ctx = CallContext::default();
         let watch = self.watch(self.deadline(&ctx));
@@ -130,44 +145,6 @@ impl Prepared {
             watch.over(self.in_turn(made)).await?
         };
         made.map(drop).map_err(|error| CallError::of_guest(&error, store.data().memory.refusal()))
-    }
-
-    /// Asks `GET` of the probe's path until it is answered with a status of 200 to 299, at most as often as the
-    /// probe says. Does not show in the counts.
-    ///
-    /// # Errors
-    /// [`Reason::ProbeFailed`] with the last answer's status and the beginning of its body.
-    pub async fn probe(self: &Arc<Self>, probe: &Probe) -> Result<(), PrepareError> {
-        let mut last = String::new();
-        for attempt in 1..=probe.attempts.max(1) {
-            if attempt > 1 {
-                tokio::time::sleep(PROBE_PAUSE).await;
-            }
-            match self.ask(probe).await {
-                Ok(()) => return Ok(()),
-                Err(problem) => last = problem,
-            }
-        }
-        let message = format!("GET {} was not answered well: {last}", probe.path);
-        Err(PrepareError::new(Reason::ProbeFailed, message))
-    }
-
-    async fn ask(self: &Arc<Self>, probe: &Probe) -> Result<(), String> {
-        let call = self.begin().map_err(|closed| closed.to_string())?;
-        let request = http::Request::get(&probe.path)
-            .header(http::header::HOST, "probe.invalid")
-            .body(body::empty())
-            .map_err(|error| format!("the path is not valid: {error}"))?;
-        let ctx = CallContext::within(Duration::from_millis(probe.timeout_ms));
-        let response = call.http_uncounted(request, ctx).await.map_err(|error| error.to_string())?;
-        let (head, answer) = response.into_parts();
-        let text = body::beginning(answer, PROBE_TEXT).await;
-        if head.status.is_success() {
-            // The whole answer counts: a body that breaks off is no good answer.
-            return text.map(drop).map_err(|error| format!("status {}, then {error}", head.status.as_u16()));
-        }
-        let text = text.unwrap_or_default();
-        Err(format!("status {}: {}", head.status.as_u16(), String::from_utf8_lossy(&text)))
     }
 
     /// Begins a call.

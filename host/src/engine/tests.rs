@@ -13,6 +13,7 @@ mod imports;
 mod kept;
 mod languages;
 mod limits;
+mod probe;
 mod worlds;
 
 use std::collections::BTreeMap;

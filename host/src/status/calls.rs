@@ -64,6 +64,7 @@ mod tests {
             reason: Reason::AsAsked,
             message: String::new(),
             since: Timestamp(0),
+            next_try: None,
             max_instances: 1,
             calls: CallCounts::default(),
         };

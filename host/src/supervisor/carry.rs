@@ -23,7 +23,10 @@ const LAST_CALLS: Duration = Duration::from_millis(500);
 /// Whether a step may only follow when no published route leads to what it touches any more.
 const fn touches_what_served(step: &Transition) -> bool {
     match step {
-        Transition::Drain { .. } | Transition::Close { .. } | Transition::Stop { .. } => true,
+        Transition::Drain { .. }
+        | Transition::Close { .. }
+        | Transition::Release { .. }
+        | Transition::Stop { .. } => true,
         Transition::Persist(_)
         | Transition::Cancel { .. }
         | Transition::Prepare { .. }
@@ -55,10 +58,12 @@ impl Supervisor {
                     if let Some(prepared) = self.slots.component(&unit) {
                         prepared.reopen();
                     }
+                    self.keep_asking(&unit);
                 }
                 Transition::Publish => self.unpublished = true,
                 Transition::Drain { unit, ticket, deadline } => self.drain(&unit, ticket, deadline),
                 Transition::Close { unit, ticket } => self.close(&unit, ticket),
+                Transition::Release { unit } => self.release(&unit),
                 Transition::Stop { unit, overdue } => self.stop(&unit, overdue),
                 Transition::Report => self.stale = true,
             }
@@ -207,9 +212,22 @@ impl Supervisor {
             tracing::warn!(%unit, app = %unit.app, calls = prepared.in_flight(), "the drain deadline has passed");
             prepared.abort();
         }
+        self.let_go(prepared);
+        tracing::info!(%unit, app = %unit.app, "stopped");
+    }
+
+    /// Calls that are in it end as they may; new ones find no route to it.
+    fn release(&mut self, unit: &UnitKey) {
+        let Some(product) = self.slots.empty(unit) else { return };
+        let Some(prepared) = product.component() else { return };
+        prepared.close();
+        self.let_go(prepared);
+        tracing::warn!(%unit, app = %unit.app, "crash-looping: it takes no calls until it can be started");
+    }
+
+    fn let_go(&self, prepared: &Arc<Prepared>) {
         let prepared = Arc::clone(prepared);
         self.tasks.spawn(async move { prepared.unbind().await });
-        tracing::info!(%unit, app = %unit.app, "stopped");
     }
 
     fn product(&self, unit: &UnitKey) -> Option<Product> {
@@ -225,7 +243,7 @@ impl Supervisor {
     }
 
     /// Runs a task of a unit; it ends when its episode does.
-    fn spawn(&self, token: CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, token: CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(async move {
             tokio::select! {
                 () = token.cancelled() => {}

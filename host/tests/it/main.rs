@@ -13,6 +13,7 @@ mod control;
 mod control_v1;
 mod counts;
 mod drain;
+mod health;
 mod http;
 mod lattice;
 mod load;

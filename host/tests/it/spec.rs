@@ -81,7 +81,14 @@ impl Change for ComponentSpec {
     }
 
     fn probe(mut self, path: &str) -> Self {
-        self.probe = Some(lath_control_api::Probe { path: path.into(), timeout_ms: 2_000, attempts: 1 });
+        self.probe = Some(lath_control_api::Probe {
+            path: path.into(),
+            timeout_ms: 2_000,
+            attempts: 1,
+            function: None,
+            period_ms: None,
+            failures: None,
+        });
         self
     }
 }

@@ -23,7 +23,9 @@ pub struct Assessment {
     pub failed: Vec<Problem>,
     /// Components that are wanted here and do not run as asked.
     pub unready: BTreeSet<ComponentName>,
-    /// What has failed of specs that the record leaves behind: told to people, held against nobody.
+    /// What runs and takes calls, and does not answer them well: a gate that fails.
+    pub unhealthy: Vec<Problem>,
+    /// What has failed, or is unhealthy, of specs that the record leaves behind: told to people, held against nobody.
     pub failed_beside: Vec<Problem>,
     /// Units that were replaced and still finish what they took.
     pub draining: usize,
@@ -34,9 +36,15 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    /// Everything asked for is there, though old units may still drain.
+    /// Everything asked for is there and well, though old units may still drain.
     #[must_use]
     pub fn is_ready(&self) -> bool {
+        self.is_there() && self.unhealthy.is_empty()
+    }
+
+    /// Everything asked for takes the calls that it is to take, well or not.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
         self.accepted && self.waiting.is_empty() && self.failed.is_empty()
     }
 
@@ -150,7 +158,7 @@ impl Judge<'_> {
     }
 
     fn beside(&mut self, bundle: &ComponentBundle, unit: &UnitInventory) {
-        if unit.phase.is_failed() {
+        if unit.phase.is_failed() || unit.phase == Phase::Unhealthy {
             let problem = self.problem(bundle, unit);
             self.assessment.failed_beside.push(problem);
         }
@@ -178,6 +186,11 @@ impl Judge<'_> {
                 let problem = self.problem(bundle, unit);
                 self.assessment.unready.insert(name.clone());
                 self.assessment.failed.push(problem);
+            }
+            Some(unit) if unit.phase == Phase::Unhealthy && must_serve && unit.serving => {
+                let problem = self.problem(bundle, unit);
+                self.assessment.unready.insert(name.clone());
+                self.assessment.unhealthy.push(problem);
             }
             Some(unit) if unit.phase != Phase::Running || (must_serve && !unit.serving) => {
                 let detail =

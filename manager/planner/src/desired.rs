@@ -10,7 +10,9 @@ use lath_control_api::{
     HttpRoute, Image, LinkSpec, Probe, Revision, Workload,
 };
 use lath_manifests::Manifest;
-use lath_manifests::manifest::{Component, ConfigUse, ImageRef, Link, RolloutPolicy, Scaling, Source};
+use lath_manifests::manifest::{
+    Component, ConfigUse, ImageRef, Link, Question, RolloutPolicy, Scaling, Source,
+};
 
 use crate::record::{Resolved, RevisionRecord};
 
@@ -234,11 +236,7 @@ fn plan_component(
             arguments: component.grants.arguments.clone(),
         },
         routes,
-        probe: component.probe.as_ref().map(|probe| Probe {
-            path: probe.path.clone(),
-            timeout_ms: millis(probe.timeout),
-            attempts: probe.attempts,
-        }),
+        probe: component.probe.as_ref().map(probe),
         annotations: annotations(component),
     };
     let scaling = scaled(&component.scaling, record.scale.get(&component.name).copied());
@@ -250,6 +248,21 @@ fn annotations(component: &Component) -> BTreeMap<String, String> {
     let traits = component.other_traits.iter().filter(|other| other.kind == ANNOTATIONS);
     let texts = traits.filter_map(|other| other.properties.as_object()).flatten();
     texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+fn probe(probe: &lath_manifests::manifest::Probe) -> Probe {
+    let (path, function) = match &probe.question {
+        Question::Get(path) => (path.clone(), None),
+        Question::Call(function) => (String::new(), Some(function.clone())),
+    };
+    Probe {
+        path,
+        timeout_ms: millis(probe.timeout),
+        attempts: probe.attempts,
+        function,
+        period_ms: probe.period.map(millis),
+        failures: probe.failures,
+    }
 }
 
 /// The manifest's scaling with the number that was set by hand.

@@ -84,7 +84,12 @@ impl Of<'_> {
         self.compare("instance policy", before, after);
         let probe = |spec: &ComponentSpec| {
             spec.probe.as_ref().map(|probe| {
-                format!("GET {} within {} ms, {} tries", probe.path, probe.timeout_ms, probe.attempts)
+                let question = match &probe.function {
+                    Some(function) => format!("call of {function}"),
+                    None => format!("GET {}", probe.path),
+                };
+                let again = probe.period_ms.map(|ms| format!(", every {ms} ms")).unwrap_or_default();
+                format!("{question} within {} ms, {} tries{again}", probe.timeout_ms, probe.attempts)
             })
         };
         self.compare("probe", probe(&old.spec), probe(&new.spec));

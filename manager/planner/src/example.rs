@@ -117,6 +117,7 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
         reason: Reason::AsAsked,
         message: String::new(),
         since: Timestamp(0),
+        next_try: None,
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }

@@ -151,26 +151,30 @@ impl Forward<'_> {
         }
     }
 
-    /// What has failed and will not come by itself, beyond what the policy takes.
+    /// What has failed, or answers badly, beyond what the policy takes.
     fn unit_failure(&self) -> Option<Problem> {
-        let failed = self.situation.hosts.iter().filter(|(_, host)| !host.failed.is_empty());
+        self.beyond_tolerance(|host| &host.failed).or_else(|| self.beyond_tolerance(|host| &host.unhealthy))
+    }
+
+    fn beyond_tolerance(&self, problems: impl Fn(&Assessment) -> &Vec<Problem>) -> Option<Problem> {
+        let with_problems = self.situation.hosts.values().map(&problems).filter(|found| !found.is_empty());
         let (mut on_hosts, mut first) = (0_u32, None);
-        for (_, host) in failed {
+        for found in with_problems {
             on_hosts += 1;
-            first = first.or_else(|| host.failed.first().cloned());
+            first = first.or_else(|| found.first().cloned());
         }
         if on_hosts > self.tolerated() {
             return first;
         }
         // A host may be away, but no component may be away with it.
-        let fails_everywhere = |problem: &&Problem| {
-            let fails =
-                |host: &Assessment| host.failed.iter().any(|other| other.component == problem.component);
+        let is_everywhere = |problem: &&Problem| {
+            let has =
+                |host: &Assessment| problems(host).iter().any(|other| other.component == problem.component);
             let Some(name) = &problem.component else { return false };
-            self.places(name).all(|host| self.situation.hosts.get(host).is_some_and(fails))
+            self.places(name).all(|host| self.situation.hosts.get(host).is_some_and(has))
         };
-        let mut problems = self.situation.hosts.values().flat_map(|host| &host.failed);
-        problems.find(fails_everywhere).cloned()
+        let mut all = self.situation.hosts.values().flat_map(&problems);
+        all.find(is_everywhere).cloned()
     }
 
     /// Where a component of the new revision belongs.

@@ -42,6 +42,7 @@ pub fn status(input: &PlanInput<'_>, record: &DesiredRecord, told: &Told<'_>) ->
     let components = spec.map(|spec| components(input, record, spec, assignment)).unwrap_or_default();
     let mut problems: Vec<Problem> = unplaced.to_vec();
     problems.extend(hosts.values().flat_map(|host| &host.failed).cloned());
+    problems.extend(hosts.values().flat_map(|host| &host.unhealthy).cloned());
     problems.extend(record.rollout.as_ref().and_then(|rollout| rollout.problem.clone()));
     problems.extend(hosts.values().flat_map(|host| &host.failed_beside).cloned());
     problems.extend(lost(input, record));
@@ -138,11 +139,12 @@ fn settled_state(
     let ready = components.iter().all(|component| component.ready >= component.desired);
     let present = record.assignment.hosts().all(|host| hosts.contains_key(host));
     let failed = hosts.values().any(|host| !host.failed.is_empty());
+    let unhealthy = hosts.values().any(|host| !host.unhealthy.is_empty());
     if ready && present && unplaced.is_empty() {
         AppState::Serving
     } else if components.iter().all(|component| component.ready == 0) && (failed || !unplaced.is_empty()) {
         AppState::Failed
-    } else if failed || !unplaced.is_empty() || !present {
+    } else if failed || unhealthy || !unplaced.is_empty() || !present {
         AppState::Degraded
     } else {
         AppState::Progressing

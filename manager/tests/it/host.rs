@@ -245,6 +245,7 @@ fn unit(spec: &ComponentSpec, role: Role, weight: Weight) -> UnitInventory {
         reason: if broken { Reason::StartFailed } else { Reason::AsAsked },
         message: if broken { "it says that it is broken".into() } else { String::new() },
         since: Timestamp(0),
+        next_try: None,
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }

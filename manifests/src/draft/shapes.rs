@@ -75,7 +75,7 @@ shape!(
 );
 shape!(LINK_TARGET, "the `target` of a link", "LinkTarget", Ignore, ["name", "config", "secrets"]);
 shape!(LINK_SOURCE, "the `source` of a link", "LinkSource", Ignore, ["config", "secrets"]);
-shape!(PROBE, "a probe", "Probe", Refuse, ["path", "timeout", "attempts"]);
+shape!(PROBE, "a probe", "Probe", Refuse, ["path", "function", "timeout", "attempts", "period", "failures"]);
 shape!(
     LIMITS,
     "`limits`",

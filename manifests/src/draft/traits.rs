@@ -2,26 +2,21 @@
 //!
 //! 1.x chose the shape of a trait's properties by trying; here the type decides, so a slip is reported as what it is.
 
-use std::time::Duration;
-
 use super::{
     DraftComponent, DraftScaler, DraftSpread, bounded_list, deprecated, grants, instances, limits, link,
-    shapes,
+    probe, shapes,
 };
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::NodeId;
 use crate::limits::{MAX_INSTANCES, MAX_LINKS, MAX_SPREADS, MAX_WEIGHT};
-use crate::manifest::{OtherTrait, Probe};
+use crate::manifest::OtherTrait;
 use crate::read::Object;
 use crate::report::{At, Report, Spanned, shown};
 use crate::suggest::closest;
 
 /// The types that mean something here.
 const KNOWN: [&str; 7] = ["spreadscaler", "daemonscaler", "link", "probe", "limits", "instances", "grants"];
-
-/// Bounds of [`Probe::timeout`]: shorter than the first cannot be told from none, longer than the last holds a rollout up.
-const PROBE_TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
 pub(super) fn read_all<'t>(report: &mut Report<'t>, list: NodeId, component: &mut DraftComponent<'t>) {
     for item in bounded_list(report, list, "traits", MAX_LINKS) {
@@ -39,7 +34,7 @@ fn read_one<'t>(report: &mut Report<'t>, id: NodeId, component: &mut DraftCompon
         "spreadscaler" => component.scalers.extend(read_scaler(report, properties, at, false)),
         "daemonscaler" => component.scalers.extend(read_scaler(report, properties, at, true)),
         "link" => component.links.extend(link::read(report, properties, at)),
-        "probe" => component.probes.push(Spanned { value: read_probe(report, properties), at }),
+        "probe" => component.probes.push(Spanned { value: probe::read(report, properties), at }),
         "limits" => component.limits.push(Spanned { value: limits::read(report, properties), at }),
         "instances" => {
             component.instances.push(Spanned { value: instances::read(report, properties), at });
@@ -104,39 +99,4 @@ fn read_spread<'t>(report: &mut Report<'t>, id: NodeId) -> Option<DraftSpread<'t
         object.get(report, "requirements").map(|id| report.pairs(id, "requirements")).unwrap_or_default();
     let weight = object.get(report, "weight").and_then(|id| report.whole(id, "`weight`", 0..=MAX_WEIGHT));
     Some(DraftSpread { name, requirements, weight })
-}
-
-fn read_probe(report: &mut Report<'_>, id: NodeId) -> Option<Probe> {
-    let object = report.object(id, &shapes::PROBE)?;
-    let path = object
-        .required(report, "path")
-        .and_then(|id| report.text(id))
-        .and_then(|path| read_path(report, path));
-    let timeout = match object.get(report, "timeout") {
-        Some(id) => {
-            let text = report.quantity(id)?;
-            report.duration(text, "`timeout`", &(PROBE_TIMEOUT.0..=PROBE_TIMEOUT.1))
-        }
-        None => Some(Probe::DEFAULT_TIMEOUT),
-    };
-    let attempts = match object.get(report, "attempts") {
-        Some(id) => report.whole(id, "`attempts`", 1..=100),
-        None => Some(Probe::DEFAULT_ATTEMPTS),
-    };
-    Some(Probe { path: path?, timeout: timeout?, attempts: attempts? })
-}
-
-/// A path is put into a request line as it is, so it must be one word of visible ASCII.
-fn read_path(report: &mut Report<'_>, path: Spanned<&str>) -> Option<String> {
-    let text = path.value;
-    let fits = text.starts_with('/')
-        && text.len() <= 1024
-        && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if fits {
-        return Some(text.to_owned());
-    }
-    let message = format!("a probe cannot ask for the path `{}`", shown(text));
-    let help = "a path begins with `/` and has up to 1,024 visible ASCII characters, without `#`; encode others as `%XX`";
-    report.add(path.at, "", Diagnostic::error(code::PROBE, message).help(help));
-    None
 }

@@ -69,6 +69,7 @@ impl Host {
                 | Transition::Publish
                 | Transition::Drain { .. }
                 | Transition::Close { .. }
+                | Transition::Release { .. }
                 | Transition::Stop { .. }
                 | Transition::Report => {}
             }

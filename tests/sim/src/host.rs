@@ -319,6 +319,8 @@ impl Host {
                 self.await_idle(unit, ticket, edge, outcome);
             }
             Transition::Close { unit, ticket } => self.await_idle(unit, ticket, edge, outcome),
+            // Nothing here says of a unit that runs that it cannot be started any more.
+            Transition::Release { .. } => {}
             Transition::Stop { unit, overdue } => self.stop(&unit, overdue, edge.now, outcome),
             Transition::Report => outcome.report = true,
         }

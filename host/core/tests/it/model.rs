@@ -77,6 +77,8 @@ pub(crate) struct Model {
     pub(crate) core: Core,
     pub(crate) now: Timestamp,
     pub(crate) preparing: BTreeMap<UnitKey, Ticket>,
+    /// With the ticket of its last preparation.
+    pub(crate) prepared: BTreeMap<UnitKey, Ticket>,
     pub(crate) draining: BTreeMap<UnitKey, Ticket>,
     pub(crate) closing: BTreeMap<UnitKey, Ticket>,
     pub(crate) alive: BTreeSet<UnitKey>,
@@ -90,6 +92,7 @@ impl Model {
             core: Core::new(Some("127.0.0.1:8000".parse().unwrap())),
             now: Timestamp(1_000),
             preparing: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             draining: BTreeMap::new(),
             closing: BTreeMap::new(),
             alive: BTreeSet::new(),
@@ -142,6 +145,7 @@ impl Model {
 
     pub(crate) fn end_preparation(&mut self, unit: &UnitKey, ticket: Ticket, fate: Fate) {
         self.preparing.remove(unit);
+        self.prepared.insert(unit.clone(), ticket);
         for news in [News::Fetching, News::Compiling, News::Linking, News::Starting] {
             self.tell(unit, ticket, news);
         }
@@ -152,6 +156,12 @@ impl Model {
             Fate::Unfetched => failed(Reason::FetchFailed),
         };
         self.tell(unit, ticket, end);
+    }
+
+    /// News of a unit that has been prepared.
+    pub(crate) fn hear(&mut self, unit: &UnitKey, news: News) {
+        let ticket = self.prepared.get(unit).copied().unwrap();
+        self.tell(unit, ticket, news);
     }
 
     /// Every unit that leaves has finished its calls.
@@ -200,6 +210,10 @@ impl Model {
                     self.draining.remove(unit);
                     self.closing.insert(unit.clone(), *ticket);
                     assert!(!self.is_routed(unit), "{unit} closed while a route leads to it");
+                }
+                Transition::Release { unit } => {
+                    assert!(self.alive.contains(unit), "{unit} let go of, and was not there");
+                    assert!(!self.is_routed(unit), "{unit} let go of while a route leads to it");
                 }
                 Transition::Stop { unit, .. } => {
                     self.draining.remove(unit);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use lath_control_api::{ApplyRequest, ComponentBundle, ErrorCode, Phase, UnitInventory};
-use lath_host_core::SpecKey;
+use lath_control_api::{ApplyRequest, ComponentBundle, ErrorCode, Phase, Reason, UnitInventory};
+use lath_host_core::{News, SpecKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -22,6 +22,10 @@ enum Event {
     Idle(usize),
     Wait(u16),
     Restart,
+    /// Whether a unit that runs answers well.
+    Health(usize, bool),
+    /// A unit that runs cannot be started any more.
+    Crash(usize),
 }
 
 /// A bundle in short, so that a failing history can be read.
@@ -65,6 +69,8 @@ fn an_event() -> impl Strategy<Value = Event> {
         3 => any::<u8>().prop_map(|index| Event::Idle(index.into())),
         1 => any::<u16>().prop_map(Event::Wait),
         1 => Just(Event::Restart),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(index, well)| Event::Health(index.into(), well)),
+        1 => any::<u8>().prop_map(|index| Event::Crash(index.into())),
     ]
 }
 
@@ -96,6 +102,16 @@ impl History {
             Event::Idle(index) => self.idle(*index),
             Event::Wait(ms) => self.host.wait(i64::from(*ms)),
             Event::Restart => self.host.restart(),
+            Event::Health(index, true) => self.hear(*index, News::Healthy),
+            Event::Health(index, false) => {
+                self.hear(
+                    *index,
+                    News::Unhealthy { reason: Reason::CallsFail, message: "calls trap".into() },
+                );
+            }
+            Event::Crash(index) => {
+                self.hear(*index, News::Failed { reason: Reason::StartFailed, message: "a trap".into() });
+            }
         }
     }
 
@@ -118,13 +134,22 @@ impl History {
         }
     }
 
+    /// News of some unit that was prepared at some time.
+    fn hear(&mut self, index: usize, news: News) {
+        let prepared = &self.host.prepared;
+        let nth = prepared.keys().nth(index % prepared.len().max(1));
+        if let Some(unit) = nth.cloned() {
+            self.host.hear(&unit, news);
+        }
+    }
+
     fn idle(&mut self, index: usize) {
         let mut leaving: Vec<_> = self.host.draining.clone().into_iter().collect();
         leaving.extend(self.host.closing.clone());
         let Some((unit, ticket)) = leaving.get(index % leaving.len().max(1)).cloned() else { return };
         self.host.draining.remove(&unit);
         self.host.closing.remove(&unit);
-        self.host.tell(&unit, ticket, lath_host_core::News::Idle);
+        self.host.tell(&unit, ticket, News::Idle);
     }
 
     fn served(&self) -> BTreeSet<&'static str> {
@@ -145,6 +170,7 @@ impl History {
 
     /// Everything that is under way ends well.
     fn quiesce(&mut self) {
+        (0..self.host.prepared.len()).for_each(|index| self.hear(index, News::Healthy));
         for _ in 0..50 {
             self.host.prepare_all();
             self.host.idle_all();
@@ -168,7 +194,7 @@ proptest! {
         for event in &events {
             let before = history.served();
             history.play(event);
-            if !matches!(event, Event::Restart) {
+            if !matches!(event, Event::Restart | Event::Crash(_)) {
                 for name in before.intersection(&history.wanted()) {
                     prop_assert!(history.served().contains(name), "{name} was lost by {event:?}");
                 }
@@ -213,7 +239,7 @@ proptest! {
         // What failed before the restart fails after it.
         let units = NAMES.iter().flat_map(|name| history.host.units(name));
         let failed: BTreeSet<_> =
-            units.filter(|unit| unit.phase == Phase::Failed).map(|unit| key_of(&unit)).collect();
+            units.filter(|unit| unit.phase.is_failed()).map(|unit| key_of(&unit)).collect();
         history.host.restart();
         history.host.prepare(|unit| {
             Some(if failed.contains(&unit.spec) { Fate::Trap } else { Fate::Ready })

@@ -16,6 +16,7 @@ fn kinds(steps: &[Transition]) -> Vec<&'static str> {
         Transition::Publish => "publish",
         Transition::Drain { .. } => "drain",
         Transition::Close { .. } => "close",
+        Transition::Release { .. } => "release",
         Transition::Stop { .. } => "stop",
         Transition::Report => "report",
     };
@@ -203,8 +204,6 @@ fn code_that_cannot_be_fetched_is_tried_again_less_and_less_often() {
         assert_eq!(host.preparing.len(), 1);
     }
     assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60]);
-    host.prepare(|_| Some(Fate::Trap));
-    assert_eq!(host.core.wake_at(), None, "a trap is not tried again by itself");
 }
 
 #[test]

@@ -44,6 +44,7 @@ fn unit(digest: &Digest) -> UnitInventory {
         reason: Reason::AsAsked,
         message: String::new(),
         since: Timestamp(0),
+        next_try: None,
         max_instances: 1,
         calls: CallCounts::default(),
     }

@@ -240,7 +240,14 @@ async fn a_probe_tells_the_status_and_the_text_and_is_not_counted() {
         spec.config.insert("mode".into(), "loud".into());
     })
     .await;
-    let probe = |path: &str| Probe { path: path.into(), timeout_ms: 5_000, attempts: 2 };
+    let probe = |path: &str| Probe {
+        path: path.into(),
+        timeout_ms: 5_000,
+        attempts: 2,
+        function: None,
+        period_ms: None,
+        failures: None,
+    };
     let failed = hello.probe(&probe("/healthz")).await.unwrap_err();
     assert_eq!(failed.reason, Reason::ProbeFailed);
     assert!(failed.message.contains("status 500") && failed.message.contains("`loud`"), "{failed}");

@@ -89,6 +89,7 @@ fn tried(summary: &HostSummary) -> HostInventory {
         reason: Reason::AsAsked,
         message: String::new(),
         since: at(0),
+        next_try: None,
         max_instances: 1,
         calls: CallCounts::default(),
     };

@@ -10,7 +10,8 @@ pub(super) fn back(record: &DesiredRecord, rollout: &Rollout, situation: &Situat
     let problem = rollout.problem.clone();
     // Hosts that are silent are told when they are heard again, rollout or not. What serves again is all that counts,
     // while the revision that is left finishes its calls; without one before it, nothing may stay behind.
-    let back = if record.serving.is_some() { Assessment::is_ready } else { Assessment::is_settled };
+    // How well it is does not count: it may have been no better before.
+    let back = if record.serving.is_some() { Assessment::is_there } else { Assessment::is_settled };
     // It may have been away on some hosts before, and is no worse for that now.
     let places = u32::try_from(record.base.hosts().count()).unwrap_or(u32::MAX);
     let away = situation.old_unavailable.of_rounded_down(places).min(places.saturating_sub(1));

@@ -50,6 +50,8 @@ pub(crate) struct Host {
     counts: BTreeMap<UnitKey, CallCounts>,
     seconds: u64,
     work: BTreeMap<UnitKey, Work>,
+    /// What was made ready, with the ticket of that.
+    ready: BTreeMap<UnitKey, Work>,
     drains: BTreeMap<UnitKey, Ticket>,
     boots: u64,
 }
@@ -67,6 +69,7 @@ impl Host {
             counts: BTreeMap::new(),
             seconds: 0,
             work: BTreeMap::new(),
+            ready: BTreeMap::new(),
             drains: BTreeMap::new(),
             boots: 1,
         }
@@ -80,16 +83,18 @@ impl Host {
     }
 
     /// Lets a second pass: time-outs, retries, and preparations unless they are held. `broken` says which images
-    /// cannot be prepared, `ills` what becomes of calls of an image.
+    /// cannot be prepared, `unhealthy` which do not answer well, `ills` what becomes of calls of an image.
     pub(crate) fn act(
         &mut self,
         broken: &BTreeMap<String, Reason>,
+        unhealthy: &BTreeSet<String>,
         ills: &BTreeMap<String, Ill>,
         now: Timestamp,
     ) {
         let steps = self.core.tick(now);
         self.carry_out(steps, now);
         self.take_calls(ills);
+        self.ask_how_they_are(unhealthy, now);
         if !self.busy {
             self.finish_drains(now);
         }
@@ -100,6 +105,9 @@ impl Host {
                 Some(reason) => failure(*reason),
                 None => News::Ready,
             };
+            if news == News::Ready {
+                self.ready.insert(unit.clone(), work.clone());
+            }
             let steps = self.core.observe(&unit, work.ticket, news, now);
             self.carry_out(steps, now);
         }
@@ -133,6 +141,7 @@ impl Host {
         self.boots += 1;
         self.summary.boot = example::boot(self.boots);
         self.work.clear();
+        self.ready.clear();
         self.counts.clear();
         self.drains.clear();
         let (core, steps) = Core::restore(self.summary.http_default, entries, now);
@@ -152,6 +161,18 @@ impl Host {
         let summary = HostSummary { sequence, epoch: self.core.epoch(), ..self.summary.clone() };
         let apps = self.core.inventory(|unit| self.counts.get(unit).cloned().unwrap_or_default());
         HostInventory { summary, listeners: Vec::new(), apps }
+    }
+
+    fn ask_how_they_are(&mut self, unhealthy: &BTreeSet<String>, now: Timestamp) {
+        for (unit, work) in self.ready.clone() {
+            let news = if unhealthy.contains(work.spec.workload.reference()) {
+                News::Unhealthy { reason: Reason::ProbeFailed, message: "GET / fails".to_owned() }
+            } else {
+                News::Healthy
+            };
+            let steps = self.core.observe(&unit, work.ticket, news, now);
+            self.carry_out(steps, now);
+        }
     }
 
     /// A second of traffic, dealt exactly by the shares.
@@ -219,7 +240,7 @@ impl Host {
                 Transition::Drain { unit, ticket, .. } | Transition::Close { unit, ticket } => {
                     self.drains.insert(unit, ticket);
                 }
-                Transition::Publish | Transition::Report => {}
+                Transition::Release { .. } | Transition::Publish | Transition::Report => {}
             }
         }
         if !self.busy && !self.drains.is_empty() {

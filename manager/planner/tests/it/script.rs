@@ -10,6 +10,7 @@
 //! | `settle [N]` | seconds pass until nobody has anything left to do, and has not for N seconds |
 //! | `broken front=v2 REASON`, `mended front=v2` | whether an image can be prepared |
 //! | `rollout pause` … | what people tell a rollout, see `RolloutAction` |
+//! | `unhealthy front=v2`, `healthy front=v2` | whether an image answers well once it runs |
 //! | `calls N` | every second every component of every host is called so often |
 //! | `failing front=v2 4%`, `slow front=v2 20ms` | what becomes of calls of an image |
 //! | `hold a`, `release a` | whether a host prepares by itself |
@@ -204,6 +205,7 @@ fn timeless(entry: &AppInventory) -> AppInventory {
     let mut entry = entry.clone();
     for unit in entry.components.iter_mut().flat_map(|component| &mut component.units) {
         unit.since = lath_control_api::Timestamp(0);
+        unit.next_try = None;
         unit.calls = CallCounts::default();
     }
     entry
@@ -218,6 +220,12 @@ impl World {
             }
             ("mended", [image]) => {
                 self.broken.remove(&reference(image));
+            }
+            ("unhealthy", [image]) => {
+                self.unhealthy.insert(reference(image));
+            }
+            ("healthy", [image]) => {
+                self.unhealthy.remove(&reference(image));
             }
             ("calls", [count]) => {
                 let count = count.parse().unwrap();

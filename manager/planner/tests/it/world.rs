@@ -63,6 +63,8 @@ pub(crate) struct World {
     pub(crate) epoch: Epoch,
     /// Images that cannot be prepared.
     pub(crate) broken: BTreeMap<String, Reason>,
+    /// Images that do not answer well once they run.
+    pub(crate) unhealthy: BTreeSet<String>,
     /// Images whose calls do not all go well.
     pub(crate) ills: BTreeMap<String, Ill>,
     /// Whether there is a manager.
@@ -82,6 +84,7 @@ impl World {
             observed: ObservedState::new(now),
             epoch: Epoch(1),
             broken: BTreeMap::new(),
+            unhealthy: BTreeSet::new(),
             ills: BTreeMap::new(),
             managed: true,
             beats: BTreeMap::new(),
@@ -202,7 +205,7 @@ impl World {
     pub(crate) fn tick(&mut self, seen: &mut dyn FnMut(&Self, Happened<'_>)) {
         self.now = self.now.plus(STEP);
         for host in self.hosts.values_mut() {
-            host.act(&self.broken, &self.ills, self.now);
+            host.act(&self.broken, &self.unhealthy, &self.ills, self.now);
         }
         self.report();
         if self.managed {

@@ -48,6 +48,7 @@ use wasmtime::component::Component;
 
 pub use body::{Body, BodyError};
 pub use code::Code;
+pub(crate) use exports::FunctionNames;
 pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
 pub use failure::{CallError, Outcome, PrepareError};
 pub use pool::Pooling;

@@ -8,9 +8,9 @@ mod health;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lath_control_api::{ApiError, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
 use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,6 +33,14 @@ const WAITING: usize = 1_024;
 const BURST: usize = 1_024;
 /// Longest wait for the subscriptions of what serves, before readers see that it serves. Without NATS there is none.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How many times longer than it took to give readers a state they go without the next one, if nobody waits for an answer:
+/// a state is that of the whole host, and thousands of components that become ready one after another would have it made
+/// thousands of times.
+const REST: u32 = 4;
+/// The longest of these times, whatever is owed.
+const LONGEST_REST: Duration = Duration::from_millis(200);
+/// How much of them may be owed, so that a change by itself is seen at once.
+const OWED: Duration = Duration::from_millis(100);
 /// Longest sleep, so that a machine that was suspended is not late for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -137,6 +145,10 @@ pub(crate) struct Supervisor {
     frozen: bool,
     /// Calls do not go by the newest routes yet.
     unpublished: bool,
+    /// Apps whose journal does not hold yet what serves of them.
+    unwritten: BTreeSet<AppName>,
+    /// When the rest after the states that readers were given would be over.
+    rested: Instant,
     /// Readers have not seen the newest state.
     stale: bool,
     /// What is served to the lattice may have changed since.
@@ -180,6 +192,8 @@ impl Supervisor {
             stopping: false,
             frozen: false,
             unpublished: false,
+            unwritten: BTreeSet::new(),
+            rested: Instant::now(),
             stale: true,
             offered: false,
         }
@@ -202,8 +216,11 @@ impl Supervisor {
                     self.obey_burst(order).await;
                 }
             }
-            self.show().await;
+            if self.until_show().is_zero() {
+                self.show().await;
+            }
         }
+        self.write_down().await;
         self.tools.ingress.listen(&BTreeSet::new());
         // Dropping the slots ends every task that works for one.
         drop(self.slots);
@@ -221,6 +238,9 @@ impl Supervisor {
         }
         if let Some(order) = next {
             answers.extend(self.obey(order).await);
+        }
+        if answers.is_empty() {
+            return;
         }
         // Whoever is told "accepted" finds it in the inventory.
         self.show().await;
@@ -258,7 +278,8 @@ impl Supervisor {
             return Err(going());
         }
         // The disk is waited for below; calls do not wait with it.
-        self.publish();
+        self.publish().await;
+        self.write_down().await;
         let mut next = self.core.clone();
         let (reply, steps) = next.apply(request, now())?;
         for step in &steps {
@@ -321,22 +342,36 @@ impl Supervisor {
     }
 
     fn until_wake(&self) -> Duration {
-        self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP))
+        let due = self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP));
+        if self.stale || self.unpublished || !self.unwritten.is_empty() {
+            due.min(self.until_show())
+        } else {
+            due
+        }
+    }
+
+    /// How long readers are to go without the next state.
+    fn until_show(&self) -> Duration {
+        self.rested.saturating_duration_since(Instant::now() + OWED)
     }
 
     /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
     /// lattice's calls must find it by then.
     async fn show(&mut self) {
-        self.publish();
+        let begun = Instant::now();
+        self.publish().await;
+        self.write_down().await;
         if !std::mem::take(&mut self.stale) {
             return;
         }
+        let mut cost = begun.elapsed();
         if std::mem::take(&mut self.offered) {
             let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
             if settled.is_err() {
                 tracing::debug!("subscriptions are late; NATS is slow or away");
             }
         }
+        let begun = Instant::now();
         let snapshot = Snapshot {
             state: if self.stopping { HostState::Stopping } else { self.settings.state() },
             labels: self.settings.labels(),
@@ -348,5 +383,8 @@ impl Supervisor {
             specs: self.core.specs().collect(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
+        cost += begun.elapsed();
+        let now = Instant::now();
+        self.rested = (self.rested.max(now) + cost * REST).min(now + OWED + LONGEST_REST);
     }
 }

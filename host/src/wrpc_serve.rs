@@ -5,7 +5,7 @@
 //! revision that has a unit here has subscriptions of its own, for calls that began in it: they are there before
 //! it has traffic, and until its last unit closes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{BodyError, CallContext, CallError, InFlight, Prepared};
+use crate::engine::{BodyError, CallContext, CallError, FunctionNames, InFlight, Prepared};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
@@ -36,8 +36,8 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Offer {
     /// It answers HTTP requests.
     pub(crate) http: bool,
-    /// Its functions: instance and name.
-    pub(crate) functions: BTreeSet<(Option<String>, String)>,
+    /// Its functions: instance and name. Units of the same code share them.
+    pub(crate) functions: Arc<FunctionNames>,
     /// Calls at the same time.
     pub(crate) permits: usize,
     /// Who answers, where that is certain from the start; otherwise it is looked up for each call.
@@ -68,8 +68,10 @@ impl Offer {
     pub(crate) fn add(&mut self, unit: &Prepared, max_instances: u32) {
         let exports = unit.exports();
         self.http |= exports.handles_http;
-        for function in &exports.functions {
-            self.functions.insert((function.instance.clone(), function.name.clone()));
+        if self.functions.is_empty() {
+            self.functions = Arc::clone(&exports.names);
+        } else if !exports.names.is_subset(&self.functions) {
+            Arc::make_mut(&mut self.functions).extend(exports.names.iter().cloned());
         }
         self.permits = self.permits.max(max_instances as usize).min(Semaphore::MAX_PERMITS);
     }
@@ -254,7 +256,7 @@ impl Server {
         let service = self.service(&served.id, offer);
         let Some((held, serving)) = self.running.get_mut(served) else { return Ok(()) };
         serving.extend(offer.exports()).await?;
-        let extended = Offer { http: offer.http, functions: offer.functions.clone(), ..held.clone() };
+        let extended = Offer { http: offer.http, functions: Arc::clone(&offer.functions), ..held.clone() };
         if extended != *offer {
             serving.replace(service);
         }

@@ -8,6 +8,7 @@
 
 mod accept;
 mod call;
+mod desk;
 
 use std::fmt;
 use std::future::Future;
@@ -15,15 +16,16 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use lath_control_api::{ComponentId, LatticeId};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use call::{Call, Responding};
 
 use crate::client::Client;
-use crate::subject::{AppRevision, SubjectError, Target, queue_group};
+use crate::subject::{AppRevision, SubjectError, Target};
 use accept::{AcceptLoop, Command};
+use desk::Desk;
 
 /// One function to serve.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,14 +140,12 @@ pub async fn serve(
     service: Service,
     options: ServeOptions,
 ) -> Result<Serving, ServeError> {
-    let place = Place { lattice: lattice.clone(), id: id.clone(), group: queue_group(lattice, id) };
-    let (service, services) = watch::channel(service);
-    let (commands, orders) = mpsc::channel(8);
-    let (load, loads) = watch::channel(Load::default());
-    let mut accept = AcceptLoop::new(client.clone(), place, services, options, load);
+    let place = Place { lattice: lattice.clone(), id: id.clone() };
+    let desk = Arc::new(Desk::new(service));
+    let mut accept = AcceptLoop::new(client.clone(), place, Arc::clone(&desk), options);
     accept.subscribe(exports).await?;
-    let task = tokio::spawn(accept.run(orders));
-    Ok(Serving { commands, service, loads, _task: AbortOnDropHandle::new(task) })
+    let task = tokio::spawn(accept.run());
+    Ok(Serving { desk, _task: AbortOnDropHandle::new(task) })
 }
 
 /// Where something is served.
@@ -153,23 +153,25 @@ pub async fn serve(
 struct Place {
     lattice: LatticeId,
     id: ComponentId,
-    group: String,
 }
 
 /// Functions that are being served. Dropping it aborts: running calls end as failures, waiting ones are
 /// refused, and messages under way are lost to their callers. [`Serving::drain`] is the way that loses nothing.
-#[derive(Debug)]
 pub struct Serving {
-    commands: mpsc::Sender<Command>,
-    service: watch::Sender<Service>,
-    loads: watch::Receiver<Load>,
+    desk: Arc<Desk>,
     _task: AbortOnDropHandle<()>,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("load", &self.load()).finish_non_exhaustive()
+    }
 }
 
 impl Serving {
     /// Replaces handler and permits for every call that is not taken yet. Calls under way stay with theirs.
     pub fn replace(&self, service: Service) {
-        self.service.send_replace(service);
+        self.desk.replace(service);
     }
 
     /// Serves more functions; those that are served already stay as they are.
@@ -178,21 +180,23 @@ impl Serving {
     /// As [`serve`].
     pub async fn extend(&self, exports: Vec<Export>) -> Result<(), ServeError> {
         let (done, answer) = oneshot::channel();
-        self.commands.send(Command::Extend(exports, done)).await.map_err(|_| ServeError::Stopped)?;
+        if !self.desk.tell(Command::Extend(exports, done)) {
+            return Err(ServeError::Stopped);
+        }
         answer.await.map_err(|_| ServeError::Stopped)?
     }
 
     /// How busy it is.
     #[must_use]
     pub fn load(&self) -> Load {
-        *self.loads.borrow()
+        self.desk.load()
     }
 
     /// Stops without losing a call: unsubscribes, takes in what the server had sent by then, finishes it, and
     /// ends. What is not finished at `deadline` is refused or aborted, and its caller is told.
     pub async fn drain(self, deadline: Instant) -> Drained {
         let (done, answer) = oneshot::channel();
-        if self.commands.send(Command::Drain(deadline, done)).await.is_err() {
+        if !self.desk.tell(Command::Drain(deadline, done)) {
             return Drained::default();
         }
         answer.await.unwrap_or_default()

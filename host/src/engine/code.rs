@@ -2,17 +2,19 @@
 //!
 //! Bytes are judged by what they are, never by a name, and nothing is run that was not compiled here.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use bytes::Bytes;
 use lath_control_api::{Digest, Reason};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::engine::PrepareError;
 use crate::engine::base::{Compilers, Tasks};
+use crate::engine::exports::Exports;
+use crate::engine::unit::CallState;
 
 /// Priority of the compiling threads: on Linux, ten steps below others is a tenth of their share.
 #[cfg(target_os = "linux")]
@@ -52,11 +54,35 @@ pub struct Code {
     pub(crate) component: Component,
     tasks: Tasks,
     digest: Digest,
+    /// It with its imports connected, where the host itself answers all of them: the same for every unit, since what
+    /// a unit has of its own is in the store of each call.
+    unlinked: OnceLock<InstancePre<CallState>>,
+    /// What it can be asked, which no unit changes.
+    exports: OnceLock<Arc<Exports>>,
 }
 
 impl Code {
     pub(crate) const fn new(component: Component, tasks: Tasks, digest: Digest) -> Self {
-        Self { component, tasks, digest }
+        Self { component, tasks, digest, unlinked: OnceLock::new(), exports: OnceLock::new() }
+    }
+
+    /// What `make` makes, the first time, and that again from then on. Only for units whose imports need nothing of
+    /// their own.
+    pub(crate) fn unlinked(
+        &self,
+        make: impl FnOnce() -> Result<InstancePre<CallState>, PrepareError>,
+    ) -> Result<InstancePre<CallState>, PrepareError> {
+        if let Some(made) = self.unlinked.get() {
+            return Ok(made.clone());
+        }
+        let made = make()?;
+        // Of two that made it at the same moment, one keeps its own.
+        Ok(self.unlinked.get_or_init(|| made).clone())
+    }
+
+    /// What it can be asked, found in `pre`, whichever unit's that is.
+    pub(crate) fn exports(&self, pre: &InstancePre<CallState>) -> Arc<Exports> {
+        Arc::clone(self.exports.get_or_init(|| Arc::new(Exports::of(&self.component, pre, self.tasks))))
     }
 
     /// How many tasks it has at once, hence for which engine it was compiled.

@@ -3,7 +3,9 @@
 //! Only functions of plain values are listed: handles, streams and futures belong to one store and cannot
 //! leave it, so nobody could call a function that needs them.
 
-use wasmtime::Engine;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -21,7 +23,13 @@ pub struct Exports {
     pub handles_http: bool,
     /// Its functions of plain values.
     pub functions: Vec<ExportedFunction>,
+    /// The instances and names of these functions, for all who serve them.
+    pub(crate) names: Arc<FunctionNames>,
+    pub(crate) http: Option<HttpExport>,
 }
+
+/// Functions by instance and name.
+pub(crate) type FunctionNames = BTreeSet<(Option<String>, String)>;
 
 /// How a component answers HTTP requests.
 pub(crate) enum HttpExport {
@@ -29,6 +37,15 @@ pub(crate) enum HttpExport {
     Incoming(ProxyIndices),
     /// `wasi:http/handler` of 0.3.
     Handler(ServiceIndices),
+}
+
+impl std::fmt::Debug for HttpExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Incoming(_) => "Incoming",
+            Self::Handler(_) => "Handler",
+        })
+    }
 }
 
 impl HttpExport {
@@ -59,8 +76,9 @@ pub struct ExportedFunction {
 pub struct ExportedFunctionId(usize);
 
 impl Exports {
-    /// Reads the exports of `component`.
-    pub(crate) fn of(component: &Component, engine: &Engine) -> Self {
+    /// Reads the exports of `component`, of which `pre` is any unit.
+    pub(crate) fn of(component: &Component, pre: &InstancePre<CallState>, tasks: Tasks) -> Self {
+        let engine = component.engine();
         let mut functions = Vec::new();
         for (name, item) in component.component_type().exports(engine) {
             match item.ty {
@@ -81,7 +99,10 @@ impl Exports {
                 | ComponentItem::Resource(_) => {}
             }
         }
-        Self { handles_http: false, functions }
+        let http = HttpExport::of(pre, tasks);
+        let names =
+            functions.iter().map(|function| (function.instance.clone(), function.name.clone())).collect();
+        Self { handles_http: http.is_some(), functions, names: Arc::new(names), http }
     }
 
     /// The function `name` of `instance`. An interface of another version fits when the two are compatible as

@@ -249,7 +249,7 @@ impl Exchange {
             Ok(instance) => instance,
             Err(error) => return self.end(Err(error)),
         };
-        let Some(export) = &prepared.http else {
+        let Some(export) = &prepared.exports().http else {
             let missing = "the component exports no handler of wasi:http";
             return self.end(Err(CallError::NoSuchFunction(missing.into())));
         };

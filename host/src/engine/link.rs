@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lath_control_api::{Builtin, ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::capability::bound::Bindings;
 use crate::capability::{self, Provision};
@@ -37,6 +37,16 @@ enum Way<'a> {
     TypesOnly,
 }
 
+impl Way<'_> {
+    /// Whether what answers it holds nothing of the unit or its links.
+    const fn is_the_same_for_all(&self) -> bool {
+        match self {
+            Self::Core | Self::Capability | Self::TypesOnly => true,
+            Self::Linked(_) | Self::Link(..) | Self::Handler(_) => false,
+        }
+    }
+}
+
 /// Connects every import of `code`.
 ///
 /// # Errors
@@ -50,9 +60,9 @@ pub(crate) fn link(
 ) -> Result<InstancePre<CallState>, PrepareError> {
     let component = &code.component;
     let engine = component.engine();
-    let mut linker = base.clone();
-    let mut problems = Vec::new();
-    for (name, import) in component.component_type().imports(engine) {
+    let (mut ways, mut problems) = (Vec::new(), Vec::new());
+    let ty = component.component_type();
+    for (name, import) in ty.imports(engine) {
         let way = match import.ty {
             ComponentItem::ComponentInstance(instance) => way(name, &instance, engine, &spec.links, bound),
             ComponentItem::Type(_) => Ok(Way::TypesOnly),
@@ -64,10 +74,29 @@ pub(crate) fn link(
             | ComponentItem::Component(_)
             | ComponentItem::Resource(_) => Err(format!("`{name}`: only interfaces can be imported")),
         };
-        let connected = way.and_then(|way| {
-            connect(&mut linker, name, way, targets).map_err(|error| format!("`{name}`: {error:#}"))
-        });
-        problems.extend(connected.err());
+        match way {
+            Ok(way) => ways.push((name, way)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() && ways.iter().all(|(_, way)| way.is_the_same_for_all()) {
+        return code.unlinked(|| connect_all(base, component, ways, problems, targets));
+    }
+    connect_all(base, component, ways, problems, targets)
+}
+
+/// Connects what can be, so that all problems are told at once.
+fn connect_all(
+    base: &Linker<CallState>,
+    component: &Component,
+    ways: Vec<(&str, Way<'_>)>,
+    mut problems: Vec<String>,
+    targets: &Arc<dyn Targets>,
+) -> Result<InstancePre<CallState>, PrepareError> {
+    let mut linker = base.clone();
+    for (name, way) in ways {
+        let connected = connect(&mut linker, name, way, targets);
+        problems.extend(connected.err().map(|error| format!("`{name}`: {error:#}")));
     }
     if !problems.is_empty() {
         return Err(unsatisfied(&problems));

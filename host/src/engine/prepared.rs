@@ -17,7 +17,7 @@ use wasmtime::component::InstancePre;
 use crate::engine::base::Tasks;
 use crate::engine::code::Code;
 use crate::engine::counts::Counters;
-use crate::engine::exports::{Exports, HttpExport};
+use crate::engine::exports::Exports;
 use crate::engine::gate::{Gate, Place};
 use crate::engine::kept::{Kept, Live, Shelf};
 use crate::engine::lanes::{Lanes, Pressure};
@@ -35,13 +35,12 @@ pub struct Closed;
 pub struct Prepared {
     pub(crate) unit: Arc<Unit>,
     pub(crate) pre: InstancePre<CallState>,
-    pub(crate) http: Option<HttpExport>,
     pub(crate) counters: Counters,
     /// What is wrong by the probe that is asked again and again.
     pub(crate) probed: ArcSwapOption<String>,
     /// Tells prepared components apart within this process.
     pub(crate) serial: u64,
-    exports: Exports,
+    exports: Arc<Exports>,
     code: Arc<Code>,
     /// Places for the instances of this unit.
     instances: Gate,
@@ -82,14 +81,11 @@ impl Prepared {
         places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let http = HttpExport::of(&pre, code.tasks());
         let shelf = Shelf::new(spec.instance_policy, spec.max_instances.max(1), &places.kept);
-        let mut exports = Exports::of(&code.component, pre.engine());
-        exports.handles_http = http.is_some();
+        let exports = code.exports(&pre);
         Self {
             unit,
             pre,
-            http,
             exports,
             code,
             counters: Counters::default(),

@@ -40,14 +40,11 @@ impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
         for step in steps {
             if touches_what_served(&step) {
-                self.publish();
+                self.publish().await;
             }
             match step {
                 Transition::Persist(app) => {
-                    if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
-                        // What serves has changed already. After a restart the older entry leads to the same state.
-                        tracing::error!(%app, %error, "the journal cannot be written");
-                    }
+                    self.unwritten.insert(app);
                 }
                 Transition::Cancel { unit } => drop(self.slots.remove(&unit)),
                 Transition::Prepare { unit, ticket, component, spec } => {
@@ -108,15 +105,26 @@ impl Supervisor {
         needs
     }
 
+    /// Writes down what serves of each app of which that has changed: once for a burst of news, as with the routes.
+    pub(super) async fn write_down(&mut self) {
+        for app in std::mem::take(&mut self.unwritten) {
+            if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
+                // What serves has changed already. After a restart the older entry leads to the same state.
+                tracing::error!(%app, %error, "the journal cannot be written");
+            }
+        }
+    }
+
     /// Makes the newest routes those that calls take, if they are not. Routes first, then who listens and serves by
     /// them: nothing arrives for which there is no route.
     ///
     /// Once for a burst of news, not for each: the table is that of the whole host, and a thousand components that
     /// become ready at the same time would make it a thousand times.
-    pub(super) fn publish(&mut self) {
+    pub(super) async fn publish(&mut self) {
         if !std::mem::take(&mut self.unpublished) {
             return;
         }
+        self.write_down().await;
         let table = self.core.routes();
         let open: BTreeSet<_> =
             table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();

@@ -3,7 +3,7 @@
 //! It owns every subscription and every running call, so that stopping is one thing to do. It never waits for
 //! a handler. The rule: a message that was received is either worked on or refused, never forgotten.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,16 +13,17 @@ use async_nats::{Message, Subscriber};
 use futures::future::{BoxFuture, pending};
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::call::{Arrived, Call, Unanswered};
-use super::{Drained, Export, Load, Place, ServeError, ServeOptions, Service};
+use super::desk::{Desk, Told};
+use super::{Drained, Export, Load, Place, ServeError, ServeOptions};
 use crate::client::{Client, NoRoundTrip};
 use crate::failure::{Failure, FailureCode};
 use crate::peer::LathCall;
-use crate::subject::Target;
+use crate::subject::{Target, queue_group};
 
 /// How long a caller that needs no accept waits for one, when the results are not there before.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(5);
@@ -73,9 +74,9 @@ pub(super) struct AcceptLoop {
     client: Client,
     place: Place,
     options: ServeOptions,
-    services: watch::Receiver<Service>,
-    load: watch::Sender<Load>,
-    subscribed: BTreeSet<String>,
+    desk: Arc<Desk>,
+    /// The invocation subjects that are served.
+    subscribed: Vec<String>,
     subscriptions: SelectAll<Subscription>,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
@@ -86,7 +87,7 @@ pub(super) struct AcceptLoop {
 }
 
 enum Event {
-    Command(Option<Command>),
+    Command(Command),
     Permit(Result<OwnedSemaphorePermit, AcquireError>),
     Message(Arc<Export>, Message),
     ServiceChanged,
@@ -95,21 +96,23 @@ enum Event {
     DrainOver,
 }
 
+impl Event {
+    fn of(told: Told) -> Self {
+        match told {
+            Told::Command(command) => Self::Command(command),
+            Told::Replaced => Self::ServiceChanged,
+        }
+    }
+}
+
 impl AcceptLoop {
-    pub(super) fn new(
-        client: Client,
-        place: Place,
-        services: watch::Receiver<Service>,
-        options: ServeOptions,
-        load: watch::Sender<Load>,
-    ) -> Self {
+    pub(super) fn new(client: Client, place: Place, desk: Arc<Desk>, options: ServeOptions) -> Self {
         Self {
             client,
             place,
             options,
-            services,
-            load,
-            subscribed: BTreeSet::new(),
+            desk,
+            subscribed: Vec::new(),
             subscriptions: SelectAll::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -123,15 +126,20 @@ impl AcceptLoop {
         for export in exports {
             let target =
                 Target::new(&self.place.lattice, &self.place.id, export.instance.as_deref(), &export.func)?;
-            if !self.subscribed.insert(target.as_str().to_owned()) {
+            if self.subscribed.iter().any(|subject| subject == target.as_str()) {
                 continue;
             }
+            self.subscribed.push(target.as_str().to_owned());
             let subject = match &self.options.revision {
                 Some(revision) => target.clone().preferring(revision).preferred(),
                 None => None,
             };
             let subject = subject.unwrap_or_else(|| target.subject());
-            let subscribed = self.client.nats().queue_subscribe(subject, self.place.group.clone()).await;
+            let subscribed = self
+                .client
+                .nats()
+                .queue_subscribe(subject, queue_group(&self.place.lattice, &self.place.id))
+                .await;
             let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
             self.subscriptions.push(Subscription { export: Arc::new(export.clone()), subscriber });
         }
@@ -143,21 +151,31 @@ impl AcceptLoop {
         Ok(())
     }
 
-    /// Runs until it is drained or dropped.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Runs until it is drained or dropped. What has nothing to do yet is small: the state of the work is made when there
+    /// is some.
+    pub(super) async fn run(mut self) {
+        let first = tokio::select! {
+            biased;
+            told = self.desk.next(true) => Event::of(told),
+            Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
+        };
+        Box::pin(self.work(first)).await;
+    }
+
+    async fn work(mut self, first: Event) {
+        let mut next = Some(first);
         loop {
-            let event = self.next_event(&mut commands).await;
+            let event = match next.take() {
+                Some(event) => event,
+                None => self.next_event().await,
+            };
             match event {
-                Event::Command(Some(Command::Extend(exports, done))) => {
+                Event::Command(Command::Extend(exports, done)) => {
                     let result = self.subscribe(&exports).await;
                     // Whoever asked may have gone.
                     let _ = done.send(result);
                 }
-                Event::Command(Some(Command::Drain(deadline, done))) => {
-                    self.begin_drain(deadline, done).await
-                }
-                // The owner is gone and this task is about to be aborted.
-                Event::Command(None) => return,
+                Event::Command(Command::Drain(deadline, done)) => self.begin_drain(deadline, done).await,
                 Event::Permit(permit) => self.take_call(permit.ok()),
                 Event::Message(export, message) => self.enqueue(export, message),
                 // A place in the line of the old permits is of no use.
@@ -174,10 +192,10 @@ impl AcceptLoop {
         }
     }
 
-    async fn next_event(&mut self, commands: &mut mpsc::Receiver<Command>) -> Event {
+    async fn next_event(&mut self) -> Event {
         let waiting = !self.queue.is_empty();
         if waiting && self.acquire.is_none() {
-            let permits = Arc::clone(&self.services.borrow_and_update().permits);
+            let permits = self.desk.service().permits;
             match Semaphore::try_acquire_owned(Arc::clone(&permits)) {
                 Ok(permit) => return Event::Permit(Ok(permit)),
                 Err(_) => self.acquire = Some(permits.acquire_owned().boxed()),
@@ -189,8 +207,7 @@ impl AcceptLoop {
         tokio::select! {
             biased;
             () = maybe_sleep(deadline) => Event::DrainOver,
-            command = commands.recv(), if !draining => Event::Command(command),
-            Ok(()) = self.services.changed() => Event::ServiceChanged,
+            told = self.desk.next(!draining) => Event::of(told),
             permit = maybe(self.acquire.as_mut()), if waiting => {
                 self.acquire = None;
                 Event::Permit(permit)
@@ -229,7 +246,7 @@ impl AcceptLoop {
             tracing::debug!(component = %self.place.id, "a call without a reply subject was ignored");
             return;
         };
-        let handler = Arc::clone(&self.services.borrow().handler);
+        let handler = self.desk.service().handler;
         self.running.spawn(async move {
             work(handler.as_ref(), call).await;
             drop(permit);
@@ -302,8 +319,13 @@ impl AcceptLoop {
     }
 
     fn publish_load(&self) {
-        let load = Load { queued: self.queue.len(), running: self.running.len() };
-        self.load.send_if_modified(|old| std::mem::replace(old, load) != load);
+        self.desk.set_load(Load { queued: self.queue.len(), running: self.running.len() });
+    }
+}
+
+impl Drop for AcceptLoop {
+    fn drop(&mut self) {
+        self.desk.close();
     }
 }
 

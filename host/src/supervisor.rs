@@ -358,9 +358,10 @@ impl Supervisor {
     /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
     /// lattice's calls must find it by then.
     async fn show(&mut self) {
+        // The disk is no work: nobody is to go without a state because it is slow.
+        self.write_down().await;
         let begun = Instant::now();
         self.publish().await;
-        self.write_down().await;
         if !std::mem::take(&mut self.stale) {
             return;
         }

@@ -24,7 +24,7 @@ pub(crate) struct ScaleCommand {
     #[command(subcommand)]
     verb: Option<ScaleVerb>,
     #[command(flatten)]
-    args: Option<ScaleArgs>,
+    args: ScaleArgs,
 }
 
 /// What of `wash` has this name.
@@ -38,11 +38,11 @@ enum ScaleVerb {
 #[derive(Debug, Args)]
 struct ScaleArgs {
     /// The component
-    #[arg(value_name = "APP/COMPONENT")]
-    component: OfApp,
+    #[arg(value_name = "APP/COMPONENT", required = true)]
+    component: Option<OfApp>,
     /// Instances over all hosts
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    instances: u32,
+    #[arg(value_name = "N", required = true, value_parser = clap::value_parser!(u32).range(1..))]
+    instances: Option<u32>,
     /// Refuse when the deployed revision is another one
     #[arg(long, value_name = "REV", value_parser = revision_or_none)]
     if_revision: Option<Revision>,
@@ -74,21 +74,23 @@ impl FromStr for OfApp {
 
 /// Scales a component of an app, or one without.
 pub(crate) async fn command(command: ScaleCommand, call: &Call) -> Result<Exit, Failure> {
-    match (command.verb, command.args) {
-        (Some(ScaleVerb::Component(args)), _) => wash::scale(args, call).await,
-        (None, Some(args)) => scale(args, call).await,
-        (None, None) => Err(Failure::new(Exit::Usage, "nothing is named").help("lath help scale")),
+    match command.verb {
+        Some(ScaleVerb::Component(args)) => wash::scale(args, call).await,
+        None => scale(command.args, call).await,
     }
 }
 
 async fn scale(args: ScaleArgs, call: &Call) -> Result<Exit, Failure> {
+    // Both are required where no verb of `wash` stands in their place.
+    let (Some(OfApp { app, component }), Some(instances)) = (args.component, args.instances) else {
+        return Err(Failure::new(Exit::Usage, "no component and number are named").help("lath help scale"));
+    };
     let session = call.session().await?;
-    let OfApp { app, component } = args.component;
     let work = Work::begin(call, &session, &app, Change::Scale, args.wait.into()).await;
     let ask = ScaleRequest {
         app,
         component,
-        instances: args.instances,
+        instances,
         cause: cause(args.cause),
         if_revision: args.if_revision,
         dry_run: args.dry_run,

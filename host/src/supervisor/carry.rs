@@ -168,12 +168,9 @@ impl Supervisor {
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
+                    serving.taken_down(&Served::by_anyone(&id)).await;
                     let within = deadline.since(now()) / 2;
-                    let quiet = async {
-                        serving.taken_down(&Served::by_anyone(&id)).await;
-                        last_call(&prepared, replaced).await;
-                    };
-                    let _or_late = tokio::time::timeout(within, quiet).await;
+                    let _or_late = tokio::time::timeout(within, last_call(&prepared, replaced)).await;
                     prepared.idle().await;
                 }
                 Some(Product::HttpServer(_)) | None => ingress.left(&addresses).await,

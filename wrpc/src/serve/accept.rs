@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::call::{Arrived, Call, Unanswered};
 use super::desk::{Desk, Told};
-use super::{Drained, Export, Load, Place, ServeError, ServeOptions};
+use super::{Drained, Export, Load, Place, ServeError, ServeOptions, Service};
 use crate::client::{Client, NoRoundTrip};
 use crate::failure::{Failure, FailureCode};
 use crate::peer::LathCall;
@@ -75,6 +75,8 @@ pub(super) struct AcceptLoop {
     place: Place,
     options: ServeOptions,
     desk: Arc<Desk>,
+    /// What the desk had when it was last looked at.
+    service: Service,
     /// The invocation subjects that are served.
     subscribed: Vec<String>,
     subscriptions: SelectAll<Subscription>,
@@ -111,6 +113,7 @@ impl AcceptLoop {
             client,
             place,
             options,
+            service: desk.service(),
             desk,
             subscribed: Vec::new(),
             subscriptions: SelectAll::new(),
@@ -179,7 +182,10 @@ impl AcceptLoop {
                 Event::Permit(permit) => self.take_call(permit.ok()),
                 Event::Message(export, message) => self.enqueue(export, message),
                 // A place in the line of the old permits is of no use.
-                Event::ServiceChanged => self.acquire = None,
+                Event::ServiceChanged => {
+                    self.service = self.desk.service();
+                    self.acquire = None;
+                }
                 Event::Finished(ended) => self.note(&ended),
                 Event::Confirmed => self.confirmed(),
                 Event::DrainOver => return self.end_drain().await,
@@ -195,7 +201,7 @@ impl AcceptLoop {
     async fn next_event(&mut self) -> Event {
         let waiting = !self.queue.is_empty();
         if waiting && self.acquire.is_none() {
-            let permits = self.desk.service().permits;
+            let permits = Arc::clone(&self.service().permits);
             match Semaphore::try_acquire_owned(Arc::clone(&permits)) {
                 Ok(permit) => return Event::Permit(Ok(permit)),
                 Err(_) => self.acquire = Some(permits.acquire_owned().boxed()),
@@ -234,6 +240,14 @@ impl AcceptLoop {
         self.queue.push_back(Waiting { arrived, message, bytes });
     }
 
+    /// Who takes calls now. A call that is not taken yet goes to the newest, also before the loop has heard of it.
+    fn service(&mut self) -> &Service {
+        if self.desk.has_word() {
+            self.service = self.desk.service();
+        }
+        &self.service
+    }
+
     /// Starts the longest waiting call. Without a permit, which means that no more will come, it is refused.
     fn take_call(&mut self, permit: Option<OwnedSemaphorePermit>) {
         let Some(mut waiting) = self.next_waiting() else { return };
@@ -246,7 +260,7 @@ impl AcceptLoop {
             tracing::debug!(component = %self.place.id, "a call without a reply subject was ignored");
             return;
         };
-        let handler = self.desk.service().handler;
+        let handler = Arc::clone(&self.service().handler);
         self.running.spawn(async move {
             work(handler.as_ref(), call).await;
             drop(permit);

@@ -1,9 +1,10 @@
 //! Where the owner of a serving leaves word for its loop, and the loop says how busy it is.
 //!
 //! One of these exists for each component of a host, most of which are idle: it takes as little memory as that allows.
+//! The lock is taken when there is word, not for a call.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -13,6 +14,8 @@ use super::{Load, Service};
 
 pub(super) struct Desk {
     held: Mutex<Held>,
+    /// Whether anything was left that the loop has not taken.
+    word: AtomicBool,
     news: Notify,
     queued: AtomicUsize,
     running: AtomicUsize,
@@ -37,7 +40,8 @@ impl Desk {
     pub(super) fn new(service: Service) -> Self {
         let held = Held { service, replaced: false, commands: VecDeque::new(), over: false };
         let (queued, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { held: Mutex::new(held), news: Notify::new(), queued, running }
+        let word = AtomicBool::new(false);
+        Self { held: Mutex::new(held), word, news: Notify::new(), queued, running }
     }
 
     /// Leaves a command; false when nobody will read it.
@@ -47,6 +51,7 @@ impl Desk {
             return false;
         }
         held.commands.push_back(command);
+        self.word.store(true, Ordering::Release);
         drop(held);
         self.news.notify_one();
         true
@@ -56,12 +61,18 @@ impl Desk {
         let mut held = self.held();
         held.service = service;
         held.replaced = true;
+        self.word.store(true, Ordering::Release);
         drop(held);
         self.news.notify_one();
     }
 
     pub(super) fn service(&self) -> Service {
         self.held().service.clone()
+    }
+
+    /// Whether there is word that the loop has not taken, perhaps of another service.
+    pub(super) fn has_word(&self) -> bool {
+        self.word.load(Ordering::Acquire)
     }
 
     /// The next word for the loop, for which it waits; no commands unless they are asked for. Loses nothing when it is
@@ -78,11 +89,18 @@ impl Desk {
     }
 
     fn take(&self, commands: bool) -> Option<Told> {
-        let mut held = self.held();
-        if commands && let Some(command) = held.commands.pop_front() {
-            return Some(Told::Command(command));
+        if !self.has_word() {
+            return None;
         }
-        std::mem::take(&mut held.replaced).then_some(Told::Replaced)
+        let mut held = self.held();
+        let command = if commands { held.commands.pop_front() } else { None };
+        let told = match command {
+            Some(command) => Some(Told::Command(command)),
+            None => std::mem::take(&mut held.replaced).then_some(Told::Replaced),
+        };
+        // Under the lock: whoever leaves more sets it after this.
+        self.word.store(held.replaced || !held.commands.is_empty(), Ordering::Release);
+        told
     }
 
     /// Says that the loop has ended. Whoever waits for an answer to a command learns that none comes.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::greeter::{echo, serve_greeter, service, soon, target};
 use crate::nats::Nats;
+use crate::settled;
 
 async fn invoke(client: &Client, params: impl Into<Bytes>) -> Result<Bytes, InvokeError> {
     let outcome = client.invoke(&target("greet"), HeaderMap::new(), params.into(), soon()).await;
@@ -100,7 +101,7 @@ async fn a_deadline_ends_the_wait_and_says_whether_the_call_was_taken() {
     // A subscriber that takes messages and never answers.
     let deaf = nats.connect().await;
     let _subscription = deaf.subscribe(target("deaf").as_str().to_owned()).await.unwrap();
-    deaf.flush().await.unwrap();
+    settled(&deaf).await;
     let deadline = Instant::now() + Duration::from_millis(300);
     let error = caller.invoke(&target("deaf"), HeaderMap::new(), Bytes::new(), deadline).await.unwrap_err();
     assert!(matches!(error, InvokeError::TimedOut { accepted: false }), "{error:?}");

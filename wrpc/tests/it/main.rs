@@ -9,3 +9,14 @@ mod nats;
 mod revisions;
 mod serving;
 mod wire;
+
+use futures::StreamExt as _;
+
+/// Waits until the server has worked on all that `nats` has sent it, subscriptions above all: it answers a message to
+/// oneself only after them. A flush by itself only empties the buffer of the client.
+async fn settled(nats: &async_nats::Client) {
+    let subject = nats.new_inbox();
+    let mut echo = nats.subscribe(subject.clone()).await.unwrap();
+    nats.publish(subject, bytes::Bytes::new()).await.unwrap();
+    assert!(echo.next().await.is_some(), "the connection was closed");
+}

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::greeter::{echo, greeter, lattice, serve_greeter, service, soon, target};
 use crate::nats::Nats;
+use crate::settled;
 
 /// `GET /` through the 1.x http-server provider: line 123 of the recording.
 const RECORDED_REQUEST: &[u8] = b"\x00\x00\x00\x01\x01/\x01\x00\x01\x0e127.0.0.1:8000\x03\x04host\x01\x0e127.0.0.1:8000\x0auser-agent\x01\x0bcurl/7.88.1\x06accept\x01\x03*/*";
@@ -129,7 +130,7 @@ async fn a_call_to_a_1x_callee_ends_its_parameters_and_says_no_more_than_a_heade
         .queue_subscribe(target("greet").as_str().to_owned(), "default.greeter".into())
         .await
         .unwrap();
-    peer.nats.flush().await.unwrap();
+    settled(&peer.nats).await;
     let caller = nats.client().await;
     let call = tokio::spawn({
         let caller = caller.clone();
@@ -159,7 +160,7 @@ async fn an_accept_without_an_inbox_and_an_early_end_are_errors() {
     let nats = Nats::start();
     let peer = Peer::new(&nats).await;
     let mut calls = peer.nats.subscribe(target("greet").as_str().to_owned()).await.unwrap();
-    peer.nats.flush().await.unwrap();
+    settled(&peer.nats).await;
     let caller = nats.client().await;
     let start = || {
         let caller = caller.clone();
@@ -193,7 +194,7 @@ async fn a_1x_writer_that_overruns_a_slow_reader_breaks_that_call_only() {
     let peer = Peer::new(&nats).await;
     let http = lath_wrpc::http::target(&lattice(), &greeter(), INCOMING).unwrap();
     let mut calls = peer.nats.subscribe(http.as_str().to_owned()).await.unwrap();
-    peer.nats.flush().await.unwrap();
+    settled(&peer.nats).await;
     let caller = nats.client_with(Limits { stream_buffer: 1 << 20, ..Limits::default() }).await;
     let get = || http::Request::get("/").body(Empty::<Bytes>::new()).unwrap();
     let (slow, slow_inbox) = tokio::join!(
@@ -221,7 +222,7 @@ async fn a_body_across_a_reconnect_is_an_error_never_a_body_with_a_hole() {
     let peer = Peer::new(&nats).await;
     let http = lath_wrpc::http::target(&lattice(), &greeter(), INCOMING).unwrap();
     let mut calls = peer.nats.subscribe(http.as_str().to_owned()).await.unwrap();
-    peer.nats.flush().await.unwrap();
+    settled(&peer.nats).await;
     let caller = nats.client().await;
     let request = http::Request::get("/").body(Empty::<Bytes>::new()).unwrap();
     let (response, inbox) = tokio::join!(
@@ -244,7 +245,7 @@ async fn a_call_between_two_lath_peers_is_two_messages() {
     let (host, caller) = (nats.client().await, nats.client().await);
     let _serving = serve_greeter(&host, &["greet"], service(4, echo)).await;
     let mut seen = spy.subscribe(">").await.unwrap();
-    spy.flush().await.unwrap();
+    settled(&spy).await;
     for (name, payload) in [("a name", &b"\x04/bob"[..]), ("nothing", b"")] {
         let payload = Bytes::from_static(payload);
         let outcome =

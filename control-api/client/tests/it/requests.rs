@@ -23,7 +23,11 @@ where
 {
     let nats = connection.nats().clone();
     let mut requests = nats.subscribe(subject).await.unwrap();
-    nats.flush().await.unwrap();
+    // The server answers a message to oneself only after the subscription; a flush empties the client's buffer only.
+    let echoed = nats.new_inbox();
+    let mut echo = nats.subscribe(echoed.clone()).await.unwrap();
+    nats.publish(echoed, "".into()).await.unwrap();
+    assert!(echo.next().await.is_some());
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             let payload = answer(&request);

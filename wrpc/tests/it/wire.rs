@@ -246,6 +246,8 @@ async fn a_call_between_two_lath_peers_is_two_messages() {
     let _serving = serve_greeter(&host, &["greet"], service(4, echo)).await;
     let mut seen = spy.subscribe(">").await.unwrap();
     settled(&spy).await;
+    let own_echo = seen.next().await.unwrap();
+    assert!(own_echo.subject.starts_with("_INBOX"), "{own_echo:?}");
     for (name, payload) in [("a name", &b"\x04/bob"[..]), ("nothing", b"")] {
         let payload = Bytes::from_static(payload);
         let outcome =

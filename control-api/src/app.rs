@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Digest;
 use crate::bundle::Weight;
 use crate::id::{AppName, ComponentId, ComponentName, Generation, HostId, Revision};
-use crate::inventory::{CallCounts, HostSummary, Phase, Reason};
+use crate::inventory::{CallCounts, HostSummary, LinkInventory, Phase, Reason};
 use crate::time::Timestamp;
 
 /// Makes a revision of a manifest and rolls it out.
@@ -560,6 +560,9 @@ pub struct Place {
     /// The reason in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Links to and from providers there, and whether a provider has said that it took them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkInventory>,
 }
 
 /// All changes of an app that are still remembered, newest first.

@@ -327,6 +327,18 @@ pub enum UnverifiedLinks {
 }
 
 impl UnverifiedLinks {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Allow, Self::Fail];
+
+    /// The word of a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Fail => "fail",
+        }
+    }
+
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     const fn is_default(&self) -> bool {
         matches!(self, Self::Allow)

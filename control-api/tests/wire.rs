@@ -24,7 +24,8 @@ use lath_control_api::{
     ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostCalls, HostChangeReply, HostGone,
     HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
     InventoryRequest, LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply,
-    PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
+    PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, UnverifiedLinks,
+    Weight, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +68,9 @@ fn link() -> LinkSpec {
         source_config: map(&[("address", "127.0.0.1:8000")]),
         target_config: BTreeMap::new(),
         builtin: None,
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
     }
 }
 
@@ -79,6 +83,8 @@ fn spec(revision: u64, workload: Workload) -> ComponentSpec {
         limits: Limits::default(),
         config: map(&[("greeting", "hello")]),
         links: vec![link()],
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants { env: map(&[("TZ", "UTC")]), ..Grants::default() },
         routes: Vec::new(),
         probe: Some(Probe {
@@ -118,6 +124,7 @@ fn apply() -> ApplyRequest {
         candidate: Some(Candidate { spec: spec(5, code()), weight: Weight::try_from(25).unwrap() }),
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
     };
     let http = ComponentBundle {
         component: "http".parse().unwrap(),
@@ -126,6 +133,7 @@ fn apply() -> ApplyRequest {
         candidate: None,
         drain: DrainPolicy { deadline_ms: 1_000 },
         hold: HoldPolicy { max_time_ms: 10, max_queue: 1 },
+        unverified_links: UnverifiedLinks::default(),
     };
     ApplyRequest { fence: fence(), app: "shop".parse().unwrap(), bundles: vec![api, http] }
 }
@@ -162,6 +170,8 @@ fn inventory() -> HostInventory {
         message: "GET /healthz answered 500".into(),
         since: Timestamp(1_795_244_401_000),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: 10,
         calls: CallCounts {
             started: 5,
@@ -286,6 +296,7 @@ fn status() -> AppStatus {
                 phase: Some(Phase::Failed),
                 reason: Reason::ProbeFailed,
                 message: "GET /healthz answered 500".into(),
+                links: Vec::new(),
             }],
         }],
         problems: vec![problem()],

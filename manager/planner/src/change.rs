@@ -6,7 +6,7 @@ use lath_control_api::app::{Cause, ChangeKind, ChangeReply, ScaleRequest};
 use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Timestamp};
 
 use crate::planted::planted;
-use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
+use crate::record::{DesiredRecord, Pinned, Resolved, RevisionRecord, SCHEMA, Wanted};
 use crate::{rollout, versions};
 
 /// Most tags of an app.
@@ -34,6 +34,8 @@ pub struct DeployAsk {
     pub version: String,
     /// What its image references stand for.
     pub images: BTreeMap<String, Resolved>,
+    /// What its other names that lead out of it stand for.
+    pub pinned: Pinned,
     /// Who and why.
     pub cause: Cause,
     /// Refuse unless this revision is deployed; 0 stands for none.
@@ -53,7 +55,7 @@ pub fn deploy(
     now: Timestamp,
 ) -> Result<Change, ApiError> {
     check_expected(record, &ask.app, ask.if_revision)?;
-    let content = RevisionRecord::content_of(&ask.manifest, &ask.images, &BTreeMap::new());
+    let content = RevisionRecord::content_of(&ask.manifest, &ask.images, &ask.pinned, &BTreeMap::new());
     if let Some(record) = record.filter(|record| runs(record, current, &content)) {
         return Ok(unchanged(record));
     }
@@ -65,6 +67,7 @@ pub fn deploy(
         revision: number,
         manifest: ask.manifest,
         images: ask.images,
+        pinned: ask.pinned,
         content,
         scale: BTreeMap::new(),
         repeats: None,
@@ -170,7 +173,7 @@ pub fn scale(
     };
     let mut scaled = current.clone();
     scaled.scale.insert(ask.component.clone(), ask.instances);
-    scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.scale);
+    scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.pinned, &scaled.scale);
     if runs(record, Some(current), &scaled.content) {
         return Ok(unchanged(record));
     }

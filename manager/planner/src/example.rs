@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::change::DeployAsk;
 use crate::desired::{self, AppSpec};
-use crate::record::{Resolved, RevisionRecord, SCHEMA};
+use crate::record::{Pinned, Resolved, RevisionRecord, SCHEMA};
 
 /// The id of the host called `name`, made of letters and digits. Ids sort as their names do.
 ///
@@ -118,6 +118,8 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
         message: String::new(),
         since: Timestamp(0),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }
@@ -198,6 +200,7 @@ impl App {
             manifest: self.manifest(),
             version: "v1".to_owned(),
             images: self.images(),
+            pinned: Pinned::default(),
             cause: Cause::default(),
             if_revision: None,
         }
@@ -206,8 +209,8 @@ impl App {
     /// It as a revision.
     #[must_use]
     pub fn revision(&self, number: u64) -> RevisionRecord {
-        let DeployAsk { app, manifest, version, images, cause, .. } = self.ask();
-        let content = RevisionRecord::content_of(&manifest, &images, &BTreeMap::new());
+        let DeployAsk { app, manifest, version, images, pinned, cause, .. } = self.ask();
+        let content = RevisionRecord::content_of(&manifest, &images, &pinned, &BTreeMap::new());
         let (revision, created) = (Revision(number), Timestamp(0));
         RevisionRecord {
             scale: BTreeMap::new(),
@@ -216,6 +219,7 @@ impl App {
             revision,
             manifest,
             images,
+            pinned,
             content,
             repeats: None,
             version,

@@ -246,6 +246,8 @@ fn unit(spec: &ComponentSpec, role: Role, weight: Weight) -> UnitInventory {
         message: if broken { "it says that it is broken".into() } else { String::new() },
         since: Timestamp(0),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }

@@ -144,7 +144,10 @@ pub struct RevisionShown {
     pub manifest: String,
     /// Digest of the code behind each image reference; a builtin has none and is not listed.
     pub images: BTreeMap<String, Digest>,
-    /// Digest over manifest, code and instances: equal for revisions that are the same.
+    /// Values that the lattice's own configs had, which the manifest names without properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Digest over manifest, code, configs and instances: equal for revisions that are the same.
     pub content: Digest,
     /// Instances that were set by hand and not by the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -168,12 +168,12 @@ pub fn scale(
     let app = &record.app;
     check_expected(Some(record), app, ask.if_revision)?;
     let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
-        return Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
-            .with_help(format!("deploy it first: lath deploy {app}@REVISION")));
+        return Err(not_deployed(app));
     };
     let mut scaled = current.clone();
     scaled.scale.insert(ask.component.clone(), ask.instances);
-    scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.pinned, &scaled.scale);
+    scaled.content =
+        RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.pinned, &scaled.scale);
     if runs(record, Some(current), &scaled.content) {
         return Ok(unchanged(record));
     }
@@ -182,6 +182,38 @@ pub fn scale(
         revision.repeats = None;
     }
     Ok(change)
+}
+
+/// Takes other values of what the manifest of `current`, the revision that is wanted, names and does not say. Its code and
+/// the instances that were set by hand stay.
+///
+/// # Errors
+/// When nothing is deployed.
+pub fn repin(
+    record: &DesiredRecord,
+    current: Option<&RevisionRecord>,
+    pinned: Pinned,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
+        return Err(not_deployed(&record.app));
+    };
+    let mut next = RevisionRecord { pinned, ..current.clone() };
+    next.content = RevisionRecord::content_of(&next.manifest, &next.images, &next.pinned, &next.scale);
+    if runs(record, Some(current), &next.content) {
+        return Ok(unchanged(record));
+    }
+    let mut change = repeat(record, &next, ChangeKind::Deploy, cause, now);
+    if let Some(revision) = &mut change.revision {
+        revision.repeats = None;
+    }
+    Ok(change)
+}
+
+fn not_deployed(app: &AppName) -> ApiError {
+    ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
+        .with_help(format!("deploy it first: lath deploy {app}@REVISION"))
 }
 
 /// Gives a revision a name, or takes the name away.

@@ -13,7 +13,7 @@ use lath_control_api::{
 };
 use lath_manifests::manifest::{RolloutPolicy, Scaling};
 
-pub use expand::{expand, no_config};
+pub use expand::{expand, no_config, shared_as};
 
 /// A revision of an app, ready to be placed: specs that lack nothing but the number of instances on a host.
 #[derive(Debug, Clone, PartialEq)]

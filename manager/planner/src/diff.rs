@@ -150,9 +150,8 @@ impl Of<'_> {
 
     /// Links of the own app that lead to a provider. What they carry is told at their sources.
     fn incoming(&mut self, old: &[IncomingLink], new: &[IncomingLink]) {
-        let keys = |links: &[IncomingLink]| {
-            links.iter().map(|link| link.key().to_string()).collect::<BTreeSet<_>>()
-        };
+        let keys =
+            |links: &[IncomingLink]| links.iter().map(|link| link.key().to_string()).collect::<BTreeSet<_>>();
         let (old, new) = (keys(old), keys(new));
         for gone in old.difference(&new) {
             self.note("link from", Some(gone.clone()), None);

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{Cause, ChangeKind, HistoryEntry, Outcome, Problem};
 use lath_control_api::{
-    AppName, Builtin, CallCounts, ComponentId, ComponentName, Digest, Generation, HostId, Revision, Step, Timestamp,
-    Weight,
+    AppName, Builtin, CallCounts, ComponentId, ComponentName, Digest, Generation, HostId, Revision, Step,
+    Timestamp, Weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -489,7 +489,8 @@ impl RevisionRecord {
         let scale =
             if scale.is_empty() { String::new() } else { serde_json::to_string(scale).unwrap_or_default() };
         // Nothing pinned leaves the digest as it was before there was such a thing.
-        let pinned = if pinned.is_empty() { String::new() } else { serde_json::to_string(pinned).unwrap_or_default() };
+        let pinned =
+            if pinned.is_empty() { String::new() } else { serde_json::to_string(pinned).unwrap_or_default() };
         Digest::of(format!("{}\n{manifest}\n{images}{scale}{pinned}", manifest.len()).as_bytes())
     }
 }

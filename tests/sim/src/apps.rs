@@ -14,7 +14,10 @@ pub(crate) use catalog::{Manifest, expand};
 use crate::rng::Rng;
 
 /// Manifests of one app that differ in code, config, number, placement and components.
-const MANIFESTS: [&str; 12] = [
+///
+/// `kv` is a provider: its config, its code, a link that leads to it and one that begins at it change, and one revision has
+/// none.
+const MANIFESTS: [&str; 18] = [
     "http=>front,daemon front=v1,daemon,to=back back=v1",
     "http=>front,daemon front=v2,daemon,to=back back=v1",
     "http=>front,daemon front=v2,daemon,to=back,config.word=hi back=v2",
@@ -27,6 +30,12 @@ const MANIFESTS: [&str; 12] = [
     "http=>front,daemon front=errs,daemon,to=back back=v1",
     "http=>front,daemon front=lags,daemon,to=back back=v2",
     "http=>front,daemon front=picky,daemon,to=back back=v1",
+    "http=>front,daemon front=v1,daemon,to=kv,with.bucket=a kv=!v1,config.url=a",
+    "http=>front,daemon front=v1,daemon,to=kv,with.bucket=b kv=!v1,config.url=a",
+    "http=>front,daemon front=v2,daemon,to=kv,with.bucket=b kv=!v1,config.url=b,x2,to=front",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!v2,daemon,secret.token=t,to=front",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!refuses,daemon",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!crashes,config.url=a",
 ];
 
 /// Those among them of which gates are to judge.
@@ -116,6 +125,8 @@ impl Scene {
         let behaviours = BTreeMap::from([
             ("file://front-bad.wasm", Behaviour::Bad(reason)),
             ("file://back-slow.wasm", slow),
+            ("file://kv-refuses.par", Behaviour::Bad(Reason::LinkRefused)),
+            ("file://kv-crashes.par", Behaviour::Bad(Reason::ProviderExited)),
         ]);
         let errs = if rng.chance(500) { 1_000 } else { rng.below(400) };
         let calls = match habit {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    ApiError, Builtin, ComponentSpec, ErrorCode, Grants, Image, InstancePolicy, Limits, LinkSpec, Probe,
-    ProviderTarget, SecretRef, Workload,
+    ApiError, Builtin, ComponentId, ComponentName, ComponentSpec, ErrorCode, Grants, Image, InstancePolicy,
+    Limits, LinkSpec, Probe, ProviderTarget, SecretRef, Workload,
 };
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{
@@ -13,7 +13,7 @@ use lath_manifests::manifest::{
 
 use super::http::http_routes;
 use super::{AppSpec, ComponentPlan, Contents, millis, providers};
-use crate::record::{Pinned, Resolved, RevisionRecord};
+use crate::record::{Pinned, Resolved, RevisionRecord, SharedAs};
 
 /// Type of the trait with free texts.
 const ANNOTATIONS: &str = "annotations.lath/v1";
@@ -46,6 +46,29 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
         description: manifest.description.clone(),
         contents: Contents::default(),
     })
+}
+
+/// What a component of `manifest` is for an app that takes it from here; none when there is no such component.
+///
+/// # Errors
+/// Within, as [`expand`] of this manifest would have.
+#[must_use]
+pub fn shared_as(
+    manifest: &Manifest,
+    record: &RevisionRecord,
+    name: &ComponentName,
+) -> Option<(Kind, Result<SharedAs, ApiError>)> {
+    let component = manifest.component(name).filter(|component| !is_elsewhere(component))?;
+    let expander = Expander { manifest, record };
+    let builtin = expander.workload(component).map(|workload| workload.builtin());
+    let shared = builtin.and_then(|builtin| {
+        let config = match builtin {
+            Some(_) => merge(&record.pinned, &component.config)?,
+            None => BTreeMap::new(),
+        };
+        Ok(SharedAs { id: component.id.clone(), builtin, config })
+    });
+    Some((component.kind, shared))
 }
 
 /// A component or capability that another app runs: links lead to its id, and nothing of it is placed.
@@ -114,7 +137,8 @@ impl Expander<'_> {
 
     fn workload(&self, component: &Component) -> Result<Workload, ApiError> {
         let Source::Image(image) = &component.source else {
-            let message = format!("`{}` belongs to another app and runs nowhere for this one", component.name);
+            let message =
+                format!("`{}` belongs to another app and runs nowhere for this one", component.name);
             return Err(ApiError::new(ErrorCode::Internal, message));
         };
         let reference = image.to_string();
@@ -190,12 +214,17 @@ impl Expander<'_> {
         let builtin = known.and_then(|known| known.builtin);
         match (target.kind, builtin) {
             (Kind::Capability, Some(builtin)) if !builtin.is_in_its_callers() => {
-                let message = format!("a link leads to `{}`, which is {builtin} and answers no calls", target.name);
-                Err(unsupported(message).with_help("link to a component, or to a capability that answers calls"))
+                let message =
+                    format!("a link leads to `{}`, which is {builtin} and answers no calls", target.name);
+                Err(unsupported(message)
+                    .with_help("link to a component, or to a capability that answers calls"))
             }
-            (Kind::Capability, None) => {
-                Ok(End { id, builtin: None, config: BTreeMap::new(), provider: Some(ProviderTarget::Elsewhere) })
-            }
+            (Kind::Capability, None) => Ok(End {
+                id,
+                builtin: None,
+                config: BTreeMap::new(),
+                provider: Some(ProviderTarget::Elsewhere),
+            }),
             (Kind::Component | Kind::Capability, builtin) => {
                 let config = known.map(|known| known.config.clone()).unwrap_or_default();
                 Ok(End { id, builtin, config, provider: None })
@@ -232,7 +261,7 @@ impl Expander<'_> {
 
 /// Where a link ends.
 struct End {
-    id: lath_control_api::ComponentId,
+    id: ComponentId,
     /// A capability that is part of its callers, with its own settings.
     builtin: Option<Builtin>,
     config: BTreeMap<String, String>,
@@ -313,8 +342,9 @@ fn merge(pinned: &Pinned, uses: &[ConfigUse]) -> Result<BTreeMap<String, String>
 /// Neither the manifest nor the lattice says what a configuration is.
 #[must_use]
 pub fn no_config(name: &str) -> ApiError {
-    let message =
-        format!("the configuration `{name}` has no properties in the manifest, and the lattice has none of this name");
+    let message = format!(
+        "the configuration `{name}` has no properties in the manifest, and the lattice has none of this name"
+    );
     ApiError::new(ErrorCode::InvalidManifest, message).with_help(format!(
         "put it first: lath config put {name} KEY=VALUE; or give it its `properties` in the manifest"
     ))

@@ -284,7 +284,8 @@ fn read(path: &Path) -> Result<Bytes, Failure> {
             std::io::ErrorKind::NotFound => ErrorCode::NotFound,
             _ => ErrorCode::BadRequest,
         };
-        Failure::coded(code, format!("cannot read {shown}: {error}")).help("name a file with a component or a provider")
+        Failure::coded(code, format!("cannot read {shown}: {error}"))
+            .help("name a file with a component or a provider")
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();

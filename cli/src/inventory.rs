@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use lath_control_api::{
     AppName, CallCounts, ComponentId, ComponentName, Digest, Epoch, Generation, HostId, HostInventory,
-    HostState, Labels, LinkInventory, ListenerInventory, Phase, Reason, Revision, Role, Step, Timestamp, UnitInventory,
-    Weight, WireId,
+    HostState, Labels, LinkInventory, ListenerInventory, Phase, Reason, Revision, Role, Step, Timestamp,
+    UnitInventory, Weight, WireId,
 };
 use serde::Serialize;
 

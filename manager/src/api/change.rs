@@ -245,7 +245,8 @@ impl Ask {
                 let current = current.as_ref().map(|known| &known.record);
                 let pinned = match current {
                     Some(current) => {
-                        let manifest = lath_manifests::load(current.manifest.as_bytes()).map_err(invalid)?.manifest;
+                        let manifest =
+                            lath_manifests::load(current.manifest.as_bytes()).map_err(invalid)?.manifest;
                         pinned::pin(context, &manifest).await?
                     }
                     None => Pinned::default(),

@@ -113,12 +113,7 @@ impl Asked {
 ///
 /// # Errors
 /// Says what it is, and what the component's `type` would have to be.
-fn suits(
-    component: &ComponentName,
-    kind: Kind,
-    reference: &str,
-    beginning: &[u8],
-) -> Result<(), ApiError> {
+fn suits(component: &ComponentName, kind: Kind, reference: &str, beginning: &[u8]) -> Result<(), ApiError> {
     let form = Form::of(beginning);
     match (form, kind) {
         (Form::Archive | Form::Executable, Kind::Component) | (Form::WebAssembly, Kind::Capability) => {
@@ -187,7 +182,8 @@ mod tests {
     #[test]
     fn code_of_the_other_kind_is_named() {
         let name = "kv".parse().unwrap();
-        let (wasm, elf, gzip) = (b"\0asm\x0d\0\x01\0".as_slice(), b"\x7fELF".as_slice(), b"\x1f\x8b\x08".as_slice());
+        let (wasm, elf, gzip) =
+            (b"\0asm\x0d\0\x01\0".as_slice(), b"\x7fELF".as_slice(), b"\x1f\x8b\x08".as_slice());
         for (kind, good, bad) in
             [(Kind::Component, [wasm, b"junk"], [elf, gzip]), (Kind::Capability, [elf, gzip], [wasm, wasm])]
         {

@@ -24,8 +24,11 @@ pub(super) async fn pin(context: &Context, manifest: &Manifest) -> Result<Pinned
             continue;
         }
         let found = context.kept.config(name).await.map_err(|why| {
-            ApiError::new(ErrorCode::StoreUnavailable, format!("the configuration `{name}` cannot be read: {why}"))
-                .with_help("nothing was changed; check NATS and JetStream: lath doctor")
+            ApiError::new(
+                ErrorCode::StoreUnavailable,
+                format!("the configuration `{name}` cannot be read: {why}"),
+            )
+            .with_help("nothing was changed; check NATS and JetStream: lath doctor")
         })?;
         configs.insert(name.to_owned(), found.ok_or_else(|| no_config(name))?.values);
     }
@@ -36,7 +39,8 @@ pub(super) async fn pin(context: &Context, manifest: &Manifest) -> Result<Pinned
 fn foreign_configs(manifest: &Manifest) -> impl Iterator<Item = &str> {
     let own = manifest.components.iter().filter(|component| matches!(component.source, Source::Image(_)));
     let uses = own.flat_map(|component| {
-        let of_links = component.links.iter().flat_map(|link| link.source_config.iter().chain(&link.target_config));
+        let of_links =
+            component.links.iter().flat_map(|link| link.source_config.iter().chain(&link.target_config));
         component.config.iter().chain(of_links)
     });
     uses.filter(|config: &&ConfigUse| config.properties.is_none()).map(|config| config.name.as_str())

@@ -14,7 +14,8 @@ use crate::context::Context;
 use crate::records::Slot;
 use crate::revisions::Known;
 
-const NOT_SHARED: &str = "deploy that app first, with the annotation `experimental.wasmcloud.dev/shared: \"true\"`";
+const NOT_SHARED: &str =
+    "deploy that app first, with the annotation `experimental.wasmcloud.dev/shared: \"true\"`";
 
 /// What the components of other apps are, where that is not what the manifest alone says. Refuses a manifest that takes one
 /// from an app that has none of that name, or does not share it. What is started by hand links to ids, whatever stands

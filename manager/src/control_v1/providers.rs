@@ -164,7 +164,8 @@ fn can_be_started(image: &str, builtin: Option<Builtin>) -> Result<(), String> {
     }
     match reference(image).parse::<ImageRef>() {
         Ok(ImageRef::Builtin(name)) => {
-            let known = Builtin::ALL.map(|builtin| format!("wasmcloud+builtin://{}", builtin.name())).join(", ");
+            let known =
+                Builtin::ALL.map(|builtin| format!("wasmcloud+builtin://{}", builtin.name())).join(", ");
             Err(format!("unknown builtin name: {name}; built into hosts are {known}"))
         }
         Ok(ImageRef::File(_) | ImageRef::Oci(_)) => Ok(()),

@@ -97,14 +97,16 @@ impl Reference {
     /// Says what of it is missing.
     pub(in crate::control_v1) fn read(stored_as: &str, values: &Texts) -> Result<Self, String> {
         let part = |part: &str| values.get(part).filter(|text| !text.is_empty()).cloned();
-        let needed = |what: &str| part(what).ok_or_else(|| format!("Secret reference {stored_as} has no `{what}`"));
+        let needed =
+            |what: &str| part(what).ok_or_else(|| format!("Secret reference {stored_as} has no `{what}`"));
         if let Some(other) = part("type").filter(|kind| kind != REFERENCE) {
             return Err(format!("Secret reference {stored_as} is of the type {other}, not {REFERENCE}"));
         }
         let mut policy = serde_json::Map::new();
         if let Some(text) = part("policy") {
-            let found: Value = serde_json::from_str(&text)
-                .map_err(|error| format!("the policy of secret reference {stored_as} cannot be read: {error}"))?;
+            let found: Value = serde_json::from_str(&text).map_err(|error| {
+                format!("the policy of secret reference {stored_as} cannot be read: {error}")
+            })?;
             let properties = found.get("properties").and_then(Value::as_object);
             for (key, value) in properties.into_iter().flatten() {
                 let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);

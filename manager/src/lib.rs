@@ -47,7 +47,7 @@ use api::Api;
 use clock::Clock;
 use config::ManagerConfig;
 use context::Context;
-use control_v1::ControlV1;
+use control_v1::{ControlV1, Kept};
 use http::{Http, Shown};
 use lease::{Lease, Standing};
 use observe::Observer;

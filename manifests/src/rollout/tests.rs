@@ -38,7 +38,7 @@ fn with(name: &str) -> &'static [Given<'static>] {
 fn every_value_is_taken_up_to_its_bounds_and_refused_beyond() {
     let many = MAX_INSTANCES.to_string();
     let too_many = (MAX_INSTANCES + 1).to_string();
-    let cases: [(&str, &[&str], &[&str]); 19] = [
+    let cases: [(&str, &[&str], &[&str]); 20] = [
         (
             "strategy",
             &["rolling", "canary", "blue-green", "recreate"],

@@ -256,6 +256,7 @@ mod tests {
                 "kv".into(),
                 Capability { image: "builtin://keyvalue-nats".into(), config: vec!["bucket".into()] },
             )]),
+            providers: BTreeSet::new(),
         };
         let asked = Started {
             limits: Some(ComponentLimits {

@@ -188,7 +188,8 @@ fn folder(path: &Path) -> Result<PathBuf> {
 }
 
 fn folder_of_secrets(path: &Path) -> Result<PathBuf> {
-    let folder = path.canonicalize().with_context(|| format!("--secrets-dir {} cannot be used", path.display()))?;
+    let folder =
+        path.canonicalize().with_context(|| format!("--secrets-dir {} cannot be used", path.display()))?;
     if !folder.is_dir() {
         bail!("--secrets-dir {} is no folder", path.display());
     }
@@ -199,7 +200,11 @@ fn folder_of_secrets(path: &Path) -> Result<PathBuf> {
 fn topic(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let valid = text.split('.').all(|token| !token.is_empty() && token.bytes().all(plain));
-    if valid { Ok(text.to_owned()) } else { Err("a subject is tokens of A-Z a-z 0-9 - _ with dots between them".to_owned()) }
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("a subject is tokens of A-Z a-z 0-9 - _ with dots between them".to_owned())
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -140,8 +140,7 @@ impl Host {
         let shown = config.data_dir.display();
         let settings = Settings::load(&config.data_dir, config.labels.clone())
             .with_context(|| format!("cannot use the data folder {shown}"))?;
-        let callers =
-            Callers::new(connection.nats().clone(), subjects.clone(), identity.id.clone());
+        let callers = Callers::new(connection.nats().clone(), subjects.clone(), identity.id.clone());
         let (snapshot_sender, snapshots) =
             watch::channel(Arc::new(Snapshot::empty(&settings, callers.clone())));
         let (handle, orders) = SupervisorHandle::new();
@@ -299,10 +298,12 @@ impl Base<'_> {
         };
         let links = Arc::new(links);
         let targets: Arc<dyn Targets> = Arc::clone(&links) as _;
-        let keyvalue: Arc<dyn Capability> = Arc::new(Keyvalue::new(self.connection.nats().clone(), links));
+        let keyvalue = Keyvalue::new(self.connection.nats().clone()).with_providers(links);
+        let keyvalue: Arc<dyn Capability> = Arc::new(keyvalue);
         let capabilities = Capabilities::new([keyvalue]);
         let default = self.config.http_default;
-        let sources = Sources { engine, artifacts, secrets, providers: providers.clone(), callers: self.callers };
+        let sources =
+            Sources { engine, artifacts, secrets, providers: providers.clone(), callers: self.callers };
         let preparer = Preparer::new(sources, self.ingress.clone(), targets, capabilities, default);
         let journal =
             Journal::open(data_dir).with_context(|| format!("cannot use the data folder {shown}"))?;

@@ -202,7 +202,8 @@ impl Preparer {
         bound: Bindings,
         teller: &Teller,
     ) -> Result<Arc<Prepared>, PrepareError> {
-        let unit = self.sources.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
+        let unit =
+            self.sources.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
         check_exports(&unit, &job.needs)?;
         teller.tell(News::Starting).await;
         let _permit = self.starting.acquire().await;

@@ -4,12 +4,13 @@
 //! among the specs of the provider on this host, by which links and calls find their process.
 //!
 //! Read in this order: `archive`, `claims`, `programs`, `launch`, `words`, `seal`, `link`, `host_data`, `talk`, `health`,
-//! `process`, `actor`, `stop`, `pool`, `place`, `forward`, `foreign`, `callers`.
+//! `process`, `actor`, `stop`, `pool`, `place`, `first`, `forward`, `foreign`, `callers`.
 
 mod actor;
 mod archive;
 mod callers;
 mod claims;
+mod first;
 mod foreign;
 mod forward;
 mod health;
@@ -115,7 +116,9 @@ impl Providers {
         client: Client,
     ) -> Self {
         let (places, routes) = (Mutex::default(), ArcSwap::default());
-        Self { inner: Arc::new(Inner { around, programs, artifacts, secrets, subjects, client, places, routes }) }
+        Self {
+            inner: Arc::new(Inner { around, programs, artifacts, secrets, subjects, client, places, routes }),
+        }
     }
 
     /// Makes a unit ready: a process of its content runs, is well, and has its links.
@@ -220,6 +223,7 @@ impl Providers {
             provider: provider.clone(),
             wanted: receiver.clone(),
             followed,
+            known: first::Known::default(),
         };
         tokio::spawn(forwarder.run(end.clone()));
         let task = ForeignTask {
@@ -255,7 +259,8 @@ impl Providers {
 
     /// Resolves when links and subscriptions of every provider are as was wanted last.
     pub(crate) async fn settled(&self) {
-        let places: Vec<Arc<Place>> = self.places().values().map(|standing| Arc::clone(&standing.place)).collect();
+        let places: Vec<Arc<Place>> =
+            self.places().values().map(|standing| Arc::clone(&standing.place)).collect();
         for place in places {
             place.settled().await;
         }
@@ -327,11 +332,9 @@ impl Provider {
             State::Ended(PrepareError { reason, message }) => {
                 News::Failed { reason: *reason, message: message.clone() }
             }
-            State::Gone => News::Failed {
-                reason: Reason::ProviderExited,
-                message: "the host has ended the provider".to_owned(),
-            },
             State::Ailing(reason, message) => News::Unhealthy { reason: *reason, message: message.clone() },
+            // What was asked to go does not ail. Nobody has it any more, or the host ends.
+            State::Gone => News::Healthy,
             State::Starting | State::Up => self.refused().unwrap_or(News::Healthy),
         }
     }
@@ -355,9 +358,6 @@ impl Provider {
                 changed = state.changed() => changed.is_err(),
                 changed = verdicts.changed() => changed.is_err(),
             };
-            if over && state.borrow().is_over() {
-                continue;
-            }
             if over {
                 return;
             }

@@ -80,7 +80,9 @@ impl Slots {
 
     /// Every provider that is ready, with the episode of its unit.
     pub(crate) fn providers(&self) -> impl Iterator<Item = (&UnitKey, Ticket, &Arc<Provider>)> {
-        self.slots.iter().filter_map(|(unit, slot)| Some((unit, slot.ticket, slot.product.as_ref()?.provider()?)))
+        self.slots
+            .iter()
+            .filter_map(|(unit, slot)| Some((unit, slot.ticket, slot.product.as_ref()?.provider()?)))
     }
 
     /// A token that ends with the unit's present episode, also of one that has no task.

@@ -77,7 +77,7 @@ pub(crate) struct Snapshot {
     /// Processes of providers.
     pub(crate) processes: BTreeMap<UnitKey, Arc<Process>>,
     /// Links to providers of other apps.
-    pub(crate) callers: Callers,
+    pub(crate) callers: Option<Callers>,
     /// What each unit was asked to be.
     pub(crate) specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
 }
@@ -94,7 +94,7 @@ impl Snapshot {
             apps: Vec::new(),
             units: BTreeMap::new(),
             processes: BTreeMap::new(),
-            callers,
+            callers: Some(callers),
             specs: BTreeMap::new(),
         }
     }
@@ -179,7 +179,7 @@ impl Snapshot {
                 unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
                 unit.links = match self.processes.get(&key) {
                     Some(process) => process.links(),
-                    None => self.callers.links(&key),
+                    None => self.callers.as_ref().map_or_else(Vec::new, |callers| callers.links(&key)),
                 };
             }
         }

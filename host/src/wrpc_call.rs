@@ -117,7 +117,8 @@ impl Links {
         loop {
             // Looked up for each try: the process may have gone, or come, in between.
             let (target, _called) = self.target(&call, &revision)?;
-            let sent = self.client.invoke(&target, headers.clone(), call.params.clone(), deadline.into()).await;
+            let sent =
+                self.client.invoke(&target, headers.clone(), call.params.clone(), deadline.into()).await;
             match sent {
                 Err(InvokeError::Rejected(_) | InvokeError::NotConnected(_)) if tries < TRIES => tries += 1,
                 outcome => return outcome.map(|outcome| outcome.results).map_err(|error| failure(&error)),
@@ -128,9 +129,15 @@ impl Links {
 
     /// Who is called: a component in the caller's revision; of a provider its process on this host, else one on another.
     /// What is returned beside it keeps the process for the time of the call.
-    fn target(&self, call: &Outgoing<'_>, revision: &AppRevision) -> Result<(Target, Option<Called>), CallError> {
+    fn target(
+        &self,
+        call: &Outgoing<'_>,
+        revision: &AppRevision,
+    ) -> Result<(Target, Option<Called>), CallError> {
         let failed = |error: SubjectError| CallError::Failed(chain(&error));
-        let of = |key: &str| Target::of_key(&self.lattice, key, Some(call.instance), call.function).map_err(failed);
+        let of = |key: &str| {
+            Target::of_key(&self.lattice, key, Some(call.instance), call.function).map_err(failed)
+        };
         let Some(provider) = &call.link.provider else {
             return Ok((of(call.link.target.as_str())?.preferring(revision), None));
         };

@@ -154,7 +154,8 @@ async fn a_link_from_the_provider_changes_hands_with_the_traffic_and_goes_back_w
     assert_eq!(journal.all("start").len(), 1);
 
     // Another process refuses it: the one that served has it again.
-    let refused = Greeting { source: source("refuse", "the port is taken"), ..app.clone().config("version", "v2") };
+    let refused =
+        Greeting { source: source("refuse", "the port is taken"), ..app.clone().config("version", "v2") };
     let ended = deploy(&lattice, &refused).await.exits(9);
     ended.says(&["the port is taken"]);
     says(&lattice, "v1 > v1 Hello, Ada").await;
@@ -181,7 +182,10 @@ async fn what_is_no_provider_or_does_not_become_ready_fails_with_its_reason() {
     let good = greeting(&journal).config("version", "v1");
     let _ = deploy(&lattice, &good).await.exits(0);
     let bad = [
-        (Greeting { image: write("foreign", &elf(other)), ..good.clone() }, ["wrong-platform", "this host is"]),
+        (
+            Greeting { image: write("foreign", &elf(other)), ..good.clone() },
+            ["wrong-platform", "this host is"],
+        ),
         (good.clone().config("end", "no database today"), ["provider-exited", "no database today"]),
         (good.clone().config("unhealthy", "the disk is full"), ["probe-failed", "the disk is full"]),
     ];

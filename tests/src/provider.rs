@@ -88,7 +88,11 @@ impl Greeting {
               name: greeter\n";
         let mut link = link.to_owned();
         if !self.link.is_empty() {
-            let _ = writeln!(link, "              config: [{{ name: front-link, properties: {} }}]", flow(&self.link));
+            let _ = writeln!(
+                link,
+                "              config: [{{ name: front-link, properties: {} }}]",
+                flow(&self.link)
+            );
         }
         yaml.insert_str(at, &link);
         if !self.policies.is_empty() {
@@ -96,14 +100,23 @@ impl Greeting {
             yaml.insert_str(at, &self.policies);
         }
         let image = Value::from(self.image.as_str());
-        let _ = write!(yaml, "    - name: greeter\n      type: capability\n      properties:\n        image: {image}\n");
+        let _ = write!(
+            yaml,
+            "    - name: greeter\n      type: capability\n      properties:\n        image: {image}\n"
+        );
         if !self.config.is_empty() {
-            let _ = writeln!(yaml, "        config: [{{ name: greeter-config, properties: {} }}]", flow(&self.config));
+            let _ = writeln!(
+                yaml,
+                "        config: [{{ name: greeter-config, properties: {} }}]",
+                flow(&self.config)
+            );
         }
         if let Some(secrets) = &self.secrets {
             let _ = writeln!(yaml, "        secrets: {secrets}");
         }
-        yaml.push_str("      traits:\n        - type: daemonscaler\n          properties: { instances: 1 }\n");
+        yaml.push_str(
+            "      traits:\n        - type: daemonscaler\n          properties: { instances: 1 }\n",
+        );
         if let Some((target, settings)) = &self.source {
             let _ = write!(
                 yaml,
@@ -174,7 +187,11 @@ impl Journal {
     pub async fn has(&self, line: &str) {
         eventually(PATIENCE, &format!("`{line}` in the journal"), async || {
             let lines = self.lines();
-            if lines.iter().any(|known| known.starts_with(line)) { Ok(()) } else { Err(format!("{lines:#?}")) }
+            if lines.iter().any(|known| known.starts_with(line)) {
+                Ok(())
+            } else {
+                Err(format!("{lines:#?}"))
+            }
         })
         .await;
     }

@@ -95,7 +95,15 @@ fn serving(app: &App) -> Vec<ComponentBundle> {
         let drain = any.map(|unit| unit.drain).unwrap_or_default();
         let unverified_links = any.map(|unit| unit.unverified).unwrap_or_default();
         let (component, id) = (slot.component.clone(), id.clone());
-        ComponentBundle { component, id, stable, candidate, drain, hold: HoldPolicy::default(), unverified_links }
+        ComponentBundle {
+            component,
+            id,
+            stable,
+            candidate,
+            drain,
+            hold: HoldPolicy::default(),
+            unverified_links,
+        }
     };
     app.serving.iter().map(bundle).collect()
 }

@@ -130,7 +130,8 @@ impl<U> Target<U> {
         let moved = candidate.map_or(0, |(_, weight)| weight.percent());
         let rest = Weight::try_from(100_u8.saturating_sub(moved)).unwrap_or(Weight::NONE);
         let stable = self.stable.as_ref().filter(|_| rest != Weight::NONE).map(|unit| (unit, rest));
-        let candidate = candidate.map(|(unit, weight)| (unit, if stable.is_some() { *weight } else { Weight::ALL }));
+        let candidate =
+            candidate.map(|(unit, weight)| (unit, if stable.is_some() { *weight } else { Weight::ALL }));
         stable.into_iter().chain(candidate)
     }
 

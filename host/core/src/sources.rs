@@ -102,7 +102,12 @@ mod tests {
     }
 
     /// Carries the moves out. The provider takes everything but what is `refused`.
-    fn settle(claims: &Claims, held: &mut Held, refused: &mut BTreeSet<(u8, &'static str)>, bad: &[(char, u8)]) {
+    fn settle(
+        claims: &Claims,
+        held: &mut Held,
+        refused: &mut BTreeSet<(u8, &'static str)>,
+        bad: &[(char, u8)],
+    ) {
         for _ in 0..10 {
             let steps = moves(claims, held, refused);
             if steps.is_empty() {

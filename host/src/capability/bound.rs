@@ -105,7 +105,9 @@ impl Capabilities {
         let mut bindings = Bindings::default();
         for capability in &self.0 {
             let leads_here = |link: &LinkSpec| match link.builtin {
-                Some(builtin) => capability.backends().contains(&builtin).then_some(Backend::Builtin(builtin)),
+                Some(builtin) => {
+                    capability.backends().contains(&builtin).then_some(Backend::Builtin(builtin))
+                }
                 None => speaks_for(capability.as_ref(), link).then_some(Backend::Provider),
             };
             let links: Vec<(Backend, &LinkSpec)> =
@@ -177,7 +179,8 @@ impl Bindings {
     /// The capability that answers an interface for providers that a link leads to, if the component has such a link.
     pub(crate) fn answering(&self, interface: &str) -> Option<&dyn Capability> {
         let mut capabilities = self.of.values().map(|binding| binding.capability.as_ref());
-        capabilities.find(|capability| capability.interfaces().iter().any(|offered| offered.name == interface))
+        capabilities
+            .find(|capability| capability.interfaces().iter().any(|offered| offered.name == interface))
     }
 
     /// The capability that has this builtin among its backends, if the component has a link to it.

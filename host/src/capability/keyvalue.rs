@@ -69,13 +69,19 @@ pub(crate) trait Bucket: Send + Sync {
 pub(crate) struct Keyvalue {
     memory: Memory,
     nats: async_nats::Client,
-    calls: Arc<Calls>,
+    /// How providers are called that keep keys and values.
+    providers: Option<Arc<Calls>>,
 }
 
 impl Keyvalue {
-    /// Buckets of NATS are reached over this connection: the lattice's. Providers are called by `calls`.
-    pub(crate) fn new(nats: async_nats::Client, calls: Arc<Calls>) -> Self {
-        Self { memory: Memory::default(), nats, calls }
+    /// Buckets of NATS are reached over this connection: the lattice's.
+    pub(crate) fn new(nats: async_nats::Client) -> Self {
+        Self { memory: Memory::default(), nats, providers: None }
+    }
+
+    /// With providers that are called this way.
+    pub(crate) fn with_providers(self, calls: Arc<Calls>) -> Self {
+        Self { providers: Some(calls), ..self }
     }
 
     fn store(
@@ -85,8 +91,13 @@ impl Keyvalue {
         link: &LinkSpec,
     ) -> Result<Arc<dyn Store>, String> {
         let store: Arc<dyn Store> = match backend {
-            Backend::Provider => Arc::new(remote::Remote::new(Arc::clone(&self.calls), unit, link)),
-            Backend::Builtin(Builtin::KeyvalueNats) => Arc::new(nats::Nats::new(self.nats.clone(), unit, link)?),
+            Backend::Provider => {
+                let calls = self.providers.as_ref().ok_or("no provider can be called here")?;
+                Arc::new(remote::Remote::new(Arc::clone(calls), unit, link))
+            }
+            Backend::Builtin(Builtin::KeyvalueNats) => {
+                Arc::new(nats::Nats::new(self.nats.clone(), unit, link)?)
+            }
             Backend::Builtin(Builtin::KeyvalueMemory) => {
                 Arc::new(memory::Stores::new(self.memory.clone(), link)?)
             }

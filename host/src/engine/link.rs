@@ -165,7 +165,9 @@ fn spoken_for<'a>(name: &str, bound: &'a Bindings) -> Option<&'a dyn capability:
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     let capability = bound.answering(interface)?;
     let mut offered = capability.interfaces().iter();
-    offered.any(|offered| offered.name == interface && offered.versions.contains(&version)).then_some(capability)
+    offered
+        .any(|offered| offered.name == interface && offered.versions.contains(&version))
+        .then_some(capability)
 }
 
 /// The link of an interface: the one with the default name, or else the first. Others are for calls that name one.

@@ -297,7 +297,10 @@ impl Actor {
             Ask::Well if ailing => drop(self.side.state.send_replace(State::Up)),
             Ask::Well => {}
             Ask::Ill(message) => {
-                self.ails(Reason::ProbeFailed, format!("the provider says that it is not healthy: {message}"));
+                self.ails(
+                    Reason::ProbeFailed,
+                    format!("the provider says that it is not healthy: {message}"),
+                );
             }
             Ask::Silent => {
                 let message = "the provider does not answer requests for its health".to_owned();
@@ -360,12 +363,18 @@ impl Actor {
     }
 
     /// How the process has ended, and what it said last.
-    async fn last_words(&self, running: &mut Running, status: std::io::Result<std::process::ExitStatus>, when: &str) -> String {
+    async fn last_words(
+        &self,
+        running: &mut Running,
+        status: std::io::Result<std::process::ExitStatus>,
+        when: &str,
+    ) -> String {
         let how = match status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
-        let _rest_of_it = timeout(OUTPUT, async { while running.output.join_next().await.is_some() {} }).await;
+        let _rest_of_it =
+            timeout(OUTPUT, async { while running.output.join_next().await.is_some() {} }).await;
         let words = self.words.text().map(|words| format!("; its last words: {words}")).unwrap_or_default();
         format!("the provider ended {when} ({how}){words}")
     }

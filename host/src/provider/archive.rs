@@ -56,7 +56,9 @@ pub(crate) enum ArchiveError {
     Foreign { found: &'static str, here: &'static str },
     #[error("the claims of the provider archive cannot be used: {0}")]
     Claims(#[from] ClaimsError),
-    #[error("the executable for {platform} is not the one that was signed: its SHA-256 is {found}, the claims say {signed}")]
+    #[error(
+        "the executable for {platform} is not the one that was signed: its SHA-256 is {found}, the claims say {signed}"
+    )]
     OtherHash { platform: String, found: String, signed: String },
 }
 
@@ -95,8 +97,13 @@ pub(crate) fn program(bytes: &[u8], platform: &str, now: u64) -> Result<Program,
     if bytes.get(257..262) == Some(b"ustar") {
         return unpack(bytes, platform, now);
     }
-    let begins: String = bytes.iter().take(8).flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
-    Err(ArchiveError::Unknown(if begins.is_empty() { "nothing: it is empty".to_owned() } else { format!("`{begins}`") }))
+    let begins: String =
+        bytes.iter().take(8).flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
+    Err(ArchiveError::Unknown(if begins.is_empty() {
+        "nothing: it is empty".to_owned()
+    } else {
+        format!("`{begins}`")
+    }))
 }
 
 fn unpack(reader: impl Read, platform: &str, now: u64) -> Result<Program, ArchiveError> {
@@ -192,9 +199,10 @@ struct Bounded<R> {
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::other(format!("it unpacks to more than {} GiB", MAX_UNPACKED >> 30))
-        })?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it unpacks to more than {} GiB", MAX_UNPACKED >> 30)))?;
         Ok(read)
     }
 }

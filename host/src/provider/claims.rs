@@ -84,7 +84,15 @@ impl Claims {
             return Err(ClaimsError::Early);
         }
         let Metadata { name, ver: version, rev, target_hashes } = wascap.unwrap_or_default();
-        Ok(Self { issuer, subject, name, version, revision: rev.unwrap_or(0), target_hashes, token: token.to_owned() })
+        Ok(Self {
+            issuer,
+            subject,
+            name,
+            version,
+            revision: rev.unwrap_or(0),
+            target_hashes,
+            token: token.to_owned(),
+        })
     }
 }
 

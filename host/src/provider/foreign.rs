@@ -143,7 +143,11 @@ impl ForeignTask {
             tracing::warn!(provider = %self.provider, link = %key, "a provider has {MOST} links of other apps, and takes no more");
             return;
         }
-        let known = self.links.entry(key).or_insert_with(|| Known { app, link: link.clone(), holders: BTreeSet::new() });
+        let known = self.links.entry(key).or_insert_with(|| Known {
+            app,
+            link: link.clone(),
+            holders: BTreeSet::new(),
+        });
         known.link = link;
         known.holders.insert(host);
     }
@@ -225,11 +229,19 @@ fn worst(answers: Vec<LinkAnswer>) -> LinkAnswer {
 
 fn read<T: DeserializeOwned>(message: &Message) -> Option<T> {
     let read = serde_json::from_slice(&message.payload);
-    read.inspect_err(|error| tracing::warn!(%error, subject = %message.subject, "a request of a host cannot be read")).ok()
+    read.inspect_err(
+        |error| tracing::warn!(%error, subject = %message.subject, "a request of a host cannot be read"),
+    )
+    .ok()
 }
 
 /// Publishes a message; without a connection nothing is sent, and whoever waits for it asks again.
-pub(super) async fn send(nats: &async_nats::Client, subject: String, reply: Option<String>, body: &impl Serialize) {
+pub(super) async fn send(
+    nats: &async_nats::Client,
+    subject: String,
+    reply: Option<String>,
+    body: &impl Serialize,
+) {
     // Every message of hosts has a JSON form.
     let json = serde_json::to_vec(body).unwrap_or_default();
     let sent = async {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::first::Known;
 use super::place::{Wanted, parts, processes};
 use super::process::Process;
 use crate::dice::Dice;
@@ -62,6 +63,7 @@ pub(super) struct Forwarder {
     pub(super) provider: ComponentId,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) followed: watch::Sender<u64>,
+    pub(super) known: Known,
 }
 
 /// Where calls go at this moment.
@@ -122,7 +124,8 @@ impl Forwarder {
     async fn follow(&self, names: Vec<Name>, subscriptions: &mut SelectAll<Subscription>, table: &Table) {
         let old: Vec<Subscription> = std::mem::take(subscriptions).into_iter().collect();
         let (kept, gone): (Vec<_>, Vec<_>) = old.into_iter().partition(|held| names.contains(&held.name));
-        let new: Vec<Name> = names.into_iter().filter(|name| !kept.iter().any(|held| held.name == *name)).collect();
+        let new: Vec<Name> =
+            names.into_iter().filter(|name| !kept.iter().any(|held| held.name == *name)).collect();
         if new.is_empty() && gone.is_empty() {
             return subscriptions.extend(kept);
         }
@@ -172,9 +175,14 @@ impl Forwarder {
         process.calls.passed();
         let subject = format!("{}.{}{rest}", self.lattice, process.key);
         let headers = message.headers.unwrap_or_else(HeaderMap::new);
+        let first = self.known.first(&self.nats, &subject, &reply).await;
         let sent = self.nats.publish_with_reply_and_headers(subject, reply, headers, message.payload);
         if !matches!(timeout(SEND_WITHIN, sent).await, Ok(Ok(()))) {
             tracing::warn!(provider = %self.provider, "a call could not be passed on to its process");
+        }
+        if let Some(first) = first {
+            // Ends by itself after a moment, and nobody waits for it.
+            tokio::spawn(first.listen());
         }
     }
 }

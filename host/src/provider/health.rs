@@ -112,7 +112,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_told_apart_from_silence() {
-        let reply = |healthy, message: Option<&str>| Some(HealthReply { healthy, message: message.map(str::to_owned) });
+        let reply = |healthy, message: Option<&str>| {
+            Some(HealthReply { healthy, message: message.map(str::to_owned) })
+        };
         assert_eq!(Ask::from(reply(true, None)), Ask::Well);
         assert_eq!(Ask::from(reply(false, Some("no\ndisk"))), Ask::Ill("no disk".to_owned()));
         assert!(matches!(Ask::from(reply(false, None)), Ask::Ill(_)));

@@ -33,14 +33,16 @@ impl NatsAccess {
     pub(crate) fn new(servers: &str, credentials: Option<&str>) -> Self {
         let url = servers.split(',').map(str::trim).find(|server| !server.is_empty()).unwrap_or_default();
         let url = if url.contains("://") { url.to_owned() } else { format!("nats://{url}") };
-        let user = credentials.and_then(|text| Some((between(text, "USER JWT")?, between(text, "USER NKEY SEED")?)));
+        let user =
+            credentials.and_then(|text| Some((between(text, "USER JWT")?, between(text, "USER NKEY SEED")?)));
         Self { url, user }
     }
 }
 
 /// What stands in a file of credentials under a heading.
 fn between(text: &str, heading: &str) -> Option<String> {
-    let (_, after) = text.split_once(&format!("BEGIN NATS {heading}"))
+    let (_, after) = text
+        .split_once(&format!("BEGIN NATS {heading}"))
         .or_else(|| text.split_once(&format!("BEGIN {heading}")))?;
     let mut lines = after.lines().skip(1).map(str::trim);
     lines.find(|line| !line.is_empty() && !line.starts_with('-')).map(str::to_owned)
@@ -128,8 +130,13 @@ mod tests {
         let line = start.line().unwrap();
         let json = BASE64_STANDARD.decode(line.strip_suffix("\r\n").unwrap()).unwrap();
         let data: HostData = serde_json::from_slice(&json).unwrap();
-        assert_eq!((data.provider_key.as_str(), data.config["a"].as_str()), ("shop-kv-0123abcd-AAAAAAAA", "1"));
-        assert!(data.provider_xkey_private_key.starts_with("SX") && data.host_xkey_public_key.starts_with('X'));
+        assert_eq!(
+            (data.provider_key.as_str(), data.config["a"].as_str()),
+            ("shop-kv-0123abcd-AAAAAAAA", "1")
+        );
+        assert!(
+            data.provider_xkey_private_key.starts_with("SX") && data.host_xkey_public_key.starts_with('X')
+        );
         assert_eq!(data.instance_id.len(), 36);
     }
 }

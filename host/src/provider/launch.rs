@@ -51,7 +51,10 @@ pub fn launched() -> Option<ExitCode> {
 
 fn become_provider(mut arguments: impl Iterator<Item = OsString>) -> io::Error {
     let (Some(parent), Some(program)) = (arguments.next(), arguments.next()) else {
-        return io::Error::new(io::ErrorKind::InvalidInput, "the host said neither who it is nor what to run");
+        return io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the host said neither who it is nor what to run",
+        );
     };
     if let Err(error) = end_with(&parent) {
         return error;
@@ -151,7 +154,8 @@ mod tests {
     async fn a_process_gets_the_environment_that_it_is_given_and_a_group_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("program");
-        std::fs::write(&program, "#!/bin/sh\nset\nread line\necho \"got $line\"\ncat /proc/$$/stat\n").unwrap();
+        std::fs::write(&program, "#!/bin/sh\nset\nread line\necho \"got $line\"\ncat /proc/$$/stat\n")
+            .unwrap();
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let env = vec![("OTEL_SERVICE_NAME".into(), "x".into())];
         let mut child = start(&program, env).await.unwrap();
@@ -170,7 +174,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_run_is_said() {
-        assert_eq!(start(Path::new("/nowhere"), Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            start(Path::new("/nowhere"), Vec::new()).await.unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]

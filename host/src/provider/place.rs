@@ -258,14 +258,20 @@ async fn settle(wanted: &Wanted, had: &mut BTreeMap<(LinkKey, u64), Had>) -> BTr
                     }
                 }
                 Move::Put { spec, to, link } => {
-                    let (Some(here), Some(form)) = (wanted.here.get(&spec), wants(wanted, &spec, &link)) else { continue };
+                    let (Some(here), Some(form)) = (wanted.here.get(&spec), wants(wanted, &spec, &link))
+                    else {
+                        continue;
+                    };
                     match here.process.put(form.clone()).await {
                         LinkAnswer::Refused { message } => {
                             here.process.delete(form.id.clone()).await;
                             words.entry(spec.clone()).or_insert_with(|| refusal(&form.id, &message));
                             refused.insert((spec, link));
                         }
-                        LinkAnswer::Accepted | LinkAnswer::Unverified | LinkAnswer::Taken | LinkAnswer::Absent => {
+                        LinkAnswer::Accepted
+                        | LinkAnswer::Unverified
+                        | LinkAnswer::Taken
+                        | LinkAnswer::Absent => {
                             had.insert((link, to), Had { process: Arc::clone(&here.process), link: form });
                         }
                     }

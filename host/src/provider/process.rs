@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lath_control_api::{ComponentId, HostId, LinkAnswer, LinkInventory, LinkState, Limits, Reason, WireId};
+use lath_control_api::{ComponentId, HostId, Limits, LinkAnswer, LinkInventory, LinkState, Reason, WireId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::{End, Link, LinkId, Values, standing};

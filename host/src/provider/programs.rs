@@ -65,7 +65,11 @@ impl Programs {
     ///
     /// # Errors
     /// `ArchiveInvalid` and `WrongPlatform` for what the bytes are, `DiskFull` when it cannot be written.
-    pub(crate) async fn install(&self, digest: &Digest, bytes: Bytes) -> Result<Arc<Installed>, PrepareError> {
+    pub(crate) async fn install(
+        &self,
+        digest: &Digest,
+        bytes: Bytes,
+    ) -> Result<Arc<Installed>, PrepareError> {
         let ended = || PrepareError::new(Reason::ArchiveInvalid, "the host is stopping");
         let _turn = self.turn.acquire().await.map_err(|_| ended())?;
         if let Some(held) = self.held(digest) {
@@ -76,7 +80,8 @@ impl Programs {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let program = archive::program(&bytes, &archive::platform(), since.as_secs())?;
             write(&path, &program.executable).map_err(|error| {
-                let message = format!("the executable of a provider cannot be written to {}: {error}", path.display());
+                let message =
+                    format!("the executable of a provider cannot be written to {}: {error}", path.display());
                 PrepareError::new(Reason::DiskFull, message)
             })?;
             Ok(Installed { path, claims: program.claims })

@@ -20,11 +20,12 @@ pub(super) async fn stop(child: &mut Child, talk: &Talk, until: Instant) {
     let group = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
     // A third of the time is kept for the rest: one that hangs while it shuts down must still get its signal.
     let asked = ASKED.min(left(until) * 2 / 3);
-    let quiet = async {
-        talk.shut_down(asked).await;
-        child.wait().await
+    let agrees = tokio::select! {
+        agrees = talk.shut_down(asked) => agrees,
+        // One that ends without a word has ended.
+        _ = child.wait() => true,
     };
-    if timeout(asked, quiet).await.is_err() {
+    if !agrees || timeout(asked, child.wait()).await.is_err() {
         signal(group, Signal::TERM);
         if timeout(TOLD.min(left(until)), child.wait()).await.is_err() {
             tracing::warn!(pid = child.id(), "a provider has not ended in time and is killed");

@@ -53,7 +53,12 @@ impl LastWords {
 }
 
 /// Copies a stream of a process into the log until it ends.
-pub(crate) async fn copy(mut from: impl AsyncRead + Unpin, log: Arc<GuestLog>, source: Source, words: LastWords) {
+pub(crate) async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    log: Arc<GuestLog>,
+    source: Source,
+    words: LastWords,
+) {
     let stream = GuestStream::new(log, source);
     let mut to = Box::into_pin(stream.async_stream());
     let mut piece = vec![0; PIECE];

@@ -68,7 +68,8 @@ impl Signer {
     /// The key by which a backend knows what is not signed: the same on every host of the lattice.
     pub(super) fn key_of(&self, reader: Reader<'_>) -> String {
         let seed = Sha256::digest(format!("lath/{}/{}", self.lattice, reader.id));
-        KeyPair::new_from_raw(KeyPairType::Module, seed.into()).map_or_else(|_| String::new(), |pair| pair.public_key())
+        KeyPair::new_from_raw(KeyPairType::Module, seed.into())
+            .map_or_else(|_| String::new(), |pair| pair.public_key())
     }
 
     fn sign(&self, subject: &str, metadata: &Value) -> Result<String, String> {

@@ -9,8 +9,8 @@ use lath_control_api::Reason;
 use lath_host_core::{News, UnitKey};
 
 use super::Supervisor;
-use crate::provider::Provider;
 use crate::engine::PrepareError;
+use crate::provider::Provider;
 
 /// Time between two looks at how components are.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -73,7 +73,10 @@ impl Held {
             Error::Other(format!("the provider {} cannot be asked: {error}", link.target_name))
         })?;
         if results.is_empty() {
-            return Err(Error::Other(format!("the provider {} has failed without a reason", link.target_name)));
+            return Err(Error::Other(format!(
+                "the provider {} has failed without a reason",
+                link.target_name
+            )));
         }
         outcome(results)
     }

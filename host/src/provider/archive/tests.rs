@@ -29,7 +29,8 @@ fn refused(bytes: &[u8]) -> (Reason, String) {
 
 #[test]
 fn the_executable_of_this_platform_is_found_in_every_form() {
-    let archive = tar(&[("aarch64-linux.bin", b"other"), ("x86_64-linux.bin", b"right"), ("world.wasm", b"w")]);
+    let archive =
+        tar(&[("aarch64-linux.bin", b"other"), ("x86_64-linux.bin", b"right"), ("world.wasm", b"w")]);
     for bytes in [&archive, &gzip(&archive)] {
         let found = program(bytes, HERE, 0).unwrap();
         assert_eq!((found.executable.as_slice(), found.claims.is_none()), (&b"right"[..], true));
@@ -70,7 +71,8 @@ fn what_is_no_archive_is_refused_with_how_it_begins() {
         assert_eq!(reason, Reason::ArchiveInvalid, "{message}");
         assert!(message.contains(word), "{message}");
     }
-    let many: Vec<(String, &[u8])> = (0..=MAX_MEMBERS).map(|number| (format!("{number}"), &b""[..])).collect();
+    let many: Vec<(String, &[u8])> =
+        (0..=MAX_MEMBERS).map(|number| (format!("{number}"), &b""[..])).collect();
     let many: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
     assert!(refused(&tar(&many)).1.contains("members"));
 }

@@ -8,7 +8,7 @@ mod bindings {
     wit_bindgen_wrpc::generate!({
         world: "greeting-provider",
         path: "wit",
-        additional_derives: [],
+        generate_all,
     });
 }
 
@@ -23,8 +23,8 @@ use bindings::exports::wrpc::keyvalue::{atomics, store};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use wasmcloud_provider_sdk::{
-    Context, HealthCheckRequest, HealthCheckResponse, LinkConfig, LinkDeleteInfo, Provider, ProviderInitConfig,
-    get_connection, load_host_data, run_provider, serve_provider_exports,
+    Context, HealthCheckRequest, HealthCheckResponse, LinkConfig, LinkDeleteInfo, Provider,
+    ProviderInitConfig, get_connection, load_host_data, run_provider, serve_provider_exports,
 };
 
 /// Words of links by source and link name.
@@ -147,11 +147,22 @@ impl bindings::exports::lath::demo::greeter::Handler<Option<Context>> for Greete
 }
 
 impl store::Handler<Option<Context>> for Greeter {
-    async fn get(&self, _: Option<Context>, bucket: String, key: String) -> Result<Result<Option<Bytes>, store::Error>> {
+    async fn get(
+        &self,
+        _: Option<Context>,
+        bucket: String,
+        key: String,
+    ) -> Result<Result<Option<Bytes>, store::Error>> {
         Ok(Ok(self.shared.values.lock().unwrap().get(&(bucket, key)).cloned()))
     }
 
-    async fn set(&self, _: Option<Context>, bucket: String, key: String, value: Bytes) -> Result<Result<(), store::Error>> {
+    async fn set(
+        &self,
+        _: Option<Context>,
+        bucket: String,
+        key: String,
+        value: Bytes,
+    ) -> Result<Result<(), store::Error>> {
         if bucket == "locked" {
             return Ok(Err(store::Error::AccessDenied));
         }
@@ -159,12 +170,22 @@ impl store::Handler<Option<Context>> for Greeter {
         Ok(Ok(()))
     }
 
-    async fn delete(&self, _: Option<Context>, bucket: String, key: String) -> Result<Result<(), store::Error>> {
+    async fn delete(
+        &self,
+        _: Option<Context>,
+        bucket: String,
+        key: String,
+    ) -> Result<Result<(), store::Error>> {
         self.shared.values.lock().unwrap().remove(&(bucket, key));
         Ok(Ok(()))
     }
 
-    async fn exists(&self, _: Option<Context>, bucket: String, key: String) -> Result<Result<bool, store::Error>> {
+    async fn exists(
+        &self,
+        _: Option<Context>,
+        bucket: String,
+        key: String,
+    ) -> Result<Result<bool, store::Error>> {
         Ok(Ok(self.shared.values.lock().unwrap().contains_key(&(bucket, key))))
     }
 

@@ -61,6 +61,8 @@ fn prepare(
         limits: Limits::default(),
         config: [].into(),
         links,
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes: Vec::new(),
         probe: None,
@@ -103,6 +105,9 @@ fn local(criterion: &mut Criterion) {
         source_config: [].into(),
         target_config: [].into(),
         builtin: None,
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
     };
     let front = prepare(&runtime, &engine, "http-front", vec![link], Some(Arc::clone(&greeter)));
     let greet = greeter.exports().find(Some("lath:demo/greeter@0.1.0"), "greet").expect("the export");

@@ -25,6 +25,10 @@ pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+jso
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The configuration that is pushed: the Wasm OCI artifact layout.
 pub(crate) const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// The configuration of a provider that is pushed, as `wash` has it.
+pub(crate) const PROVIDER_CONFIG: &str = "application/vnd.wasmcloud.provider.archive.config";
+/// The layer of a provider that is pushed.
+pub(crate) const PROVIDER_LAYER: &str = "application/vnd.wasmcloud.provider.archive.layer.v1+par";
 /// The layer that is pushed.
 pub(crate) const WASM_LAYER: &str = "application/wasm";
 
@@ -33,7 +37,7 @@ pub(crate) const WASM_LAYER: &str = "application/wasm";
 pub enum Format {
     /// A WebAssembly component, as it is.
     Component,
-    /// A provider archive of the 1.x world: native programs for several processors.
+    /// A provider: mostly an archive of native programs for several processors, else one such program as it is.
     ProviderArchive,
 }
 
@@ -42,7 +46,7 @@ const LAYERS: &[(&str, Format)] = &[
     (WASM_LAYER, Format::Component),
     ("application/vnd.module.wasm.content.layer.v1+wasm", Format::Component),
     ("application/vnd.oci.image.layer.v1.tar", Format::Component),
-    ("application/vnd.wasmcloud.provider.archive.layer.v1+par", Format::ProviderArchive),
+    (PROVIDER_LAYER, Format::ProviderArchive),
 ];
 
 /// Something that a manifest refers to.
@@ -174,13 +178,16 @@ impl ImageManifest {
         };
         let known = LAYERS.iter().find(|(media_type, _)| *media_type == layer.media_type);
         let (_, format) = known.ok_or_else(|| {
-            format!("its layer is {}, and a component is {WASM_LAYER}", shown(&layer.media_type))
+            format!(
+                "its layer is {}; a component is {WASM_LAYER}, and a provider {PROVIDER_LAYER}",
+                shown(&layer.media_type)
+            )
         })?;
         Ok((layer, *format))
     }
 
-    /// The manifest of a component as it is pushed: the same bytes give the same manifest.
-    pub(crate) fn of_component(config: Descriptor, layer: Descriptor) -> Self {
+    /// The manifest of code as it is pushed: the same bytes give the same manifest.
+    pub(crate) fn of_code(config: Descriptor, layer: Descriptor) -> Self {
         Self {
             schema_version: 2,
             media_type: Some(OCI_MANIFEST.to_owned()),
@@ -308,7 +315,7 @@ mod tests {
             size: 4,
             platform: None,
         };
-        let image = ImageManifest::of_component(layer.clone(), layer.clone());
+        let image = ImageManifest::of_code(layer.clone(), layer.clone());
         let bytes = serde_json::to_vec(&image).unwrap();
         assert_eq!(Document::parse(&bytes), Ok(Document::Image(image.clone())));
         assert_eq!(image.code(), Ok((&layer, Format::Component)));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, ComponentBundle, ComponentSpec, Digest, DrainPolicy, Epoch, Fence, Generation,
-    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, Revision, Step, Workload,
+    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, Revision, Step, UnverifiedLinks, Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.
@@ -69,6 +69,8 @@ fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> 
         limits: Limits::default(),
         config: BTreeMap::new(),
         links: Vec::new(),
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes,
         probe: None,
@@ -81,5 +83,6 @@ fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> 
         candidate: None,
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Nothing is changed and nothing is judged here: states and outcomes are the manager's words.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clap::Args;
 use lath_control_api::app::{AppList, AppStatus, History, HistoryEntry, ListRequest};
-use lath_control_api::{AppName, AppVerb, ErrorCode};
+use lath_control_api::{AppName, AppVerb, ErrorCode, HostId, LinkState};
 
 use crate::call::Call;
 use crate::connect::Session;
@@ -203,11 +205,29 @@ fn status_text(status: &AppStatus, now: &jiff::Zoned, out: &Output, wide: bool) 
     for problem in &status.problems {
         fact("problem", problem_line(problem));
     }
+    for link in links_in_doubt(status) {
+        fact("link", link);
+    }
     if !status.components.is_empty() {
         text.push('\n');
         text.push_str(&places_table(status, out, wide));
     }
     text
+}
+
+/// Links that no provider has accepted, each once with how many hosts say so.
+fn links_in_doubt(status: &AppStatus) -> Vec<String> {
+    let mut found = BTreeMap::<String, BTreeSet<&HostId>>::new();
+    for place in status.components.iter().flat_map(|component| &component.places) {
+        for link in place.links.iter().filter(|link| link.state != LinkState::Accepted) {
+            found.entry(words::link(link)).or_default().insert(&place.host);
+        }
+    }
+    let text = |(link, hosts): (String, BTreeSet<&HostId>)| match hosts.len() {
+        1 => link,
+        count => format!("{link} (on {count} hosts)"),
+    };
+    found.into_iter().map(text).collect()
 }
 
 /// `deploy of revision 7 by dev, today 14:02: Completed in 38.2 s: batch reads`.

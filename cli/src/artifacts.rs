@@ -1,4 +1,4 @@
-//! `lath inspect`, `lath push`, `lath pull`: components in files and in registries. No lattice is asked.
+//! `lath inspect`, `lath push`, `lath pull`: components and providers in files and in registries. No lattice is asked.
 //!
 //! What a registry does wrong is told in the words of `lath-artifacts`; here only files are read and written.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 use lath_artifacts::{
-    Format, Inspected, MAX_BYTES, Patience, Reference, Registries, RegistryArgs, RegistryError, Shape,
+    Form, Format, Inspected, MAX_BYTES, Patience, Reference, Registries, RegistryArgs, RegistryError, Shape,
     recognise,
 };
 use lath_control_api::{ApiError, Digest, ErrorCode};
@@ -22,7 +22,7 @@ use crate::output::{Document, Glyphs, clean};
 /// Arguments of `lath inspect`.
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// File with a component, or image in a registry
+    /// File with a component or provider, or image in a registry
     #[arg(value_name = "FILE|REFERENCE")]
     what: String,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(crate) struct InspectArgs {
 pub(crate) struct PushArgs {
     /// Where it is put: REGISTRY/REPOSITORY:TAG
     reference: Reference,
-    /// File with the component
+    /// File with the component, provider archive or provider program
     file: PathBuf,
     #[command(flatten)]
     registries: RegistryArgs,
@@ -45,7 +45,7 @@ pub(crate) struct PushArgs {
 pub(crate) struct PullArgs {
     /// Image in a registry
     reference: Reference,
-    /// Where it is written [default: the last part of the repository, with .wasm]
+    /// Where it is written [default: the last part of the repository, with .wasm or .par.gz]
     file: Option<PathBuf>,
     /// Replace a file that holds something else
     #[arg(long)]
@@ -54,7 +54,7 @@ pub(crate) struct PullArgs {
     registries: RegistryArgs,
 }
 
-/// A component, wherever it is.
+/// A component or provider, wherever it is.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Artifact {
@@ -65,6 +65,7 @@ struct Artifact {
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     media_type: Option<String>,
+    /// A provider: an archive, or a program as it is.
     provider_archive: bool,
     /// None when nobody has said.
     #[serde(flatten)]
@@ -117,28 +118,31 @@ pub(crate) async fn inspect(args: InspectArgs, call: &Call) -> Result<Exit, Fail
 
 fn of_file(path: &Path) -> Result<Artifact, Failure> {
     let bytes = read(path)?;
-    let shape = recognise(&bytes).map_err(|what| {
-        Failure::coded(
-            ErrorCode::ImageUnsupported,
-            format!("{} is no component: it is {what}", path.display()),
-        )
-        .help("build it for the target wasm32-wasip2")
-    })?;
+    let provider_archive = Form::of(&bytes).is_provider();
+    let shape = match recognise(&bytes) {
+        Ok(shape) => Some(shape),
+        Err(_) if provider_archive => None,
+        Err(what) => {
+            let message = format!("{} is neither a component nor a provider: it is {what}", path.display());
+            return Err(Failure::coded(ErrorCode::ImageUnsupported, message)
+                .help("build a component for the target wasm32-wasip2"));
+        }
+    };
     Ok(Artifact {
         name: path.display().to_string(),
         manifest: None,
         code: Digest::of(&bytes),
         size: bytes.len() as u64,
         media_type: None,
-        provider_archive: false,
-        shape: Some(shape),
+        provider_archive,
+        shape,
     })
 }
 
 fn of_image(reference: &Reference, inspected: &Inspected) -> Result<Artifact, Failure> {
     let (layer, format) = inspected.manifest.code().map_err(|why| {
         Failure::coded(ErrorCode::ImageUnsupported, format!("{reference}: {why}"))
-            .help("push a component: lath push REFERENCE FILE")
+            .help("push a component or provider: lath push REFERENCE FILE")
     })?;
     let told =
         inspected.config.as_ref().and_then(|config| config.get("component")).filter(|told| told.is_object());
@@ -170,16 +174,16 @@ fn text(artifact: &Artifact) -> String {
                 names.zip(interfaces).for_each(|(name, interface)| fact(name, interface));
             }
         }
-        None if artifact.provider_archive => fact("holds", "a provider archive of the 1.x world"),
+        None if artifact.provider_archive => fact("holds", "a capability provider"),
         None => fact("imports", "not told by the image; pull it and inspect the file"),
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Puts a component into a registry.
+/// Puts a component or provider into a registry.
 pub(crate) async fn push(args: PushArgs, call: &Call) -> Result<Exit, Failure> {
     if args.reference.digest().is_some() {
-        let message = format!("{} names a digest, which the component decides", args.reference);
+        let message = format!("{} names a digest, which the code decides", args.reference);
         return Err(Failure::new(Exit::Usage, message).help("name a tag: REGISTRY/REPOSITORY:TAG"));
     }
     let bytes = read(&args.file)?;
@@ -196,7 +200,7 @@ pub(crate) async fn push(args: PushArgs, call: &Call) -> Result<Exit, Failure> {
     print("Pushed", &moved, call)
 }
 
-/// Gets a component out of a registry.
+/// Gets a component or provider out of a registry.
 pub(crate) async fn pull(args: PullArgs, call: &Call) -> Result<Exit, Failure> {
     let registries = registries(&args.registries)?;
     let resolved = registries.resolve(&args.reference).await?;
@@ -272,7 +276,7 @@ fn moved_text(kind: &str, moved: &Moved, glyphs: Glyphs) -> String {
     )
 }
 
-/// The bytes of a file that may be a component.
+/// The bytes of a file that may be a component or provider.
 fn read(path: &Path) -> Result<Bytes, Failure> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
@@ -280,7 +284,8 @@ fn read(path: &Path) -> Result<Bytes, Failure> {
             std::io::ErrorKind::NotFound => ErrorCode::NotFound,
             _ => ErrorCode::BadRequest,
         };
-        Failure::coded(code, format!("cannot read {shown}: {error}")).help("name a file with a component")
+        Failure::coded(code, format!("cannot read {shown}: {error}"))
+            .help("name a file with a component or a provider")
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();

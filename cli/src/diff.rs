@@ -139,6 +139,7 @@ mod tests {
             revision: Revision(revision),
             manifest: manifest.into(),
             images: BTreeMap::new(),
+            configs: BTreeMap::new(),
             content: Digest::of(manifest.as_bytes()),
             scale: BTreeMap::new(),
             repeats: None,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use lath_control_api::{
     AppName, CallCounts, ComponentId, ComponentName, Digest, Epoch, Generation, HostId, HostInventory,
-    HostState, Labels, ListenerInventory, Phase, Reason, Revision, Role, Step, Timestamp, UnitInventory,
-    Weight,
+    HostState, Labels, LinkInventory, ListenerInventory, Phase, Reason, Revision, Role, Step, Timestamp,
+    UnitInventory, Weight, WireId,
 };
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ struct HostHead {
     listeners: Vec<ListenerInventory>,
 }
 
-/// Whether something is code or comes with the host.
+/// Whether something is invoked code, or a capability: built into the host or a process beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
@@ -100,6 +100,12 @@ struct Unit {
     next_try: Option<Timestamp>,
     max_instances: u32,
     calls: CallCounts,
+    /// What the process of a provider is called on the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<WireId>,
+    /// Links to and from providers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<LinkInventory>,
 }
 
 /// Reports what runs where.
@@ -183,14 +189,16 @@ fn units_of(host: &HostInventory) -> Vec<Unit> {
             next_try: unit.next_try,
             max_instances: unit.max_instances,
             calls: unit.calls.clone(),
+            process: unit.process.clone(),
+            links: unit.links.clone(),
         })
         .collect()
 }
 
 fn kind(host: &HostInventory, unit: &UnitInventory) -> Kind {
-    match host.summary.builtins.resolve(&unit.image) {
-        Some(_) => Kind::Capability,
-        None => Kind::Component,
+    match (&unit.process, host.summary.builtins.resolve(&unit.image)) {
+        (Some(_), _) | (None, Some(_)) => Kind::Capability,
+        (None, None) => Kind::Component,
     }
 }
 
@@ -274,7 +282,7 @@ fn by_component(units: &[Unit], now: Timestamp, out: &Output, wide: bool) -> Str
         titles.extend(["GENERATION", "ROLE", "WEIGHT", "ID", "IMAGE"]);
     }
     let rows = units.iter().map(|unit| {
-        let reason = [words::reason(unit.reason), unit.message.clone()];
+        let reason = [words::reason(unit.reason), unit.message.clone(), words::links(&unit.links)];
         let reason: Vec<String> = reason.into_iter().filter(|part| !part.is_empty()).collect();
         let mut row = vec![
             unit.app.to_string(),

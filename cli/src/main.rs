@@ -162,6 +162,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything else: this process may have been started to become a provider of a host.
+    if let Some(failed) = lath_host::launched() {
+        return failed;
+    }
     let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return misused(&error),

@@ -2,8 +2,10 @@
 //!
 //! Pure. The stable words of machine output come from serde, not from here.
 
+use std::collections::BTreeMap;
+
 use lath_control_api::app::{AppState, ChangeKind, Outcome};
-use lath_control_api::{HostState, Phase, Reason, Timestamp};
+use lath_control_api::{HostState, LinkInventory, LinkKey, LinkName, LinkState, Phase, Reason, Timestamp};
 use serde::Serialize;
 
 use crate::failure::Exit;
@@ -74,6 +76,30 @@ pub(crate) fn phase(phase: Phase) -> String {
 /// The stable word of a reason; empty where there is nothing to explain.
 pub(crate) fn reason(reason: Reason) -> String {
     if reason == Reason::AsAsked { String::new() } else { stable(&reason) }
+}
+
+/// What is to be said of links to and from providers: `1 link unverified`; empty where each was accepted.
+pub(crate) fn links(links: &[LinkInventory]) -> String {
+    let mut counts = BTreeMap::<LinkState, usize>::new();
+    for link in links.iter().filter(|link| link.state != LinkState::Accepted) {
+        *counts.entry(link.state).or_default() += 1;
+    }
+    let text = |(state, count): (&LinkState, &usize)| {
+        format!("{count} link{} {}", if *count == 1 { "" } else { "s" }, stable(state))
+    };
+    counts.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// One link for people: `shop-api -> shop-kv (wasi:keyvalue): unverified`.
+pub(crate) fn link(link: &LinkInventory) -> String {
+    let LinkKey { source, namespace, package, name } = &link.link;
+    let name = if *name == LinkName::default() { String::new() } else { format!(", {name}") };
+    let why = match (link.state, link.message.is_empty()) {
+        (_, false) => format!(": {}", link.message),
+        (LinkState::Unverified, true) => ": the provider has said nothing about it".to_owned(),
+        (LinkState::Accepted | LinkState::Waiting | LinkState::Refused, true) => String::new(),
+    };
+    format!("{source} -> {} ({namespace}:{package}{name}) {}{why}", link.target, stable(&link.state))
 }
 
 /// The word that serde writes for a plain variant.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Digest;
 use crate::bundle::Weight;
 use crate::id::{AppName, ComponentId, ComponentName, Generation, HostId, Revision};
-use crate::inventory::{CallCounts, HostSummary, Phase, Reason};
+use crate::inventory::{CallCounts, HostSummary, LinkInventory, Phase, Reason};
 use crate::time::Timestamp;
 
 /// Makes a revision of a manifest and rolls it out.
@@ -144,7 +144,10 @@ pub struct RevisionShown {
     pub manifest: String,
     /// Digest of the code behind each image reference; a builtin has none and is not listed.
     pub images: BTreeMap<String, Digest>,
-    /// Digest over manifest, code and instances: equal for revisions that are the same.
+    /// Values that the lattice's own configs had, which the manifest names without properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Digest over manifest, code, configs and instances: equal for revisions that are the same.
     pub content: Digest,
     /// Instances that were set by hand and not by the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -560,6 +563,9 @@ pub struct Place {
     /// The reason in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Links to and from providers there, and whether a provider has said that it took them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkInventory>,
 }
 
 /// All changes of an app that are still remembered, newest first.

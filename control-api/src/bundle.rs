@@ -14,6 +14,8 @@ use crate::egress::AllowedHost;
 use crate::id::{ComponentId, ComponentName, Revision};
 use crate::limits::{InstancePolicy, Limits};
 use crate::link::LinkSpec;
+use crate::provider::IncomingLink;
+use crate::secret::SecretRef;
 
 /// One component or builtin capability of an app on one host: what serves, and what is to serve next.
 ///
@@ -38,6 +40,9 @@ pub struct ComponentBundle {
     /// What may be held while something exclusive changes hands.
     #[serde(default)]
     pub hold: HoldPolicy,
+    /// What a link is worth that a provider was given and said nothing about.
+    #[serde(default, skip_serializing_if = "UnverifiedLinks::is_default")]
+    pub unverified_links: UnverifiedLinks,
 }
 
 /// The next spec of a component, and how much of the traffic it takes.
@@ -114,6 +119,12 @@ pub struct ComponentSpec {
     /// Where imports go.
     #[serde(default)]
     pub links: Vec<LinkSpec>,
+    /// Secrets that it is given. References only: the host asks the backends for the values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRef>,
+    /// Links of its own app that lead to it, in order of their sources; only for [`Workload::Provider`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incoming: Vec<IncomingLink>,
     /// What of the outside the component may reach. Empty denies all.
     #[serde(default)]
     pub grants: Grants,
@@ -150,6 +161,11 @@ pub enum Workload {
         /// Its code.
         image: Image,
     },
+    /// A capability provider: a process beside the host, one for each content ([`ComponentSpec::process`]).
+    Provider {
+        /// Its code: a provider archive, gzipped or not, or a plain executable. The bytes tell which.
+        image: Image,
+    },
     /// A capability inside the host process.
     Builtin {
         /// Which one.
@@ -164,7 +180,7 @@ impl Workload {
     #[must_use]
     pub const fn builtin(&self) -> Option<Builtin> {
         match self {
-            Self::Component { .. } => None,
+            Self::Component { .. } | Self::Provider { .. } => None,
             Self::Builtin { builtin, .. } => Some(*builtin),
         }
     }
@@ -173,7 +189,7 @@ impl Workload {
     #[must_use]
     pub const fn image(&self) -> Option<&Image> {
         match self {
-            Self::Component { image } => Some(image),
+            Self::Component { image } | Self::Provider { image } => Some(image),
             Self::Builtin { .. } => None,
         }
     }
@@ -182,7 +198,7 @@ impl Workload {
     #[must_use]
     pub fn reference(&self) -> &str {
         match self {
-            Self::Component { image } => &image.reference,
+            Self::Component { image } | Self::Provider { image } => &image.reference,
             Self::Builtin { reference, .. } => reference,
         }
     }
@@ -295,6 +311,37 @@ impl Default for DrainPolicy {
     /// 30 s.
     fn default() -> Self {
         Self { deadline_ms: 30_000 }
+    }
+}
+
+/// What a link is worth that a provider was given and said nothing about. Providers on the published SDK of 1.x never say
+/// anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnverifiedLinks {
+    /// It counts as taken.
+    #[default]
+    Allow,
+    /// It counts as refused: what needs it is not ready.
+    Fail,
+}
+
+impl UnverifiedLinks {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Allow, Self::Fail];
+
+    /// The word of a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Fail => "fail",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    const fn is_default(&self) -> bool {
+        matches!(self, Self::Allow)
     }
 }
 

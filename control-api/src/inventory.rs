@@ -10,6 +10,7 @@ use crate::bundle::Weight;
 use crate::fence::Fence;
 use crate::id::{AppName, ComponentId, ComponentName, Epoch, HostId, Revision};
 use crate::label::Labels;
+use crate::provider::{LinkKey, WireId};
 use crate::time::Timestamp;
 
 /// Who a host is and how far its news goes. Sent as a heartbeat, and at the head of every inventory.
@@ -153,6 +154,42 @@ pub struct UnitInventory {
     /// Calls since the spec was prepared.
     #[serde(default)]
     pub calls: CallCounts,
+    /// What its process is called on the wire; only for a provider. Units of two revisions may have the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<WireId>,
+    /// Links to and from providers that this host has put for it, in order of their other ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkInventory>,
+}
+
+/// A link between a unit and a provider: for a provider each of its own, for any other unit those to providers of other apps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkInventory {
+    /// Where it begins, its interfaces' package, its name.
+    #[serde(flatten)]
+    pub link: LinkKey,
+    /// Where it ends.
+    pub target: ComponentId,
+    /// How it stands.
+    pub state: LinkState,
+    /// The provider's words, where it has refused the link. Empty when there is nothing to add.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How a link stands at a provider. Where several processes have it, the worst of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// The provider has said that it took it.
+    Accepted,
+    /// It was given to the provider, which said nothing, as those on the published SDK of 1.x do.
+    Unverified,
+    /// It has not been given yet: another process still has it, or none of the provider runs.
+    Waiting,
+    /// The provider has refused it.
+    Refused,
 }
 
 /// What a bundle calls a spec.
@@ -255,9 +292,9 @@ pub enum Reason {
     ImportUnsatisfied,
     /// It lacks an export that a route or link needs.
     ExportMissing,
-    /// The first instance trapped or went over a limit.
+    /// The first instance trapped or went over a limit; of a provider: no process could be started.
     StartFailed,
-    /// The probe got no good answer.
+    /// The probe got no good answer; of a provider: its requests for health.
     ProbeFailed,
     /// Its calls end in traps or at their deadline, one after another.
     CallsFail,
@@ -265,6 +302,18 @@ pub enum Reason {
     ConfigInvalid,
     /// The address cannot be listened on.
     AddressUnavailable,
+    /// The archive of a provider is damaged, or the bytes are neither an archive nor an executable.
+    ArchiveInvalid,
+    /// The image has no executable for the machine of the host.
+    WrongPlatform,
+    /// A secret could not be had from its backend, or the backend did not answer.
+    SecretUnavailable,
+    /// A provider has refused a link; its words are in the message.
+    LinkRefused,
+    /// A provider has said nothing about a link, and the app's policy asks for an answer.
+    LinkUnverified,
+    /// The process of a provider has ended by itself; its last words are in the message.
+    ProviderExited,
     /// Another spec takes its place.
     Replaced,
     /// The app or component is no longer wanted here.
@@ -285,7 +334,8 @@ impl Reason {
             | Self::RegistryFailed
             | Self::FetchTooSlow
             | Self::FetchCutShort
-            | Self::DiskFull => true,
+            | Self::DiskFull
+            | Self::SecretUnavailable => true,
             Self::AsAsked
             | Self::ImageNotFound
             | Self::ImageUnsupported
@@ -299,6 +349,11 @@ impl Reason {
             | Self::CallsFail
             | Self::ConfigInvalid
             | Self::AddressUnavailable
+            | Self::ArchiveInvalid
+            | Self::WrongPlatform
+            | Self::LinkRefused
+            | Self::LinkUnverified
+            | Self::ProviderExited
             | Self::Replaced
             | Self::Removed => false,
         }

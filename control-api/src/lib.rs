@@ -18,6 +18,8 @@ mod inventory;
 mod label;
 mod limits;
 mod link;
+mod provider;
+mod secret;
 mod time;
 
 pub mod annotation;
@@ -29,8 +31,8 @@ pub mod subject;
 pub use artifact::{Digest, Image};
 pub use builtin::{Builtin, BuiltinAliases};
 pub use bundle::{
-    Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, Probe, Weight,
-    Workload,
+    Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, Probe,
+    UnverifiedLinks, Weight, Workload,
 };
 pub use command::{
     ApplyReply, ApplyRequest, DrainRequest, HostChangeReply, InventoryRequest, LabelRequest, PingReply,
@@ -44,10 +46,15 @@ pub use id::{
 };
 pub use inventory::{
     AppInventory, CallCounts, ComponentInventory, HostInventory, HostState, HostSummary, InventoryPage,
-    ListenerInventory, Phase, Reason, Role, UnitInventory,
+    LinkInventory, LinkState, ListenerInventory, Phase, Reason, Role, UnitInventory,
 };
 pub use label::{LabelError, Labels, Requirements};
 pub use limits::{InstancePolicy, Limits};
 pub use link::{LinkName, LinkSpec, WitInterface};
+pub use provider::{
+    IncomingLink, LinkAnswer, LinkDeleteRequest, LinkHeld, LinkKey, LinkPutRequest, LinkReply, LinksReply,
+    LinksRequest, ProviderTarget, WireId,
+};
+pub use secret::SecretRef;
 pub use subject::{AppVerb, Bucket, HostEventKind, Subjects};
 pub use time::Timestamp;

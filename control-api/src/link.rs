@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::builtin::Builtin;
 use crate::id::{ComponentId, ComponentName};
+use crate::provider::ProviderTarget;
+use crate::secret::SecretRef;
 
 /// Name of a link; one component may reach two targets through the same interface under two names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +83,15 @@ pub struct LinkSpec {
     /// ([`Builtin::is_in_its_callers`]); its own settings are among [`LinkSpec::target_config`] then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
+    /// Where the calls go, where the target is a provider: a process beside some host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderTarget>,
+    /// Secrets of this link for its source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_secrets: Vec<SecretRef>,
+    /// Secrets of this link for its target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_secrets: Vec<SecretRef>,
 }
 
 impl LinkSpec {

@@ -4,6 +4,7 @@
 //! and none is a prefix of another's (invariant N6).
 
 use crate::id::{AppName, ComponentId, HostId, IdError, LatticeId, Revision};
+use crate::provider::WireId;
 
 /// First tokens of every control subject: product and version of the API.
 const ROOT: &str = "lath.v1";
@@ -78,6 +79,30 @@ impl Subjects {
         format!("{ROOT}.{}.hosts.ping", self.lattice)
     }
 
+    /// Request to all hosts: `LinksRequest`. Those answer that have such links.
+    #[must_use]
+    pub fn links_of_hosts(&self) -> String {
+        format!("{ROOT}.{}.hosts.links", self.lattice)
+    }
+
+    /// Request to the hosts of a provider, each of which answers: `LinkPutRequest`.
+    #[must_use]
+    pub fn put_link(&self, provider: &ComponentId) -> String {
+        format!("{ROOT}.{}.provider.{provider}.put-link", self.lattice)
+    }
+
+    /// Request to the hosts of a provider, each of which answers: `LinkDeleteRequest`.
+    #[must_use]
+    pub fn delete_link(&self, provider: &ComponentId) -> String {
+        format!("{ROOT}.{}.provider.{provider}.delete-link", self.lattice)
+    }
+
+    /// Everything sent to the hosts of a provider.
+    #[must_use]
+    pub fn provider_requests(&self, provider: &ComponentId) -> String {
+        format!("{ROOT}.{}.provider.{provider}.*", self.lattice)
+    }
+
     /// Request to the managers, one of which answers. `verb` is one of [`AppVerb`].
     #[must_use]
     pub fn app(&self, verb: AppVerb) -> String {
@@ -124,6 +149,12 @@ impl Subjects {
     #[must_use]
     pub fn invocations(&self, component: &ComponentId) -> String {
         format!("{}.{component}", self.lattice)
+    }
+
+    /// [`Subjects::invocations`] of one process of a provider.
+    #[must_use]
+    pub fn process_invocations(&self, process: &WireId) -> String {
+        format!("{}.{process}", self.lattice)
     }
 
     /// Last token of a request subject: the verb.

@@ -22,9 +22,11 @@ use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
     ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostCalls, HostChangeReply, HostGone,
-    HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
-    InventoryRequest, LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply,
-    PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
+    HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, IncomingLink, InstancePolicy,
+    InventoryPage, InventoryRequest, LabelRequest, Labels, Limits, LinkAnswer, LinkDeleteRequest, LinkHeld,
+    LinkInventory, LinkKey, LinkName, LinkPutRequest, LinkReply, LinkSpec, LinkState, LinksReply,
+    LinksRequest, ListenerInventory, Phase, PingReply, PingRequest, Probe, ProviderTarget, Reason, Reply,
+    Revision, Role, SecretRef, Step, Timestamp, UnitInventory, UnverifiedLinks, Weight, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +69,9 @@ fn link() -> LinkSpec {
         source_config: map(&[("address", "127.0.0.1:8000")]),
         target_config: BTreeMap::new(),
         builtin: None,
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
     }
 }
 
@@ -79,6 +84,8 @@ fn spec(revision: u64, workload: Workload) -> ComponentSpec {
         limits: Limits::default(),
         config: map(&[("greeting", "hello")]),
         links: vec![link()],
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants { env: map(&[("TZ", "UTC")]), ..Grants::default() },
         routes: Vec::new(),
         probe: Some(Probe {
@@ -95,6 +102,60 @@ fn spec(revision: u64, workload: Workload) -> ComponentSpec {
 
 fn code() -> Workload {
     Workload::Component { image: Image { reference: "file://api.wasm".into(), digest: Digest::of(b"api") } }
+}
+
+fn secret() -> SecretRef {
+    SecretRef {
+        name: "token".into(),
+        backend: "vault".into(),
+        key: "kv/shop".into(),
+        field: Some("token".into()),
+        version: Some("3".into()),
+        properties: map(&[("role", "shop")]),
+    }
+}
+
+fn incoming() -> IncomingLink {
+    let to_provider = LinkSpec {
+        namespace: "wasi".into(),
+        package: "keyvalue".into(),
+        interfaces: vec!["store".into(), "atomics".into()],
+        source_config: BTreeMap::new(),
+        target_config: map(&[("bucket", "carts")]),
+        target_secrets: vec![secret()],
+        ..link()
+    };
+    IncomingLink::of(&"shop-api".parse().unwrap(), &to_provider)
+}
+
+fn provider() -> ComponentSpec {
+    let image = Image { reference: "registry.test/kv:1".into(), digest: Digest::of(b"kv") };
+    ComponentSpec {
+        secrets: vec![secret()],
+        incoming: vec![incoming()],
+        probe: None,
+        grants: Grants::default(),
+        ..spec(4, Workload::Provider { image })
+    }
+}
+
+/// What a manager tells of a provider, and of those that call it: one of its own app, one of another.
+fn apply_with_provider() -> ApplyRequest {
+    let kv = provider();
+    let wire_id = kv.wire_id(&"shop-kv".parse().unwrap()).unwrap();
+    let to = |provider| LinkSpec { provider: Some(provider), source_secrets: vec![secret()], ..link() };
+    let links = vec![to(ProviderTarget::Process { wire_id }), to(ProviderTarget::Elsewhere)];
+    let bundle = |name: &str, spec| ComponentBundle {
+        component: name.parse().unwrap(),
+        id: format!("shop-{name}").parse().unwrap(),
+        stable: Some(spec),
+        candidate: None,
+        drain: DrainPolicy::default(),
+        hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::Fail,
+    };
+    let api = bundle("api", ComponentSpec { links, ..spec(4, code()) });
+    ApplyRequest { fence: fence(), app: "shop".parse().unwrap(), bundles: vec![api, bundle("kv", kv)] }
 }
 
 fn server() -> ComponentSpec {
@@ -118,6 +179,7 @@ fn apply() -> ApplyRequest {
         candidate: Some(Candidate { spec: spec(5, code()), weight: Weight::try_from(25).unwrap() }),
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
     };
     let http = ComponentBundle {
         component: "http".parse().unwrap(),
@@ -126,6 +188,7 @@ fn apply() -> ApplyRequest {
         candidate: None,
         drain: DrainPolicy { deadline_ms: 1_000 },
         hold: HoldPolicy { max_time_ms: 10, max_queue: 1 },
+        unverified_links: UnverifiedLinks::default(),
     };
     ApplyRequest { fence: fence(), app: "shop".parse().unwrap(), bundles: vec![api, http] }
 }
@@ -162,6 +225,8 @@ fn inventory() -> HostInventory {
         message: "GET /healthz answered 500".into(),
         since: Timestamp(1_795_244_401_000),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: 10,
         calls: CallCounts {
             started: 5,
@@ -286,6 +351,7 @@ fn status() -> AppStatus {
                 phase: Some(Phase::Failed),
                 reason: Reason::ProbeFailed,
                 message: "GET /healthz answered 500".into(),
+                links: Vec::new(),
             }],
         }],
         problems: vec![problem()],
@@ -316,6 +382,51 @@ fn messages_between_manager_and_host_are_frozen() {
         time: Timestamp(1_795_244_400_123),
     };
     frozen("ping-reply", &ping);
+}
+
+/// A provider as its host shows it: one link was taken, of another it has said nothing.
+fn inventory_with_provider() -> HostInventory {
+    let mut inventory = inventory();
+    let link = |name: &str, state, message: &str| LinkInventory {
+        link: LinkKey { name: LinkName(name.into()), ..incoming().key() },
+        target: "shop-kv".parse().unwrap(),
+        state,
+        message: message.into(),
+    };
+    for unit in inventory.apps.iter_mut().flat_map(|app| &mut app.components).flat_map(|held| &mut held.units)
+    {
+        unit.process = provider().wire_id(&"shop-kv".parse().unwrap());
+        unit.phase = Phase::CrashLooping;
+        unit.reason = Reason::ProviderExited;
+        unit.message = "exit code 2: no such bucket".into();
+        unit.links = vec![
+            link("default", LinkState::Accepted, ""),
+            link("other", LinkState::Unverified, ""),
+            link("third", LinkState::Refused, "no such bucket"),
+        ];
+    }
+    inventory
+}
+
+#[test]
+fn messages_about_providers_are_frozen() {
+    frozen("apply-request-provider", &apply_with_provider());
+    let page = InventoryPage { inventory: inventory_with_provider(), next: None };
+    frozen("inventory-page-provider", &Reply::Result(page));
+    let app = || "shop".parse().unwrap();
+    frozen("link-put-request", &LinkPutRequest { host: host(), app: app(), link: incoming() });
+    frozen("link-delete-request", &LinkDeleteRequest { host: host(), link: incoming().key() });
+    let answers = [
+        LinkAnswer::Taken,
+        LinkAnswer::Accepted,
+        LinkAnswer::Unverified,
+        LinkAnswer::Refused { message: "no such bucket".into() },
+        LinkAnswer::Absent,
+    ];
+    frozen("link-replies", &answers.map(|answer| LinkReply { host: host(), answer }).to_vec());
+    frozen("links-request", &LinksRequest { provider: "shop-kv".parse().unwrap() });
+    let held = LinkHeld { app: app(), link: incoming() };
+    frozen("links-reply", &LinksReply { host: host(), links: vec![held] });
 }
 
 fn error() -> ApiError {

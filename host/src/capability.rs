@@ -11,6 +11,7 @@ pub(crate) mod keyvalue;
 pub mod logging;
 pub mod output;
 pub mod outside;
+pub(crate) mod secrets;
 pub(crate) mod sockets;
 mod sockets_p3;
 
@@ -82,11 +83,13 @@ const WASI_03: [(&str, &[&str]); 6] = [
 ];
 
 /// Interfaces beyond WASI 0.2 and 0.3, each with the exact version that is here. A link that carries one of them wins.
-const OTHERS: [(&str, &str); 4] = [
+const OTHERS: [(&str, &str); 6] = [
     ("wasi:config/store", "0.2.0-rc.1"),
     ("wasi:config/runtime", "0.2.0-draft"),
     ("wasi:logging/logging", "0.1.0-draft"),
     ("wasi:logging/logging", ""),
+    ("wasmcloud:secrets/store", "0.1.0-draft"),
+    ("wasmcloud:secrets/reveal", "0.1.0-draft"),
 ];
 
 /// What the host can do about an import.
@@ -161,6 +164,7 @@ pub(crate) fn add(linker: &mut Linker<CallState>, instance: &str) -> wasmtime::R
     match interface {
         "wasi:config/store" => config::add_store(linker),
         "wasi:config/runtime" => config::add_runtime(linker, instance),
+        "wasmcloud:secrets/store" | "wasmcloud:secrets/reveal" => secrets::add(linker, instance),
         _ => logging::add(linker, instance),
     }
 }

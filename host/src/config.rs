@@ -44,6 +44,12 @@ pub struct HostArgs {
     /// Most that code which was fetched may take of the disk, such as `500Mi` or `4Gi`; what apps use stays.
     #[arg(long, value_name = "SIZE", env = "LATH_CODE_CACHE", default_value = "4Gi", value_parser = size)]
     pub code_cache: u64,
+    /// Folder whose files are the secrets of the backend `file`; there is none when not given.
+    #[arg(long, value_name = "DIR", env = "LATH_SECRETS_DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// Subject below which the other backends of secrets are asked.
+    #[arg(long, value_name = "SUBJECT", env = "LATH_SECRETS_TOPIC", default_value = "wasmcloud.secrets", value_parser = topic)]
+    pub secrets_topic: String,
     /// How registries are reached.
     #[command(flatten)]
     pub registries: RegistryArgs,
@@ -87,6 +93,10 @@ pub struct HostConfig {
     pub egress_ca: Option<PathBuf>,
     /// Most bytes of code on the disk.
     pub code_cache: u64,
+    /// Secrets of the backend `file`, if this host has them; the folder is there.
+    pub secrets_dir: Option<PathBuf>,
+    /// Subject below which the other backends of secrets are asked.
+    pub secrets_topic: String,
     /// Where images come from.
     pub registries: Registries,
     /// Longest wait for calls in flight at the end.
@@ -124,6 +134,7 @@ impl HostConfig {
         builtins.0.extend(args.builtin_aliases);
         let registries = Registries::new(&args.registries, Patience::TRANSFER)?;
         let data_dir = folder(&args.data_dir)?;
+        let secrets_dir = args.secrets_dir.as_deref().map(folder_of_secrets).transpose()?;
         Ok(Self {
             lattice: args.lattice,
             nats_url: args.nats_url,
@@ -135,6 +146,8 @@ impl HostConfig {
             builtins,
             egress_ca: args.egress_ca,
             code_cache: args.code_cache,
+            secrets_dir,
+            secrets_topic: args.secrets_topic,
             registries,
             drain_deadline: args.drain_deadline,
             handover: args.handover,
@@ -172,6 +185,26 @@ fn folder(path: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(path)
         .with_context(|| format!("cannot create the data folder {}", path.display()))?;
     path.canonicalize().with_context(|| format!("cannot use the data folder {}", path.display()))
+}
+
+fn folder_of_secrets(path: &Path) -> Result<PathBuf> {
+    let folder =
+        path.canonicalize().with_context(|| format!("--secrets-dir {} cannot be used", path.display()))?;
+    if !folder.is_dir() {
+        bail!("--secrets-dir {} is no folder", path.display());
+    }
+    Ok(folder)
+}
+
+/// Reads a subject without wildcards.
+fn topic(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let valid = text.split('.').all(|token| !token.is_empty() && token.bytes().all(plain));
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("a subject is tokens of A-Z a-z 0-9 - _ with dots between them".to_owned())
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -250,6 +283,14 @@ mod tests {
         assert_eq!((reference.as_str(), builtin), ("registry.test:5000/http", Builtin::HttpServer));
         assert!(alias("x=builtin://nope").unwrap_err().contains("http-server"));
         assert!(alias("x").is_err());
+    }
+
+    #[test]
+    fn a_subject_has_no_wildcards() {
+        assert_eq!(topic("wasmcloud.secrets").as_deref(), Ok("wasmcloud.secrets"));
+        for wrong in ["", ".", "a.", "a..b", "a.*", "a.>", "a b"] {
+            assert!(topic(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::control::Control;
 use crate::settings::Change;
 use crate::status::now;
 
-pub(crate) use events::EventsV1;
+pub(crate) use events::{EventsV1, TellerV1};
 
 /// Requests that are worked on at the same time.
 const PARALLEL: usize = 64;

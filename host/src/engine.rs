@@ -50,6 +50,7 @@ pub use body::{Body, BodyError};
 pub use code::Code;
 pub(crate) use exports::FunctionNames;
 pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
+pub(crate) use failure::bounded;
 pub use failure::{CallError, Outcome, PrepareError};
 pub use pool::Pooling;
 pub use prepared::{Closed, InFlight, Prepared};

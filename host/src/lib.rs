@@ -32,9 +32,11 @@ mod identity;
 mod ingress;
 mod journal;
 mod prepare;
+mod provider;
 mod random;
 mod ready;
 mod routes;
+mod secrets;
 mod settings;
 mod slots;
 mod status;
@@ -45,19 +47,22 @@ mod wrpc_call;
 mod wrpc_serve;
 
 pub use config::{HostArgs, HostConfig};
+pub use provider::launched;
 
 use artifact::{Artifacts, Disk, InUse, Store};
 use capability::bound::{Capabilities, Capability};
 use capability::keyvalue::Keyvalue;
 use capability::outside::Outside;
 use control::{Control, Requests};
-use control_v1::{ControlV1, EventsV1};
+use control_v1::{ControlV1, EventsV1, TellerV1};
 use engine::{Engine, EngineConfig, Targets};
 use identity::Identity;
 use ingress::{Front, Ingress};
 use journal::Journal;
-use prepare::Preparer;
+use prepare::{Preparer, Sources};
+use provider::{Callers, Programs, Providers};
 use routes::Router;
+use secrets::{Backends, Secrets, Signer};
 use settings::Settings;
 use status::{Facts, Reporter, Snapshot, now};
 use stop::Stopper;
@@ -109,6 +114,8 @@ struct Host {
     handle: SupervisorHandle,
     server: Server,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    providers: Providers,
+    callers: Callers,
 }
 
 impl Host {
@@ -133,18 +140,23 @@ impl Host {
         let shown = config.data_dir.display();
         let settings = Settings::load(&config.data_dir, config.labels.clone())
             .with_context(|| format!("cannot use the data folder {shown}"))?;
-        let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::empty(&settings)));
+        let callers = Callers::new(connection.nats().clone(), subjects.clone(), identity.id.clone());
+        let (snapshot_sender, snapshots) =
+            watch::channel(Arc::new(Snapshot::empty(&settings, callers.clone())));
         let (handle, orders) = SupervisorHandle::new();
         let base = Base {
             config: &config,
+            identity: &identity,
             connection: &connection,
             subjects: &subjects,
             router,
             wrpc,
             ingress: &ingress,
             snapshots: &snapshots,
+            callers: callers.clone(),
         };
         let (tools, core, restored) = base.tools(serving)?;
+        let providers = tools.providers.clone();
         let orders: (SupervisorHandle, mpsc::Receiver<Order>) = (handle.clone(), orders);
         let supervisor = Supervisor::new(core, settings, tools, orders, snapshot_sender);
         let facts = Arc::new(Facts {
@@ -167,6 +179,8 @@ impl Host {
             handle,
             server,
             snapshots,
+            providers,
+            callers,
         })
     }
 
@@ -212,6 +226,7 @@ impl Host {
         tasks.spawn(v1.run(requests_v1, ends.control.clone()));
         tasks.spawn(events_v1.run(ends.reporter.clone()));
         tasks.spawn(reporter.run(ends.reporter.clone()));
+        tasks.spawn(self.callers.run(ends.supervisor.clone()));
         if let Some(admin) = admin {
             tasks.spawn(admin.run(ends.reporter.clone()));
         }
@@ -234,6 +249,7 @@ impl Host {
             snapshots,
             supervisor: self.handle,
             ingress: self.ingress,
+            providers: self.providers,
             ends,
         };
         stopper.stop(server, tasks, stop_at_once).await;
@@ -246,12 +262,14 @@ impl Host {
 /// What the supervisor's tools are made of.
 struct Base<'a> {
     config: &'a HostConfig,
+    identity: &'a Identity,
     connection: &'a Connection,
     subjects: &'a Subjects,
     router: Arc<Router>,
     wrpc: Client,
     ingress: &'a Ingress,
     snapshots: &'a watch::Receiver<Arc<Snapshot>>,
+    callers: Callers,
 }
 
 impl Base<'_> {
@@ -270,16 +288,23 @@ impl Base<'_> {
             .with_context(|| format!("cannot use the data folder {shown}"))?;
         let store = Store::new(self.connection.clone(), self.subjects);
         let artifacts = Artifacts::new(disk, store, self.config.registries.clone());
+        let secrets = self.secrets();
+        let providers = self.providers(&artifacts, &secrets)?;
         let links = Links {
             router: Arc::clone(&self.router),
             client: self.wrpc,
             lattice: self.config.lattice.clone(),
+            providers: providers.clone(),
         };
-        let targets: Arc<dyn Targets> = Arc::new(links);
-        let keyvalue: Arc<dyn Capability> = Arc::new(Keyvalue::new(self.connection.nats().clone()));
+        let links = Arc::new(links);
+        let targets: Arc<dyn Targets> = Arc::clone(&links) as _;
+        let keyvalue = Keyvalue::new(self.connection.nats().clone()).with_providers(links);
+        let keyvalue: Arc<dyn Capability> = Arc::new(keyvalue);
         let capabilities = Capabilities::new([keyvalue]);
         let default = self.config.http_default;
-        let preparer = Preparer::new(engine, artifacts, self.ingress.clone(), targets, capabilities, default);
+        let sources =
+            Sources { engine, artifacts, secrets, providers: providers.clone(), callers: self.callers };
+        let preparer = Preparer::new(sources, self.ingress.clone(), targets, capabilities, default);
         let journal =
             Journal::open(data_dir).with_context(|| format!("cannot use the data folder {shown}"))?;
         let entries = journal.load().with_context(|| format!("cannot read the journal in {shown}"))?;
@@ -295,7 +320,27 @@ impl Base<'_> {
             router: self.router,
             ingress: self.ingress.clone(),
             serving,
+            providers,
         };
         Ok((tools, core, restored))
+    }
+
+    fn secrets(&self) -> Secrets {
+        let signer = Signer::new(self.identity.id.clone(), &self.identity.name, self.config.lattice.clone());
+        let backends = Backends::new(self.connection.nats().clone(), &self.config.secrets_topic, signer);
+        Secrets::new(backends, self.config.secrets_dir.clone())
+    }
+
+    fn providers(&self, artifacts: &Artifacts, secrets: &Secrets) -> Result<Providers> {
+        let data_dir = &self.config.data_dir;
+        let programs = Programs::open(data_dir)
+            .with_context(|| format!("cannot use the data folder {}", data_dir.display()))?;
+        let access = provider::access(&self.config.nats_url, self.config.creds.as_deref())
+            .context("cannot read the NATS credentials for providers")?;
+        let events = TellerV1::new(self.connection.clone(), self.subjects.lattice(), &self.identity.id);
+        let nats = self.connection.nats().clone();
+        let around = provider::around(nats, self.subjects, self.identity.id.clone(), access, events);
+        let (artifacts, secrets, subjects) = (artifacts.clone(), secrets.clone(), self.subjects.clone());
+        Ok(Providers::new(around, programs, artifacts, secrets, subjects, self.wrpc.clone()))
     }
 }

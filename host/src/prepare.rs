@@ -6,14 +6,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lath_control_api::{Builtin, ComponentSpec, Image, LinkSpec, Reason, WitInterface, Workload};
-use lath_host_core::News;
+use lath_control_api::{
+    Builtin, ComponentSpec, Image, LinkSpec, Reason, UnverifiedLinks, WitInterface, Workload,
+};
+use lath_host_core::{News, UnitKey};
 use tokio::sync::Semaphore;
 
 use crate::artifact::Artifacts;
 use crate::capability::bound::{Bindings, Capabilities};
 use crate::engine::{Code, Engine, PrepareError, Prepared, Targets, UnitIdentity};
 use crate::ingress::{Claim, Ingress};
+use crate::provider::{Callers, Provider, Providers};
+use crate::secrets::{Reader, Secrets};
 use crate::supervisor::Teller;
 
 /// First instances and probes at the same time: they are the guests' work, and traffic comes first.
@@ -26,6 +30,8 @@ const HTTP_HANDLER: [&str; 4] = ["incoming-handler", "handler", "outgoing-handle
 pub(crate) enum Product {
     /// A component to call.
     Component(Arc<Prepared>),
+    /// A process of a provider.
+    Provider(Arc<Provider>),
     /// Addresses of an HTTP server, held so that nobody else takes them.
     HttpServer(Vec<Claim>),
 }
@@ -35,7 +41,15 @@ impl Product {
     pub(crate) const fn component(&self) -> Option<&Arc<Prepared>> {
         match self {
             Self::Component(unit) => Some(unit),
-            Self::HttpServer(_) => None,
+            Self::Provider(_) | Self::HttpServer(_) => None,
+        }
+    }
+
+    /// The provider, where it is one.
+    pub(crate) const fn provider(&self) -> Option<&Arc<Provider>> {
+        match self {
+            Self::Provider(provider) => Some(provider),
+            Self::Component(_) | Self::HttpServer(_) => None,
         }
     }
 }
@@ -43,10 +57,13 @@ impl Product {
 /// What is to be prepared.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
+    pub(crate) unit: UnitKey,
     pub(crate) identity: UnitIdentity,
     pub(crate) spec: Arc<ComponentSpec>,
     /// What others of its app need of it.
     pub(crate) needs: Needs,
+    /// What a link is worth that a provider says nothing about.
+    pub(crate) unverified: UnverifiedLinks,
 }
 
 /// What routes and links of an app need a component to export.
@@ -81,11 +98,20 @@ fn interfaces(link: &LinkSpec) -> impl Iterator<Item = WitInterface> {
     })
 }
 
+/// Where what units need comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) engine: Engine,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) secrets: Secrets,
+    pub(crate) providers: Providers,
+    pub(crate) callers: Callers,
+}
+
 /// Prepares units.
 #[derive(Debug, Clone)]
 pub(crate) struct Preparer {
-    engine: Engine,
-    artifacts: Artifacts,
+    sources: Sources,
     ingress: Ingress,
     targets: Targeting,
     capabilities: Capabilities,
@@ -105,21 +131,24 @@ impl std::fmt::Debug for Targeting {
 
 impl Preparer {
     pub(crate) fn new(
-        engine: Engine,
-        artifacts: Artifacts,
+        sources: Sources,
         ingress: Ingress,
         targets: Arc<dyn Targets>,
         capabilities: Capabilities,
         http_default: SocketAddr,
     ) -> Self {
         let starting = Arc::new(Semaphore::new(STARTING));
-        Self { engine, artifacts, ingress, targets: Targeting(targets), capabilities, http_default, starting }
+        Self { sources, ingress, targets: Targeting(targets), capabilities, http_default, starting }
     }
 
     /// Does the job, and tells which step begins.
     pub(crate) async fn prepare(&self, job: &Job, teller: &Teller) -> Result<Product, PrepareError> {
         match &job.spec.workload {
             Workload::Component { image } => self.component(job, image, teller).await.map(Product::Component),
+            Workload::Provider { image } => {
+                let provider = self.sources.providers.prepare(job.unit.clone(), job, image, teller).await?;
+                Ok(Product::Provider(provider))
+            }
             Workload::Builtin { builtin: Builtin::HttpServer, .. } => {
                 teller.tell(News::Linking).await;
                 self.http_server(&job.spec).map(Product::HttpServer)
@@ -138,17 +167,27 @@ impl Preparer {
         image: &Image,
         teller: &Teller,
     ) -> Result<Arc<Prepared>, PrepareError> {
-        let code = match self.engine.cached(&image.digest).await {
+        let code = match self.sources.engine.cached(&image.digest).await {
             Some(code) => code,
             None => {
                 teller.tell(News::Fetching).await;
-                let bytes = self.artifacts.get(image).await?;
+                let bytes = self.sources.artifacts.get(image).await?;
                 teller.tell(News::Compiling).await;
-                self.engine.compile(&image.digest, bytes).await?
+                self.sources.engine.compile(&image.digest, bytes).await?
             }
         };
         teller.tell(News::Linking).await;
-        let bound = self.capabilities.bind(&job.identity, &job.spec).await?;
+        let reader = Reader { app: &job.unit.app, id: &job.unit.id, signed: None };
+        let secrets = self.sources.secrets.resolve(&job.spec.secrets, reader).await?;
+        let mut bound = self.capabilities.bind(&job.identity, &job.spec).await?;
+        bound.give_secrets(secrets);
+        match self.sources.callers.put(&job.unit, &job.spec, job.unverified).await {
+            Ok(links) => bound.hold(links),
+            Err(refused) => {
+                bound.unbind(&job.identity).await;
+                return Err(refused);
+            }
+        }
         let made = self.make(job, code, bound.clone(), teller).await;
         if made.is_err() {
             bound.unbind(&job.identity).await;
@@ -163,7 +202,8 @@ impl Preparer {
         bound: Bindings,
         teller: &Teller,
     ) -> Result<Arc<Prepared>, PrepareError> {
-        let unit = self.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
+        let unit =
+            self.sources.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
         check_exports(&unit, &job.needs)?;
         teller.tell(News::Starting).await;
         let _permit = self.starting.acquire().await;

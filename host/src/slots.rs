@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::engine::Prepared;
 use crate::prepare::Product;
+use crate::provider::Provider;
 
 /// One unit's place.
 #[derive(Debug)]
@@ -69,6 +70,19 @@ impl Slots {
 
     pub(crate) fn component(&self, unit: &UnitKey) -> Option<&Arc<Prepared>> {
         self.slots.get(unit)?.product.as_ref()?.component()
+    }
+
+    /// A provider that is ready, to be told of it in the unit's present episode.
+    pub(crate) fn provider_episode(&self, unit: &UnitKey) -> Option<(Ticket, Arc<Provider>)> {
+        let slot = self.slots.get(unit)?;
+        Some((slot.ticket, Arc::clone(slot.product.as_ref()?.provider()?)))
+    }
+
+    /// Every provider that is ready, with the episode of its unit.
+    pub(crate) fn providers(&self) -> impl Iterator<Item = (&UnitKey, Ticket, &Arc<Provider>)> {
+        self.slots
+            .iter()
+            .filter_map(|(unit, slot)| Some((unit, slot.ticket, slot.product.as_ref()?.provider()?)))
     }
 
     /// A token that ends with the unit's present episode, also of one that has no task.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Prepared;
+use crate::provider::{Callers, Process};
 use crate::settings::Settings;
 
 /// How often a host says that it lives.
@@ -73,13 +74,17 @@ pub(crate) struct Snapshot {
     pub(crate) apps: Vec<AppInventory>,
     /// Units that can have calls.
     pub(crate) units: BTreeMap<UnitKey, Arc<Prepared>>,
+    /// Processes of providers.
+    pub(crate) processes: BTreeMap<UnitKey, Arc<Process>>,
+    /// Links to providers of other apps.
+    pub(crate) callers: Option<Callers>,
     /// What each unit was asked to be.
     pub(crate) specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
 }
 
 impl Snapshot {
     /// A host on which nothing is.
-    pub(crate) fn empty(settings: &Settings) -> Self {
+    pub(crate) fn empty(settings: &Settings, callers: Callers) -> Self {
         Self {
             state: settings.state(),
             labels: settings.labels(),
@@ -88,6 +93,8 @@ impl Snapshot {
             listeners: Vec::new(),
             apps: Vec::new(),
             units: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            callers: Some(callers),
             specs: BTreeMap::new(),
         }
     }
@@ -170,6 +177,10 @@ impl Snapshot {
                     spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
                 };
                 unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
+                unit.links = match self.processes.get(&key) {
+                    Some(process) => process.links(),
+                    None => self.callers.as_ref().map_or_else(Vec::new, |callers| callers.links(&key)),
+                };
             }
         }
         app

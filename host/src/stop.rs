@@ -17,12 +17,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ingress::Ingress;
+use crate::provider::Providers;
 use crate::status::Snapshot;
 use crate::supervisor::{Order, SupervisorHandle};
 use crate::{ENDING, FLUSH};
 
 /// Longest wait for a manager to say which hosts there are.
 const ASK_WITHIN: Duration = Duration::from_secs(1);
+/// Time that providers have to end in any case, and at most.
+const PROVIDERS_LEAST: Duration = Duration::from_secs(1);
+const PROVIDERS_MOST: Duration = Duration::from_secs(10);
 /// Pause between two looks at who could take over.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -67,6 +71,7 @@ pub(crate) struct Stopper {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) supervisor: SupervisorHandle,
     pub(crate) ingress: Ingress,
+    pub(crate) providers: Providers,
     pub(crate) ends: Ends,
 }
 
@@ -90,6 +95,7 @@ impl Stopper {
             () = at_once.cancelled() => {
                 tracing::warn!("stopping at once; calls in flight get an error");
                 self.abort_all();
+                self.providers.stop(std::time::Instant::now()).await;
             }
         }
         self.ends.server.cancel();
@@ -159,6 +165,9 @@ impl Stopper {
             self.abort_all();
             let _answers_out = timeout(Duration::from_secs(1), self.ingress.stop()).await;
         }
+        // After everything that may call them. Their own end has its part of the time, and a little when there is none left.
+        let until = deadline.max(Instant::now() + PROVIDERS_LEAST).min(Instant::now() + PROVIDERS_MOST);
+        self.providers.stop(until.into_std()).await;
     }
 
     fn abort_all(&self) {

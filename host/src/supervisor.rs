@@ -21,6 +21,7 @@ use crate::engine::PrepareError;
 use crate::ingress::Ingress;
 use crate::journal::Journal;
 use crate::prepare::{Preparer, Product};
+use crate::provider::Providers;
 use crate::routes::Router;
 use crate::settings::{Change, Settings};
 use crate::slots::Slots;
@@ -124,6 +125,7 @@ pub(crate) struct Tools {
     pub(crate) router: Arc<Router>,
     pub(crate) ingress: Ingress,
     pub(crate) serving: ServingHandle,
+    pub(crate) providers: Providers,
 }
 
 /// The only writer of what the host has decided.
@@ -371,6 +373,7 @@ impl Supervisor {
             if settled.is_err() {
                 tracing::debug!("subscriptions are late; NATS is slow or away");
             }
+            self.settle_providers().await;
         }
         let begun = Instant::now();
         let snapshot = Snapshot {
@@ -381,6 +384,12 @@ impl Supervisor {
             listeners: self.core.listeners(),
             apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
             units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),
+            processes: self
+                .slots
+                .providers()
+                .map(|(unit, _, held)| (unit.clone(), Arc::clone(held.process())))
+                .collect(),
+            callers: self.snapshots.borrow().callers.clone(),
             specs: self.core.specs().collect(),
         };
         self.snapshots.send_replace(Arc::new(snapshot));

@@ -7,20 +7,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt as _;
-use lath_control_api::{ComponentId, LatticeId};
+use lath_control_api::{ComponentId, LatticeId, LinkSpec, ProviderTarget};
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{
-    AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, Target, codec,
+    AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, SubjectError,
+    Target, codec,
 };
 use wasmtime::component::Val;
 
 use crate::engine::{
     Body, BodyError, CallContext, CallError, Caller, InFlight, RemoteCall, RemoteRequest, Targets,
 };
+use crate::provider::{Called, Providers};
 use crate::routes::Router;
 use crate::trace;
 
@@ -41,6 +44,19 @@ pub(crate) struct Links {
     pub(crate) router: Arc<Router>,
     pub(crate) client: Client,
     pub(crate) lattice: LatticeId,
+    pub(crate) providers: Providers,
+}
+
+/// A call of plain values that leaves the host's own components.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) link: &'a LinkSpec,
+    pub(crate) instance: &'a str,
+    pub(crate) function: &'a str,
+    /// The encoded tuple of parameters.
+    pub(crate) params: Bytes,
+    pub(crate) ctx: &'a CallContext,
 }
 
 impl Targets for Links {
@@ -81,24 +97,57 @@ impl Links {
 
     async fn invoke(&self, call: RemoteCall<'_>) -> Result<Vec<Val>, CallError> {
         let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
-        let id = &call.link.target;
-        let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
-        let target =
-            Target::new(&self.lattice, id, Some(call.instance), call.function).map_err(|e| failed(&e))?;
-        let target = target.preferring(&revision);
         let params = codec::encode(&call.params, &call.types.params).map_err(|error| failed(&error))?;
-        let mut headers = headers(Some(&revision), &call.caller.id, &call.ctx);
+        let RemoteCall { caller, link, instance, function, ctx, .. } = &call;
+        let results = self.send(Outgoing { caller, link, instance, function, params, ctx }).await?;
+        codec::decode(&results, &call.types.results).map_err(|error| match error {
+            // Short results are how a callee of 1.x shows that it failed.
+            codec::DecodeError::Truncated => failure(&InvokeError::Interrupted),
+            other => failed(&other),
+        })
+    }
+
+    /// Makes a call, and gives the encoded tuple of results. One that provably did not start is made again.
+    pub(crate) async fn send(&self, call: Outgoing<'_>) -> Result<Bytes, CallError> {
+        let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
+        let mut headers = headers(Some(&revision), &call.caller.id, call.ctx);
         headers.insert(LINK_NAME, call.link.name.0.as_str());
-        let deadline = deadline(&call.ctx);
+        let deadline = deadline(call.ctx);
         let mut tries = 1;
-        let outcome = loop {
-            match self.client.invoke(&target, headers.clone(), params.clone(), deadline.into()).await {
+        loop {
+            // Looked up for each try: the process may have gone, or come, in between.
+            let (target, _called) = self.target(&call, &revision)?;
+            let sent =
+                self.client.invoke(&target, headers.clone(), call.params.clone(), deadline.into()).await;
+            match sent {
                 Err(InvokeError::Rejected(_) | InvokeError::NotConnected(_)) if tries < TRIES => tries += 1,
-                outcome => break outcome.map_err(|error| failure(&error))?,
+                outcome => return outcome.map(|outcome| outcome.results).map_err(|error| failure(&error)),
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Who is called: a component in the caller's revision; of a provider its process on this host, else one on another.
+    /// What is returned beside it keeps the process for the time of the call.
+    fn target(
+        &self,
+        call: &Outgoing<'_>,
+        revision: &AppRevision,
+    ) -> Result<(Target, Option<Called>), CallError> {
+        let failed = |error: SubjectError| CallError::Failed(chain(&error));
+        let of = |key: &str| {
+            Target::of_key(&self.lattice, key, Some(call.instance), call.function).map_err(failed)
         };
-        codec::decode(&outcome.results, &call.types.results).map_err(|error| failed(&error))
+        let Some(provider) = &call.link.provider else {
+            return Ok((of(call.link.target.as_str())?.preferring(revision), None));
+        };
+        if let Some(called) = self.providers.local(call.link) {
+            return Ok((of(called.key())?, Some(called)));
+        }
+        match provider {
+            ProviderTarget::Process { wire_id } => Ok((of(wire_id.as_str())?, None)),
+            ProviderTarget::Elsewhere => Ok((of(call.link.target.as_str())?, None)),
+        }
     }
 }
 

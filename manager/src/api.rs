@@ -22,6 +22,7 @@ use crate::requests::Requests;
 
 pub(crate) mod change;
 mod images;
+mod pinned;
 pub(crate) mod read;
 mod revisions;
 mod shared;

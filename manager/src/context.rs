@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 use crate::config::Identity;
+use crate::control_v1::Kept;
 use crate::lease::Standing;
 use crate::observe::Observed;
 use crate::records::Records;
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) limits: PlanLimits,
     pub(crate) records: Records,
     pub(crate) components: ComponentStore,
+    /// Configs of the lattice, and what else is kept for tools of 1.x.
+    pub(crate) kept: Kept,
     pub(crate) registries: Registries,
     pub(crate) observed: Observed,
     pub(crate) standing: watch::Receiver<Standing>,

@@ -40,7 +40,8 @@ use crate::records::Slot;
 use crate::requests::Requests;
 
 use mirror::Mirror;
-use records::{Judged, Kept, Started};
+pub(crate) use records::Kept;
+use records::{Judged, Started};
 
 /// Largest request that is read, in bytes.
 const MAX_REQUEST: usize = 1 << 20;
@@ -76,7 +77,7 @@ impl ControlV1 {
     /// When the connection is closed, or the store cannot be used.
     pub(crate) async fn listen(context: Arc<Context>) -> anyhow::Result<Self> {
         let (connection, subjects) = (context.client.connection().clone(), context.client.subjects().clone());
-        let kept = Kept::open(&connection, &subjects).await?;
+        let kept = context.kept.clone();
         let mirror = Mirror::new(&connection, subjects.lattice());
         let prefix = subject::control(subjects.lattice().as_str());
         let registry = format!("registry.{}", context.identity.run);

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
+use lath_artifacts::Form;
 use lath_control_api::{ApiError, Digest, ErrorCode};
 use lath_manifests::Manifest;
-use lath_manifests::manifest::{ImageRef, Source};
+use lath_manifests::manifest::{ImageRef, Kind, Source};
 
 use crate::context::Context;
 
@@ -17,7 +18,7 @@ const MAX_FILE: u64 = 256 << 20;
 /// known of it; that there is nothing is told by whoever resolves the images. Relative paths are nobody's.
 ///
 /// # Errors
-/// When a file is no component, or the store does not take it.
+/// When a file is not what its component needs, or the store does not take it.
 pub(crate) async fn take_in(
     context: &Context,
     manifest: &Manifest,
@@ -39,10 +40,12 @@ pub(crate) async fn take_in(
                 continue;
             }
         };
-        lath_artifacts::recognise(&bytes).map_err(|found| {
+        usable(component.kind, &bytes).map_err(|found| {
             let message = format!("the file of `{}` ({reference}) is {found}", component.name);
-            ApiError::new(ErrorCode::ImageUnsupported, message)
-                .with_help("build the component for wasm32-wasip2")
+            ApiError::new(ErrorCode::ImageUnsupported, message).with_help(match component.kind {
+                Kind::Component => "build the component for wasm32-wasip2",
+                Kind::Capability => "name a provider archive (`.par.gz`), or a program",
+            })
         })?;
         let digest = Digest::of(&bytes);
         context.components.put(&digest, bytes).await.map_err(|error| {
@@ -52,6 +55,21 @@ pub(crate) async fn take_in(
         known.insert(reference, digest);
     }
     Ok(())
+}
+
+/// Refuses bytes that are not what a component or capability is made of: no other file of this machine is given away,
+/// whatever a request names.
+///
+/// # Errors
+/// What they are, in words that follow "it is".
+pub(crate) fn usable(kind: Kind, bytes: &[u8]) -> Result<(), String> {
+    let form = Form::of(bytes);
+    match kind {
+        Kind::Capability if form.is_provider() => Ok(()),
+        Kind::Capability => Err(format!("{form}, and a capability is a provider archive or a program")),
+        Kind::Component if form.is_provider() => Err(format!("{form}, and a component is WebAssembly")),
+        Kind::Component => lath_artifacts::recognise(bytes).map(drop),
+    }
 }
 
 /// The bytes of a file.

@@ -47,7 +47,7 @@ use api::Api;
 use clock::Clock;
 use config::ManagerConfig;
 use context::Context;
-use control_v1::ControlV1;
+use control_v1::{ControlV1, Kept};
 use http::{Http, Shown};
 use lease::{Lease, Standing};
 use observe::Observer;
@@ -190,7 +190,7 @@ impl Parts {
         let subjects = Subjects::new(lattice.clone());
         connection.ready().await?;
         let wake = Wake::default();
-        let ((records, follower), components, lease_bucket) = loop {
+        let ((records, follower), components, kept, lease_bucket) = loop {
             match open_store(connection, &subjects, &wake).await {
                 Ok(opened) => break opened,
                 Err(error) => {
@@ -212,6 +212,7 @@ impl Parts {
             limits: PlanLimits::default(),
             records,
             components,
+            kept,
             registries,
             observed,
             standing,
@@ -228,10 +229,11 @@ async fn open_store(
     connection: &Connection,
     subjects: &Subjects,
     wake: &Wake,
-) -> anyhow::Result<((Records, Follower), ComponentStore, TypedBucket<lease::LeaseRecord>)> {
+) -> anyhow::Result<((Records, Follower), ComponentStore, Kept, TypedBucket<lease::LeaseRecord>)> {
     let records = Records::open(connection, subjects, wake.clone()).await?;
     let components = ComponentStore::open(connection, &subjects.bucket(Bucket::Components)).await?;
     let options = BucketOptions { timeout: LEASE_TIMEOUT, history: 1, ..BucketOptions::default() };
     let lease = TypedBucket::open(connection, &subjects.bucket(Bucket::Lease), options).await?;
-    Ok((records, components, lease))
+    let kept = Kept::open(connection, subjects).await?;
+    Ok((records, components, kept, lease))
 }

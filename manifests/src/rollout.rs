@@ -15,6 +15,8 @@ mod webhook;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lath_control_api::UnverifiedLinks;
+
 use crate::code;
 use crate::limits::{MAX_DIAGNOSTICS, MAX_ROLLOUT_TEXT};
 use crate::manifest::{Gates, Inconclusive, RollbackRule, RolloutPolicy, Strategy, Webhook};
@@ -28,7 +30,7 @@ pub(crate) use components::names;
 pub(crate) use part::Part;
 
 /// Every property of a rollout policy, in the order of documents.
-pub const PROPERTIES: [&str; 20] = [
+pub const PROPERTIES: [&str; 21] = [
     "strategy",
     "steps",
     "gates",
@@ -48,9 +50,12 @@ pub const PROPERTIES: [&str; 20] = [
     "keep_warm",
     "drain_deadline",
     "hold_time",
+    UNVERIFIED_LINKS,
     COMPONENTS,
 ];
 
+/// What hosts go by for as long as they run a revision, and not in its rollout alone.
+const UNVERIFIED_LINKS: &str = "unverified_links";
 /// The property that limits a policy to some components.
 pub(crate) const COMPONENTS: &str = "components";
 
@@ -63,8 +68,8 @@ const TENTH: Duration = Duration::from_millis(100);
 
 /// A policy with some of its properties replaced, each as a whole: what a person asks for in one deploy.
 ///
-/// The texts are those of the properties of a `policy.rollout.lath/v1`. Which components a policy is for is left to the
-/// manifest, so `components` is refused.
+/// The texts are those of the properties of a `policy.rollout.lath/v1`. Which components a policy is for, and what hosts go by
+/// beyond the rollout, is left to the manifest, so `components` and `unverified_links` are refused.
 ///
 /// # Errors
 /// One text for each problem, in the order of the properties: it names the property, what is wrong with it and what is
@@ -76,10 +81,18 @@ pub fn override_policy(
     let given: Vec<Given<'_>> =
         properties.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let mut reading = read(policy.clone(), &given);
-    if let Some(index) = given.iter().position(|(name, _)| *name == COMPONENTS) {
-        reading.problems.retain(|(at, _)| *at != index);
-        let message = "`components` chooses among the policies of a manifest and cannot be overridden";
-        reading.problems.push((index, Problem::new(code::POLICY, message, "leave it out")));
+    let of_the_manifest = [
+        (COMPONENTS, "`components` chooses among the policies of a manifest and cannot be overridden"),
+        (
+            UNVERIFIED_LINKS,
+            "`unverified_links` counts for as long as the revision runs and cannot be overridden for its rollout",
+        ),
+    ];
+    for (property, message) in of_the_manifest {
+        if let Some(index) = given.iter().position(|(name, _)| *name == property) {
+            reading.problems.retain(|(at, _)| *at != index);
+            reading.problems.push((index, Problem::new(code::POLICY, message, "leave it out")));
+        }
     }
     if reading.problems.is_empty() {
         return Ok(reading.policy);
@@ -167,6 +180,10 @@ impl Reader {
             "keep_warm" => policy.keep_warm = Some(duration(Duration::ZERO, DAY)?),
             "drain_deadline" => policy.drain_deadline = duration(TENTH, HOUR)?,
             "hold_time" => policy.hold_time = duration(Duration::ZERO, MINUTE)?,
+            UNVERIFIED_LINKS => {
+                let words = UnverifiedLinks::ALL.map(|one| (one.as_str(), one));
+                policy.unverified_links = values::word(text, &what, &words)?;
+            }
             COMPONENTS => policy.components = components::read(text)?,
             unknown => return Err(vec![unknown_property(unknown)]),
         }

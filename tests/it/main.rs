@@ -30,6 +30,7 @@ mod links;
 mod manager;
 mod order;
 mod polyglot;
+mod provider;
 mod recovery;
 mod refused;
 mod registry;

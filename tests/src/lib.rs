@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod nats;
 pub mod ports;
 pub mod process;
+pub mod provider;
 pub mod registry;
 pub mod registry_proxy;
 pub mod soak;

@@ -35,8 +35,8 @@ pub use host::{HostDescription, HostInventory, StopHost, uptime};
 pub use label::{DeleteLabel, PutLabel};
 pub use link::{DEFAULT_LINK, DeleteLink, Link, ProviderLink};
 pub use provider::{
-    AuctionProvider, HealthReply, HostData, OtelConfig, ProviderAuctionAck, ProviderDescription, SecretValue,
-    ShutDownProvider, StartProvider, StopProvider,
+    AuctionProvider, HealthReply, HostData, LinkVerdict, OtelConfig, ProviderAuctionAck, ProviderDescription,
+    SecretValue, ShutDownProvider, StartProvider, StopProvider,
 };
 pub use registry::{RegistryCredentials, RegistryKind};
 pub use reply::Reply;

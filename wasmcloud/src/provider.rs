@@ -256,3 +256,17 @@ pub struct ShutDownProvider {
     /// Its host: a provider of the same id on another host goes on.
     pub host_id: String,
 }
+
+/// A provider's answer to a link that was put or deleted as a request. An addition of Lath to the protocol: the SDK of 1.x
+/// answers nothing, and its hosts ask for no answer.
+///
+/// A provider that wants a bad link to fail the change that brings it answers on the reply subject of `linkdefs.put`,
+/// within a second; one without a reply subject is put by a host of 1.x.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkVerdict {
+    /// Whether it took the link.
+    pub accepted: bool,
+    /// Why not, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

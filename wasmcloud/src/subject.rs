@@ -155,6 +155,24 @@ impl ToProvider {
     }
 }
 
+impl fmt::Display for ToProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Health => "health",
+            Self::ShutDown => "default.shutdown",
+            Self::PutLink => "linkdefs.put",
+            Self::DeleteLink => "linkdefs.del",
+            Self::Config => "config.update",
+        })
+    }
+}
+
+/// Where a provider is told something; `id` is its key, or for links the public key of its process.
+#[must_use]
+pub fn provider(lattice: &str, id: &str, what: ToProvider) -> String {
+    format!("wasmbus.rpc.{lattice}.{id}.{what}")
+}
+
 /// A request to the manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Model<'a> {

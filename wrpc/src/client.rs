@@ -70,7 +70,7 @@ pub enum ConnectError {
 /// Why a round trip to the NATS server failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the NATS server did not answer in time")]
-pub(crate) struct NoRoundTrip;
+pub struct NoRoundTrip;
 
 /// Makes and serves invocations over one NATS connection.
 #[derive(Debug, Clone)]
@@ -182,7 +182,10 @@ impl Client {
 
     /// Waits until the server has handled everything that was handed to the connection before, and everything
     /// that the server had sent before has arrived: the server works on a connection in order.
-    pub(crate) async fn round_trip(&self, deadline: Instant) -> Result<(), NoRoundTrip> {
+    ///
+    /// # Errors
+    /// When the server has not answered by the deadline.
+    pub async fn round_trip(&self, deadline: Instant) -> Result<(), NoRoundTrip> {
         let registration = self.reserve();
         let (sender, mut mails) = self.mailbox(1024);
         registration.add(vec![Route { suffix: "sync".into(), kind: RouteKind::Once, sender }]);

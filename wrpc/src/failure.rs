@@ -97,7 +97,9 @@ impl Failure {
         Self { code, text: line }
     }
 
-    pub(crate) fn headers(&self) -> HeaderMap {
+    /// The headers of the message that ends a call with this failure. An unmodified caller sees an end without a reason.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(HEADER, format!("{} {}", self.code, self.text));
         headers

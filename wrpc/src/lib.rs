@@ -30,7 +30,7 @@ pub mod serve;
 
 pub use async_nats::HeaderMap;
 pub use channel::{StreamError, StreamReader, StreamWriter};
-pub use client::{Client, ConnectError, Limits};
+pub use client::{Client, ConnectError, Limits, NoRoundTrip};
 pub use failure::{Failure, FailureCode};
 pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
 pub use serve::{Call, Export, Handler, ServeError, ServeOptions, Service, Serving, serve};

@@ -63,11 +63,27 @@ impl Target {
         instance: Instance<'_>,
         func: &str,
     ) -> Result<Self, SubjectError> {
+        Self::of_key(lattice, id.as_str(), instance, func)
+    }
+
+    /// The same of a callee that is no component: a process of a provider, which is called by its key.
+    ///
+    /// # Errors
+    /// When a name cannot stand in a subject.
+    pub fn of_key(
+        lattice: &LatticeId,
+        key: &str,
+        instance: Instance<'_>,
+        func: &str,
+    ) -> Result<Self, SubjectError> {
         let func = wire_function(func);
         checked(func)?;
+        if checked(key)?.contains('.') {
+            return Err(SubjectError { name: key.chars().take(100).collect() });
+        }
         let subject = match instance {
-            Some(instance) => format!("{lattice}.{id}.{PROTOCOL}.{}.{func}", checked(instance)?),
-            None => format!("{lattice}.{id}.{PROTOCOL}.{func}"),
+            Some(instance) => format!("{lattice}.{key}.{PROTOCOL}.{}.{func}", checked(instance)?),
+            None => format!("{lattice}.{key}.{PROTOCOL}.{func}"),
         };
         Ok(Self { subject: subject.into(), preferred: None })
     }
@@ -171,6 +187,8 @@ mod tests {
 
     #[test]
     fn no_name_widens_a_subject() {
+        let lattice = "default".parse().unwrap();
+        assert!(Target::of_key(&lattice, "a.b", None, "f").is_err());
         for bad in ["", "*", ">", "a.>", "a..b", ".a", "a.", "a b", "a\r\nPUB x 0", "ä", &"a".repeat(600)] {
             assert!(target(Some("a:b/c"), bad).is_err(), "{bad:?}");
             assert!(target(Some(bad), "f").is_err(), "{bad:?}");

@@ -1,4 +1,4 @@
-//! Putting a component into a registry, in the form that other tools for WebAssembly read.
+//! Putting code into a registry: a component in the form that other tools for WebAssembly read, a provider in that of `wash`.
 
 use bytes::Bytes;
 use lath_control_api::Digest;
@@ -13,6 +13,7 @@ use super::wire::Request;
 use crate::MAX_BYTES;
 use crate::component::recognise;
 use crate::fault::{Fault, RegistryError};
+use crate::form::Form;
 use crate::manifest::{self, Descriptor, ImageManifest};
 use crate::reference::Reference;
 
@@ -21,34 +22,36 @@ use crate::reference::Reference;
 pub struct Pushed {
     /// Digest of the image's manifest.
     pub manifest: Digest,
-    /// Digest of the component.
+    /// Digest of the code.
     pub code: Digest,
     /// Whether the reference stood for the same image before.
     pub unchanged: bool,
 }
 
 impl Registries {
-    /// Puts a component where `reference` says.
+    /// Puts a component or a provider where `reference` says.
     ///
     /// The same bytes give the same manifest, so that pushing them again changes nothing. Mirrors are not asked.
     ///
     /// # Errors
-    /// [`RegistryError`]; `Unsupported` when the bytes are no component.
-    pub async fn push(&self, reference: &Reference, component: Bytes) -> Result<Pushed, RegistryError> {
-        if component.len() as u64 > MAX_BYTES {
-            let message =
-                format!("the component has {} bytes; at most {MAX_BYTES} are taken", component.len());
+    /// [`RegistryError`]; `Unsupported` when the bytes are neither.
+    pub async fn push(&self, reference: &Reference, code: Bytes) -> Result<Pushed, RegistryError> {
+        if code.len() as u64 > MAX_BYTES {
+            let message = format!("the code has {} bytes; at most {MAX_BYTES} are taken", code.len());
             return Err(RegistryError::new(Fault::TooLarge, message));
         }
-        let shape = recognise(&component).map_err(|what| {
-            RegistryError::new(Fault::Unsupported, format!("the file is no component: it is {what}"))
-        })?;
-        let code = Digest::of(&component);
-        let config = Bytes::from(manifest::config(&code, &shape));
-        let image = ImageManifest::of_component(
-            described(manifest::WASM_CONFIG, &config),
-            described(manifest::WASM_LAYER, &component),
-        );
+        let digest = Digest::of(&code);
+        let (config, config_type, layer_type) = if Form::of(&code).is_provider() {
+            // What it is stands in the archive; other tools write an empty object, too.
+            (Bytes::from_static(b"{}"), manifest::PROVIDER_CONFIG, manifest::PROVIDER_LAYER)
+        } else {
+            let shape = recognise(&code).map_err(|what| {
+                let message = format!("the file is neither a component nor a provider: it is {what}");
+                RegistryError::new(Fault::Unsupported, message)
+            })?;
+            (manifest::config(&digest, &shape).into(), manifest::WASM_CONFIG, manifest::WASM_LAYER)
+        };
+        let image = ImageManifest::of_code(described(config_type, &config), described(layer_type, &code));
         let image = serde_json::to_vec(&image).map_err(|error| {
             RegistryError::new(Fault::Failed, format!("the manifest cannot be written: {error}"))
         })?;
@@ -58,9 +61,9 @@ impl Registries {
             let mut attempts = Attempts::at(endpoint, settings.patience);
             loop {
                 let pushed =
-                    self.put_all(attempts.endpoint(), reference, &[&component, &config], &image).await;
+                    self.put_all(attempts.endpoint(), reference, &[&code, &config], &image).await;
                 match pushed {
-                    Ok(unchanged) => return Ok(Pushed { manifest: Digest::of(&image), code, unchanged }),
+                    Ok(unchanged) => return Ok(Pushed { manifest: Digest::of(&image), code: digest, unchanged }),
                     Err(error) => attempts.after(error).await?,
                 }
             }
@@ -138,8 +141,8 @@ impl Registries {
         let refused = |error: RegistryError| {
             match error.fault {
             Fault::Failed => error.with_help(format!(
-                "some registries refuse images with the configuration {}; ask whether this one takes OCI artifacts",
-                manifest::WASM_CONFIG
+                "some registries refuse images with the configuration {} or {}; ask whether this one takes OCI artifacts",
+                manifest::WASM_CONFIG, manifest::PROVIDER_CONFIG
             )),
             _ => error,
         }

@@ -41,6 +41,24 @@ async fn what_is_pushed_comes_back() {
 }
 
 #[tokio::test]
+async fn a_provider_is_pushed_as_wash_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(folder.path(), Kind::default());
+    let registries = registries(&[&registry.name()]);
+    let image = reference(&registry.name(), "shop/kv:1");
+    for code in [bytes::Bytes::from_static(b"\x1f\x8b\x08\0archive"), bytes::Bytes::from_static(b"\x7fELF program")] {
+        let pushed = registries.push(&image, code.clone()).await.unwrap();
+        assert!(!pushed.unchanged && registries.push(&image, code.clone()).await.unwrap().unchanged);
+        let resolved = registries.resolve(&image).await.unwrap();
+        assert_eq!((resolved.format, &resolved.code.digest), (Format::ProviderArchive, &Digest::of(&code)));
+        assert_eq!(fetched(&registries, &image, &pushed.code).await.unwrap(), code);
+        let manifest = registries.inspect(&image).await.unwrap().manifest;
+        assert_eq!(manifest.config.media_type, "application/vnd.wasmcloud.provider.archive.config");
+        assert_eq!(manifest.code().unwrap().0.media_type, "application/vnd.wasmcloud.provider.archive.layer.v1+par");
+    }
+}
+
+#[tokio::test]
 async fn xo12_a_moved_tag_changes_nothing_that_was_resolved() {
     let folder = tempfile::tempdir().unwrap();
     let registry = Registry::start(folder.path(), Kind::default());

@@ -25,6 +25,7 @@ fn place(host: &str, revision: u64, phase: Option<Phase>, reason: Reason) -> Pla
         calls: CallCounts::default(),
         reason,
         message: if reason == Reason::AsAsked { String::new() } else { "no such object in the store".into() },
+        links: Vec::new(),
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use lath_artifacts::Form;
 use lath_control_api::{Bucket, Digest, ErrorCode};
 use lath_control_api_client::{ComponentStore, Put, StoreError};
-use lath_manifests::manifest::{ImageRef, Source};
+use lath_manifests::manifest::{ImageRef, Kind, Source};
 use lath_manifests::{Diagnostic, Label, Manifest, Severity};
 
 use crate::connect::Session;
@@ -17,7 +18,8 @@ use crate::manifest_file::ManifestFile;
 use crate::output::clean;
 use crate::work::Work;
 
-/// Largest file that is pushed. Components are a few megabytes; this is where a mistaken path is likelier.
+/// Largest file that is pushed. Components have a few megabytes and providers up to a hundred; beyond this a mistaken path is
+/// likelier.
 const MAX_FILE: u64 = 256 << 20;
 
 /// A file that a manifest names as an image.
@@ -47,6 +49,9 @@ pub(super) fn read_images(file: &ManifestFile, manifest: &Manifest) -> Result<Ve
         }
         let path = file.folder.join(path);
         match read_file(&path) {
+            Ok(bytes) if is_of_the_other_kind(component.kind, &bytes) => {
+                found.push(mixed_up(file, index, component.kind, &path, &bytes));
+            }
             Ok(bytes) => {
                 let local = Local { digest: Digest::of(&bytes), reference: reference.clone(), path, bytes };
                 read.insert(reference, local);
@@ -63,29 +68,57 @@ fn read_file(path: &Path) -> Result<Bytes, String> {
         return Err("it is not a file".into());
     }
     if size.len() > MAX_FILE {
-        return Err(format!(
-            "it has {} bytes; a component may have at most {} MiB",
-            size.len(),
-            MAX_FILE >> 20
-        ));
+        return Err(format!("it has {} bytes; an image may have at most {} MiB", size.len(), MAX_FILE >> 20));
     }
     std::fs::read(path).map(Bytes::from).map_err(|error| error.to_string())
 }
 
+/// Whether these bytes are plainly for a component of the other type. What cannot be told by their beginning hosts find out.
+fn is_of_the_other_kind(kind: Kind, bytes: &[u8]) -> bool {
+    let form = Form::of(bytes);
+    match kind {
+        Kind::Component => form.is_provider(),
+        Kind::Capability => form == Form::WebAssembly,
+    }
+}
+
+fn mixed_up(file: &ManifestFile, index: usize, kind: Kind, path: &Path, bytes: &[u8]) -> Diagnostic {
+    let (is, help) = match kind {
+        Kind::Component => ("component", "write `type: capability`, or name WebAssembly as its image"),
+        Kind::Capability => {
+            ("capability", "write `type: component`, or name a provider archive or program as its image")
+        }
+    };
+    let form = Form::of(bytes);
+    let code = ErrorCode::ImageUnsupported;
+    let message = format!("image file {} is {form}, and this is a {is}", path.display());
+    diagnostic(file, index, code, message, (&form.to_string(), help))
+}
+
 fn unavailable(file: &ManifestFile, index: usize, path: &Path, cause: &str) -> Diagnostic {
+    let message = format!("image file {} cannot be read: {cause}", path.display());
+    let help = "relative paths start at the manifest's folder; build the component first if it is not there";
+    diagnostic(file, index, ErrorCode::ImageUnavailable, message, (cause, help))
+}
+
+/// What is wrong with the image of a component, at its place.
+fn diagnostic(
+    file: &ManifestFile,
+    index: usize,
+    code: ErrorCode,
+    message: String,
+    (label, help): (&str, &str),
+) -> Diagnostic {
     let pointer = format!("/spec/components/{index}/properties/image");
     let span = file.locate(&pointer);
-    let label = |span| Label { file: None, span, text: cause.to_owned() };
+    let label = |span| Label { file: None, span, text: label.to_owned() };
     Diagnostic {
-        code: ErrorCode::ImageUnavailable.as_str().into(),
+        code: code.as_str().into(),
         severity: Severity::Error,
-        message: format!("image file {} cannot be read: {cause}", path.display()),
+        message,
         labels: span.map(label).into_iter().collect(),
         pointer,
-        help: Some(
-            "relative paths start at the manifest's folder; build the component first if it is not there"
-                .into(),
-        ),
+        help: Some(help.into()),
         notes: Vec::new(),
     }
 }
@@ -182,5 +215,11 @@ mod tests {
         let locals = read_images(&file, &manifest).ok().unwrap();
         assert_eq!(locals.len(), 3);
         assert!(locals.iter().all(|local| local.digest == Digest::of(b"code")));
+
+        std::fs::write(folder.path().join("c.wasm"), b"\x7fELF").unwrap();
+        let found = read_images(&file, &manifest).err().unwrap();
+        let failure = file.refused(&found, "-");
+        assert_eq!((failure.exit, failure.code.as_deref()), (Exit::Invalid, Some("E0502")));
+        assert!(failure.message.contains("c.wasm is a program"), "{}", failure.message);
     }
 }

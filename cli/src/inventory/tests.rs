@@ -25,6 +25,8 @@ fn unit(image: &str, revision: u64, phase: Phase, serving: bool) -> UnitInventor
         message: if phase.is_failed() { "it is text".into() } else { String::new() },
         since: START,
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: 10,
         calls: CallCounts { started: 12, succeeded: 9, trapped: 1, failed: 2, ..CallCounts::default() },
     }

@@ -173,6 +173,7 @@ mod tests {
             calls: calls.clone(),
             reason: Reason::AsAsked,
             message: String::new(),
+            links: Vec::new(),
         };
         let component = ComponentStatus {
             component: "cart".parse().unwrap(),

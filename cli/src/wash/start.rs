@@ -59,7 +59,7 @@ pub(crate) struct StartComponentArgs {
 /// Arguments of `lath start provider`.
 #[derive(Debug, Args)]
 pub(crate) struct StartProviderArgs {
-    /// The image, such as wasmcloud+builtin://http-server
+    /// The provider: REGISTRY/REPOSITORY:TAG, file:// and an absolute path, or such as wasmcloud+builtin://http-server
     #[arg(value_name = "REF")]
     provider_ref: String,
     /// The id that it gets

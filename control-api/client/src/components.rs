@@ -171,6 +171,24 @@ impl ComponentStore {
         Err(StoreError::DigestMismatch { expected: digest.clone(), found })
     }
 
+    /// The first bytes of the code, at most `length` of them. They are not checked against the digest: enough to say what
+    /// it claims to be, and not to use.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Unavailable`].
+    pub async fn beginning(&self, digest: &Digest, length: usize) -> Result<Bytes, StoreError> {
+        if self.size(digest).await?.is_none() {
+            return Err(StoreError::NotFound { digest: digest.clone() });
+        }
+        let object = self.objects.get(digest.hex()).await.map_err(|error| self.unavailable(&error))?;
+        let mut object = object.take(length as u64);
+        let mut bytes = Vec::with_capacity(length);
+        let read = tokio::time::timeout(READ_TIMEOUT, object.read_to_end(&mut bytes)).await;
+        let silent = |_| std::io::Error::other(format!("no bytes within {} s", READ_TIMEOUT.as_secs()));
+        let read = read.map_err(silent).and_then(std::convert::identity);
+        read.map(|_| bytes.into()).map_err(|error| self.unavailable(&error))
+    }
+
     fn unavailable(&self, error: &dyn std::error::Error) -> StoreError {
         let cause = crate::connection::chain(error);
         StoreError::Unavailable { store: self.name.clone(), cause }

@@ -324,6 +324,7 @@ impl App {
                 ticket: unit.ticket,
                 component: unit.component.clone(),
                 spec: Arc::clone(&unit.spec),
+                unverified: unit.unverified,
             });
         }
     }

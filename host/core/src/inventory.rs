@@ -78,6 +78,8 @@ fn describe_unit(
         next_try: unit.retry_at,
         max_instances: unit.spec.max_instances,
         calls,
+        process: unit.spec.wire_id(id),
+        links: Vec::new(),
     }
 }
 

@@ -91,9 +91,19 @@ fn serving(app: &App) -> Vec<ComponentBundle> {
             .candidate
             .as_ref()
             .and_then(|(key, weight)| Some(Candidate { spec: spec(key)?, weight: *weight }));
-        let drain = slot.specs().find_map(unit).map(|unit| unit.drain).unwrap_or_default();
+        let any = slot.specs().find_map(unit);
+        let drain = any.map(|unit| unit.drain).unwrap_or_default();
+        let unverified_links = any.map(|unit| unit.unverified).unwrap_or_default();
         let (component, id) = (slot.component.clone(), id.clone());
-        ComponentBundle { component, id, stable, candidate, drain, hold: HoldPolicy::default() }
+        ComponentBundle {
+            component,
+            id,
+            stable,
+            candidate,
+            drain,
+            hold: HoldPolicy::default(),
+            unverified_links,
+        }
     };
     app.serving.iter().map(bundle).collect()
 }

@@ -11,7 +11,7 @@
 //! 2. A decision that is older than one that was obeyed changes nothing; the same one again changes nothing.
 //! 3. What was replaced finishes what it took, together with the rest of its app's revision.
 //!
-//! Read in this order: `unit`, `retry`, `spec`, `app`, `transition`, `core`, `routes`, `inventory`, `journal`, and by itself `egress`.
+//! Read in this order: `unit`, `retry`, `spec`, `app`, `transition`, `core`, `routes`, `inventory`, `journal`, and by themselves `egress` and `sources`.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -26,6 +26,7 @@ mod planted;
 pub mod planted;
 mod retry;
 mod routes;
+pub mod sources;
 mod spec;
 mod transition;
 mod unit;

@@ -22,9 +22,10 @@ pub(crate) const LOOPING: u32 = 3;
 /// that runs for a moment each time would be started again and again after the shortest.
 pub(crate) const GOOD_RUN: Duration = Duration::from_secs(600);
 
-/// Whether a failure is one of the component itself at its start, which may pass with what it needs.
+/// Whether a failure is one of the component itself at its start, which may pass with what it needs. A provider that has
+/// ended is at its start again.
 pub(crate) const fn is_of_start(reason: Reason) -> bool {
-    matches!(reason, Reason::StartFailed | Reason::ProbeFailed)
+    matches!(reason, Reason::StartFailed | Reason::ProbeFailed | Reason::ProviderExited)
 }
 
 /// How long to wait after the failure number `failures` in a row, counted from 1; none for what does not come right

@@ -124,6 +124,17 @@ impl<U> Target<U> {
         self.stable.is_some() || candidate
     }
 
+    /// The units that take new calls, and the share of each: together all of them.
+    pub fn shares(&self) -> impl Iterator<Item = (&Labelled<U>, Weight)> {
+        let candidate = self.candidate.as_ref().filter(|(_, weight)| *weight != Weight::NONE);
+        let moved = candidate.map_or(0, |(_, weight)| weight.percent());
+        let rest = Weight::try_from(100_u8.saturating_sub(moved)).unwrap_or(Weight::NONE);
+        let stable = self.stable.as_ref().filter(|_| rest != Weight::NONE).map(|unit| (unit, rest));
+        let candidate =
+            candidate.map(|(unit, weight)| (unit, if stable.is_some() { *weight } else { Weight::ALL }));
+        stable.into_iter().chain(candidate)
+    }
+
     /// Every unit that calls may reach.
     pub fn units(&self) -> impl Iterator<Item = &Labelled<U>> {
         self.stable.iter().chain(self.candidate.as_ref().map(|(unit, _)| unit)).chain(&self.draining)
@@ -329,7 +340,7 @@ fn label(app: &App, unit: &Unit, key: UnitKey) -> Labelled<UnitKey> {
 fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (SocketAddr, &HttpRoute)> {
     let serves_http = match &unit.spec.workload {
         Workload::Builtin { builtin: Builtin::HttpServer, .. } => true,
-        Workload::Builtin { .. } | Workload::Component { .. } => false,
+        Workload::Builtin { .. } | Workload::Component { .. } | Workload::Provider { .. } => false,
     };
     let routes = unit.spec.routes.iter().filter(move |_| serves_http);
     routes.filter_map(move |route| Some((route.address.or(default)?, route)))

@@ -58,7 +58,8 @@ pub(crate) fn sort(bundles: &[ComponentBundle]) -> (Slots, Specs) {
         let mut note = |spec: &ComponentSpec| {
             let key = SpecKey::of(spec);
             let (component, drain) = (bundle.component.clone(), bundle.drain);
-            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain };
+            let unverified = bundle.unverified_links;
+            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain, unverified };
             specs.insert((bundle.id.clone(), key.clone()), ask);
             key
         };
@@ -185,10 +186,13 @@ fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
         Workload::Builtin { builtin: Builtin::HttpServer, .. } if spec.routes.len() > MAX_ROUTES => {
             Err(format!("{} routes; at most {MAX_ROUTES} are allowed", spec.routes.len()))
         }
-        Workload::Component { .. } if !spec.routes.is_empty() => {
-            Err(format!("routes belong to {}, not to a component", Builtin::HttpServer))
+        Workload::Component { .. } | Workload::Provider { .. } if !spec.routes.is_empty() => {
+            Err(format!("routes belong to {} alone", Builtin::HttpServer))
         }
-        Workload::Builtin { .. } | Workload::Component { .. } => Ok(()),
+        Workload::Component { .. } | Workload::Builtin { .. } if !spec.incoming.is_empty() => {
+            Err("only providers are told which links lead to them".to_owned())
+        }
+        Workload::Builtin { .. } | Workload::Component { .. } | Workload::Provider { .. } => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
 
 use crate::unit::{Ticket, UnitKey};
 
@@ -30,6 +30,8 @@ pub enum Transition {
         component: ComponentName,
         /// What to prepare.
         spec: Arc<ComponentSpec>,
+        /// What a link is worth that a provider says nothing about.
+        unverified: UnverifiedLinks,
     },
     /// A unit that was leaving is wanted again: it takes calls. A drain that is watched is off.
     Reopen {

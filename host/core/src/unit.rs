@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lath_control_api::{
     AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, Phase, Reason, Revision,
-    Timestamp,
+    Timestamp, UnverifiedLinks,
 };
 
 use crate::retry;
@@ -118,6 +118,7 @@ pub(crate) struct UnitAsk {
     pub(crate) component: ComponentName,
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) drain: DrainPolicy,
+    pub(crate) unverified: UnverifiedLinks,
 }
 
 #[derive(Debug, Clone)]
@@ -125,6 +126,7 @@ pub(crate) struct Unit {
     pub(crate) component: ComponentName,
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) drain: DrainPolicy,
+    pub(crate) unverified: UnverifiedLinks,
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) message: String,
@@ -147,6 +149,7 @@ impl Unit {
             component: ask.component,
             spec: ask.spec,
             drain: ask.drain,
+            unverified: ask.unverified,
             phase: Phase::Pending,
             reason: Reason::AsAsked,
             message: String::new(),
@@ -165,6 +168,7 @@ impl Unit {
         self.component = ask.component;
         self.spec = ask.spec;
         self.drain = ask.drain;
+        self.unverified = ask.unverified;
     }
 
     /// It takes calls where it is to serve: also when it does not answer well, since nothing better is here.

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use lath_control_api::{Builtin, ComponentSpec, LinkSpec, Reason};
+use lath_control_api::{Builtin, ComponentSpec, LinkSpec, Reason, WitInterface};
+use lath_wasmcloud::SecretValue;
 use wasmtime::component::Linker;
 
 use crate::engine::{CallState, PrepareError, UnitIdentity};
@@ -41,16 +42,33 @@ pub(crate) trait Capability: Send + Sync + 'static {
     /// Those of the linker.
     fn add(&self, linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<()>;
 
-    /// Prepares what a component gets through `links`, all of which lead to one of [`Capability::backends`] and
-    /// each to the one beside it. Needs no network: what a link names is opened when it is used first.
+    /// Prepares what a component gets through `links`, each of which leads to the backend beside it: one of
+    /// [`Capability::backends`], or a provider. Needs no network: what a link names is opened when it is used first.
     ///
     /// # Errors
     /// A text for people, which names the link, the setting, and what would be right.
     fn bind<'a>(
         &'a self,
         unit: &'a UnitIdentity,
-        links: &'a [(Builtin, &'a LinkSpec)],
+        links: &'a [(Backend, &'a LinkSpec)],
     ) -> BoxFuture<'a, Result<Arc<dyn Bound>, String>>;
+}
+
+/// What is behind a link that a capability answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// The capability itself.
+    Builtin(Builtin),
+    /// A provider, which has its own form of the interface: the capability speaks for it.
+    Provider,
+}
+
+/// Whether a link leads to a provider through an interface that components have in another form than providers.
+fn speaks_for(capability: &dyn Capability, link: &LinkSpec) -> bool {
+    let carries = |interface: &&str| {
+        WitInterface::of_instance(interface).is_some_and(|interface| link.carries(&interface))
+    };
+    link.provider.is_some() && capability.interfaces().iter().any(|offered| carries(&offered.name))
 }
 
 /// What a component got from a capability.
@@ -86,8 +104,13 @@ impl Capabilities {
     ) -> Result<Bindings, PrepareError> {
         let mut bindings = Bindings::default();
         for capability in &self.0 {
-            let leads_here = |link: &LinkSpec| link.builtin.filter(|it| capability.backends().contains(it));
-            let links: Vec<(Builtin, &LinkSpec)> =
+            let leads_here = |link: &LinkSpec| match link.builtin {
+                Some(builtin) => {
+                    capability.backends().contains(&builtin).then_some(Backend::Builtin(builtin))
+                }
+                None => speaks_for(capability.as_ref(), link).then_some(Backend::Provider),
+            };
+            let links: Vec<(Backend, &LinkSpec)> =
                 spec.links.iter().filter_map(|link| Some((leads_here(link)?, link))).collect();
             if links.is_empty() {
                 continue;
@@ -95,7 +118,7 @@ impl Capabilities {
             match capability.bind(unit, &links).await {
                 Ok(bound) => {
                     bindings
-                        .0
+                        .of
                         .insert(capability.name(), Binding { capability: Arc::clone(capability), bound });
                 }
                 Err(problem) => {
@@ -114,9 +137,16 @@ impl std::fmt::Debug for Capabilities {
     }
 }
 
-/// All that one component got, by the name of the capability.
+/// All that one component got.
 #[derive(Clone, Default)]
-pub(crate) struct Bindings(BTreeMap<&'static str, Binding>);
+pub(crate) struct Bindings {
+    /// By the name of the capability.
+    of: BTreeMap<&'static str, Binding>,
+    /// What it holds of others, and gives back with the rest.
+    holds: Option<Arc<dyn Bound>>,
+    /// The values of its secrets.
+    secrets: Arc<BTreeMap<String, SecretValue>>,
+}
 
 #[derive(Clone)]
 struct Binding {
@@ -127,19 +157,47 @@ struct Binding {
 impl Bindings {
     /// What the capability of that name gave; `None` when the component has no link to it.
     pub(crate) fn get<T: Bound>(&self, capability: &str) -> Option<&T> {
-        let bound: &dyn Any = self.0.get(capability)?.bound.as_ref();
+        let bound: &dyn Any = self.of.get(capability)?.bound.as_ref();
         bound.downcast_ref()
+    }
+
+    /// Keeps what is to be given back with the rest.
+    pub(crate) fn hold(&mut self, holds: Option<Arc<dyn Bound>>) {
+        self.holds = holds;
+    }
+
+    /// Keeps the values of secrets for the component.
+    pub(crate) fn give_secrets(&mut self, secrets: BTreeMap<String, SecretValue>) {
+        self.secrets = Arc::new(secrets);
+    }
+
+    /// The value of a secret that the component was given.
+    pub(crate) fn secret(&self, name: &str) -> Option<&SecretValue> {
+        self.secrets.get(name)
+    }
+
+    /// The capability that answers an interface for providers that a link leads to, if the component has such a link.
+    pub(crate) fn answering(&self, interface: &str) -> Option<&dyn Capability> {
+        let mut capabilities = self.of.values().map(|binding| binding.capability.as_ref());
+        capabilities
+            .find(|capability| capability.interfaces().iter().any(|offered| offered.name == interface))
     }
 
     /// The capability that has this builtin among its backends, if the component has a link to it.
     pub(crate) fn behind(&self, builtin: Builtin) -> Option<&dyn Capability> {
-        let mut capabilities = self.0.values().map(|binding| binding.capability.as_ref());
+        let mut capabilities = self.of.values().map(|binding| binding.capability.as_ref());
         capabilities.find(|capability| capability.backends().contains(&builtin))
     }
 
     /// Gives everything back, and logs what could not be.
     pub(crate) async fn unbind(&self, unit: &UnitIdentity) {
-        for (capability, Binding { bound, .. }) in &self.0 {
+        if let Some(Err(error)) = match &self.holds {
+            Some(held) => Some(held.unbind().await),
+            None => None,
+        } {
+            tracing::warn!(component = %unit.id, error, "what it held could not be given back");
+        }
+        for (capability, Binding { bound, .. }) in &self.of {
             if let Err(error) = bound.unbind().await {
                 tracing::warn!(component = %unit.id, capability, error, "what it had of a capability could not be given back");
             }
@@ -149,6 +207,6 @@ impl Bindings {
 
 impl std::fmt::Debug for Bindings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.of.keys()).finish()
     }
 }

@@ -6,6 +6,7 @@
 mod memory;
 mod name;
 mod nats;
+mod remote;
 mod wit;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,9 @@ use wasmtime::component::Linker;
 pub(crate) use memory::Memory;
 pub(crate) use wit::KeyvalueError as Error;
 
-use crate::capability::bound::{Bound, Capability, Interface};
+use crate::capability::bound::{Backend, Bound, Capability, Interface};
 use crate::engine::{CallState, UnitIdentity};
+use crate::wrpc_call::Links as Calls;
 
 /// Longest key, in bytes: what every backend can hold.
 pub(crate) const MAX_KEY_BYTES: usize = 1024;
@@ -38,6 +40,11 @@ const VERSIONS: &[&str] = &["0.2.0-draft"];
 pub(crate) trait Store: Send + Sync {
     /// The bucket of that name; it is made when nobody has opened it before.
     fn open<'a>(&'a self, bucket: &'a str) -> BoxFuture<'a, Result<Arc<dyn Bucket>, Error>>;
+
+    /// The bucket that is opened for the name of the link itself.
+    fn of_link<'a>(&self, _link: &'a str) -> &'a str {
+        "default"
+    }
 }
 
 /// Keys, and the number of the next one if there are more.
@@ -62,24 +69,41 @@ pub(crate) trait Bucket: Send + Sync {
 pub(crate) struct Keyvalue {
     memory: Memory,
     nats: async_nats::Client,
+    /// How providers are called that keep keys and values.
+    providers: Option<Arc<Calls>>,
 }
 
 impl Keyvalue {
     /// Buckets of NATS are reached over this connection: the lattice's.
     pub(crate) fn new(nats: async_nats::Client) -> Self {
-        Self { memory: Memory::default(), nats }
+        Self { memory: Memory::default(), nats, providers: None }
+    }
+
+    /// With providers that are called this way.
+    pub(crate) fn with_providers(self, calls: Arc<Calls>) -> Self {
+        Self { providers: Some(calls), ..self }
     }
 
     fn store(
         &self,
         unit: &UnitIdentity,
-        backend: Builtin,
+        backend: Backend,
         link: &LinkSpec,
     ) -> Result<Arc<dyn Store>, String> {
         let store: Arc<dyn Store> = match backend {
-            Builtin::KeyvalueNats => Arc::new(nats::Nats::new(self.nats.clone(), unit, link)?),
-            Builtin::KeyvalueMemory => Arc::new(memory::Stores::new(self.memory.clone(), link)?),
-            Builtin::HttpServer => return Err(format!("{backend} has no keys and values")),
+            Backend::Provider => {
+                let calls = self.providers.as_ref().ok_or("no provider can be called here")?;
+                Arc::new(remote::Remote::new(Arc::clone(calls), unit, link))
+            }
+            Backend::Builtin(Builtin::KeyvalueNats) => {
+                Arc::new(nats::Nats::new(self.nats.clone(), unit, link)?)
+            }
+            Backend::Builtin(Builtin::KeyvalueMemory) => {
+                Arc::new(memory::Stores::new(self.memory.clone(), link)?)
+            }
+            Backend::Builtin(Builtin::HttpServer) => {
+                return Err(format!("{} has no keys and values", Builtin::HttpServer));
+            }
         };
         Ok(store)
     }
@@ -109,7 +133,7 @@ impl Capability for Keyvalue {
     fn bind<'a>(
         &'a self,
         unit: &'a UnitIdentity,
-        links: &'a [(Builtin, &'a LinkSpec)],
+        links: &'a [(Backend, &'a LinkSpec)],
     ) -> BoxFuture<'a, Result<Arc<dyn Bound>, String>> {
         let mut stores = BTreeMap::new();
         for (backend, link) in links {
@@ -135,7 +159,7 @@ impl Links {
     /// Opens a bucket for the component.
     pub(crate) async fn open(&self, identifier: &str) -> Result<Arc<dyn Bucket>, Error> {
         if let Some((_, store)) = self.stores.iter().find(|(name, _)| name.0 == identifier) {
-            return store.open("default").await;
+            return store.open(store.of_link(identifier)).await;
         }
         let default = self.stores.get(&LinkName::default()).or_else(|| self.stores.values().next());
         let store = default.ok_or(Error::NoSuchStore)?;

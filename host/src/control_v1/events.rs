@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lath_control_api::{HostId, LatticeId};
+use lath_control_api_client::Connection;
 use lath_wasmcloud::subject;
 use lath_wasmcloud::{Event, EventData, Texts, uuid};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -22,10 +24,19 @@ const PUBLISH_WITHIN: Duration = Duration::from_secs(1);
 const LINK: &str = "default";
 const STOP: &str = "stop";
 
+/// Publishes events of 1.x.
+#[derive(Debug, Clone)]
+pub(crate) struct TellerV1 {
+    connection: Connection,
+    lattice: LatticeId,
+    host: HostId,
+}
+
 /// Tells the lattice of this host as 1.x does.
 #[derive(Debug)]
 pub(crate) struct EventsV1 {
     control: Control,
+    teller: TellerV1,
     heartbeat: Duration,
     told: View,
     labels: Texts,
@@ -36,7 +47,9 @@ pub(crate) struct EventsV1 {
 impl EventsV1 {
     /// Tells nothing yet; a heartbeat comes every `heartbeat`.
     pub(crate) fn new(control: Control, heartbeat: Duration) -> Self {
-        Self { control, heartbeat, told: View::default(), labels: Texts::new(), started: false }
+        let Control { connection, subjects, facts, .. } = &control;
+        let teller = TellerV1::new(connection.clone(), subjects.lattice(), &facts.host);
+        Self { control, teller, heartbeat, told: View::default(), labels: Texts::new(), started: false }
     }
 
     /// Tells until `shutdown`, last of all that the host has stopped.
@@ -94,14 +107,26 @@ impl EventsV1 {
     }
 
     async fn publish(&self, data: EventData) {
-        let subject = subject::event(self.control.subjects.lattice().as_str(), data.name());
+        self.teller.publish(data).await;
+    }
+}
+
+impl TellerV1 {
+    /// Tells in the name of this host.
+    pub(crate) fn new(connection: Connection, lattice: &LatticeId, host: &HostId) -> Self {
+        Self { connection, lattice: lattice.clone(), host: host.clone() }
+    }
+
+    /// Tells an event. Without a connection nobody hears it, now or later.
+    pub(crate) async fn publish(&self, data: EventData) {
+        let subject = subject::event(self.lattice.as_str(), data.name());
         let id = uuid(ulid::Ulid::generate().0);
-        let event = Event::new(id, self.control.facts.host.as_str(), wall_clock().to_string(), data);
+        let event = Event::new(id, self.host.as_str(), wall_clock().to_string(), data);
         let json = match serde_json::to_vec(&event) {
             Ok(json) => json,
             Err(error) => return tracing::error!(%error, "an event of 1.x has no JSON form"),
         };
-        let (bytes, limit) = (json.len(), self.control.connection.max_payload());
+        let (bytes, limit) = (json.len(), self.connection.max_payload());
         if bytes > limit {
             return tracing::warn!(
                 subject,
@@ -110,8 +135,7 @@ impl EventsV1 {
                 "an event of 1.x does not fit into a message; raise max_payload of the NATS servers"
             );
         }
-        let sent =
-            timeout(PUBLISH_WITHIN, self.control.connection.nats().publish(subject, json.into())).await;
+        let sent = timeout(PUBLISH_WITHIN, self.connection.nats().publish(subject, json.into())).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("an event of 1.x could not be sent");
         }

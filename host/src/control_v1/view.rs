@@ -77,7 +77,10 @@ impl View {
 
     fn add(&mut self, key: &UnitKey, unit: &UnitInventory, spec: &ComponentSpec) {
         let id = key.id.to_string();
-        let kind = if spec.workload.builtin().is_some() { Kind::Provider } else { Kind::Component };
+        let kind = match spec.workload {
+            Workload::Component { .. } => Kind::Component,
+            Workload::Builtin { .. } | Workload::Provider { .. } => Kind::Provider,
+        };
         let item = Item::of(&key.app, unit, spec);
         if unit.phase.is_failed() {
             let failed = Failed { item: item.clone(), why: why(unit) };
@@ -171,6 +174,11 @@ fn image(spec: &ComponentSpec) -> String {
     let asked = || spec.annotations.get(annotation::ASKED_IMAGE).cloned();
     match &spec.workload {
         Workload::Component { image } => asked().unwrap_or_else(|| image.reference.clone()),
+        Workload::Provider { image } => {
+            let asked = asked().unwrap_or_else(|| image.reference.clone());
+            // Without what stands before `://`.
+            asked.split_once("://").map_or(asked.clone(), |(_, rest)| rest.to_owned())
+        }
         Workload::Builtin { builtin, reference } => builtin_image(*builtin, reference),
     }
 }

@@ -118,7 +118,10 @@ fn way<'a>(
         (Provision::Unlinked, None) => Ok(Way::Capability),
         (_, Some(LinkSpec { builtin: Some(builtin), .. })) => linked(name, *builtin, bound).map(Way::Linked),
         (_, Some(link)) if is_handler(name) => Ok(Way::Handler(link)),
-        (_, Some(link)) => Ok(Way::Link(link, functions(name, instance, engine)?)),
+        (_, Some(link)) => match spoken_for(name, bound).filter(|_| link.provider.is_some()) {
+            Some(capability) => Ok(Way::Linked(capability)),
+            None => Ok(Way::Link(link, functions(name, instance, engine)?)),
+        },
         (Provision::OtherVersion(here), None) => {
             Err(format!("`{name}`: this host has the interface in {here}"))
         }
@@ -155,6 +158,16 @@ fn linked<'a>(
             Err(format!("`{name}`: {builtin} does not answer it; it answers {}", names.join(", ")))
         }
     }
+}
+
+/// The capability that speaks for a provider, in this version of an interface that components have in another form.
+fn spoken_for<'a>(name: &str, bound: &'a Bindings) -> Option<&'a dyn capability::bound::Capability> {
+    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
+    let capability = bound.answering(interface)?;
+    let mut offered = capability.interfaces().iter();
+    offered
+        .any(|offered| offered.name == interface && offered.versions.contains(&version))
+        .then_some(capability)
 }
 
 /// The link of an interface: the one with the default name, or else the first. Others are for calls that name one.

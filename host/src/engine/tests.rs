@@ -68,6 +68,8 @@ pub(crate) fn spec(bytes: &Bytes) -> ComponentSpec {
         limits: lath_control_api::Limits::default(),
         config: BTreeMap::new(),
         links: Vec::new(),
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes: Vec::new(),
         probe: None,
@@ -101,6 +103,9 @@ pub(super) fn demo_link(interface: &str, target: &str) -> LinkSpec {
         source_config: BTreeMap::new(),
         target_config: BTreeMap::new(),
         builtin: None,
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
     }
 }
 

@@ -67,6 +67,8 @@ mod tests {
             next_try: None,
             max_instances: 1,
             calls: CallCounts::default(),
+            process: None,
+            links: Vec::new(),
         };
         let components = vec![
             ComponentInventory {

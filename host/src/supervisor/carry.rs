@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ComponentName, ComponentSpec, Timestamp};
+use lath_control_api::{ComponentId, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks, Weight};
 use lath_host_core::{Labelled, News, RouteTable, Ticket, Transition, UnitKey};
 use lath_wrpc::AppRevision;
 use tokio_util::sync::CancellationToken;
@@ -47,13 +47,15 @@ impl Supervisor {
                     self.unwritten.insert(app);
                 }
                 Transition::Cancel { unit } => drop(self.slots.remove(&unit)),
-                Transition::Prepare { unit, ticket, component, spec } => {
-                    self.prepare(&unit, ticket, component, spec);
+                Transition::Prepare { unit, ticket, component, spec, unverified } => {
+                    self.prepare(&unit, ticket, component, spec, unverified);
                 }
                 Transition::Reopen { unit } => {
                     self.slots.end(&unit);
-                    if let Some(prepared) = self.slots.component(&unit) {
-                        prepared.reopen();
+                    match self.product(&unit) {
+                        Some(Product::Component(prepared)) => prepared.reopen(),
+                        Some(Product::Provider(provider)) => provider.reopen(),
+                        Some(Product::HttpServer(_)) | None => {}
                     }
                     self.keep_asking(&unit);
                 }
@@ -73,6 +75,7 @@ impl Supervisor {
         ticket: Ticket,
         component: ComponentName,
         spec: Arc<ComponentSpec>,
+        unverified: UnverifiedLinks,
     ) {
         self.slots.add(unit.clone(), spec.max_instances);
         let token = self.slots.begin(unit, ticket);
@@ -83,7 +86,8 @@ impl Supervisor {
             id: unit.id.clone(),
             revision: spec.revision,
         };
-        let job = Job { identity, needs: self.needs(unit, &spec), spec };
+        let needs = self.needs(unit, &spec);
+        let job = Job { unit: unit.clone(), identity, needs, spec, unverified };
         let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));
         self.spawn(token, async move {
             let prepared = preparer.prepare(&job, &teller).await;
@@ -129,6 +133,7 @@ impl Supervisor {
         let open: BTreeSet<_> =
             table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();
         let offers = self.offers(&table);
+        self.tools.providers.share(&shares(&table));
         let slots = &self.slots;
         self.tools.router.publish(table.map(|unit| slots.component(unit).cloned()));
         self.tools.ingress.listen(&open);
@@ -173,6 +178,9 @@ impl Supervisor {
                     let _or_late = tokio::time::timeout(within, last_call(&prepared, replaced)).await;
                     prepared.idle().await;
                 }
+                Some(Product::Provider(provider)) => {
+                    provider.drain(LAST_CALLS, deadline.since(now()) / 2).await;
+                }
                 Some(Product::HttpServer(_)) | None => ingress.left(&addresses).await,
             }
             teller.tell(News::Idle).await;
@@ -195,15 +203,19 @@ impl Supervisor {
     /// in; then it takes nothing more, and what is in flight ends.
     fn close(&mut self, unit: &UnitKey, ticket: Ticket) {
         let token = self.slots.begin(unit, ticket);
-        let (teller, prepared) = (self.teller(unit, ticket), self.slots.component(unit).cloned());
+        let (teller, product) = (self.teller(unit, ticket), self.product(unit));
         let serving = self.tools.serving.clone();
         let own = AppRevision { app: unit.app.clone(), revision: unit.spec.revision };
         let served = Served { id: unit.id.clone(), revision: Some(own) };
         self.spawn(token, async move {
-            if let Some(prepared) = prepared {
-                serving.taken_down(&served).await;
-                prepared.close();
-                prepared.idle().await;
+            match product {
+                Some(Product::Component(prepared)) => {
+                    serving.taken_down(&served).await;
+                    prepared.close();
+                    prepared.idle().await;
+                }
+                Some(Product::Provider(provider)) => provider.close().await,
+                Some(Product::HttpServer(_)) | None => {}
             }
             teller.tell(News::Idle).await;
         });
@@ -211,6 +223,10 @@ impl Supervisor {
 
     fn stop(&mut self, unit: &UnitKey, overdue: bool) {
         let Some(product) = self.slots.remove(unit) else { return };
+        if product.provider().is_some() {
+            // Its process goes with the last unit that has it.
+            tracing::info!(%unit, app = %unit.app, "stopped");
+        }
         let Some(prepared) = product.component() else { return };
         prepared.close();
         if overdue {
@@ -224,9 +240,10 @@ impl Supervisor {
     /// Calls that are in it end as they may; new ones find no route to it.
     fn release(&mut self, unit: &UnitKey) {
         let Some(product) = self.slots.empty(unit) else { return };
-        let Some(prepared) = product.component() else { return };
-        prepared.close();
-        self.let_go(prepared);
+        if let Some(prepared) = product.component() {
+            prepared.close();
+            self.let_go(prepared);
+        }
         tracing::warn!(%unit, app = %unit.app, "crash-looping: it takes no calls until it can be started");
     }
 
@@ -243,7 +260,7 @@ impl Supervisor {
     fn addresses(&self, unit: &UnitKey) -> Vec<std::net::SocketAddr> {
         match self.slots.get(unit).and_then(|slot| slot.product.as_ref()) {
             Some(Product::HttpServer(claims)) => claims.iter().map(crate::ingress::Claim::address).collect(),
-            Some(Product::Component(_)) | None => Vec::new(),
+            Some(Product::Component(_) | Product::Provider(_)) | None => Vec::new(),
         }
     }
 
@@ -256,6 +273,14 @@ impl Supervisor {
             }
         });
     }
+}
+
+/// The share of each unit of what takes calls.
+fn shares(table: &RouteTable<UnitKey>) -> BTreeMap<ComponentId, BTreeMap<UnitKey, Weight>> {
+    let shares = |target: &lath_host_core::Target<UnitKey>| {
+        target.shares().map(|(labelled, weight)| (labelled.unit.clone(), weight)).collect()
+    };
+    table.targets().map(|(id, target)| (id.clone(), shares(target))).collect()
 }
 
 /// Resolves after [`LAST_CALLS`]; where another revision has `replaced` it, when no call has begun for so long.

@@ -10,9 +10,13 @@ use lath_host_core::{News, UnitKey};
 
 use super::Supervisor;
 use crate::engine::PrepareError;
+use crate::provider::Provider;
 
 /// Time between two looks at how components are.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
+/// Longest wait for links and subscriptions of providers, before readers see that they serve: a link that changes hands
+/// takes two messages, and their answers.
+const SETTLE: Duration = Duration::from_secs(3);
 /// Shortest time between two trials of whether a component whose calls fail can be started at all.
 const TRIAL: Duration = Duration::from_secs(5);
 
@@ -37,8 +41,27 @@ impl Supervisor {
         }
     }
 
-    /// Asks a component that runs again and again how it is, if its spec says so.
+    /// Waits until links and subscriptions of providers are as the newest routes want them, and takes in which links were
+    /// refused: nobody is to see a provider with all traffic as one that is well before its links are there.
+    pub(super) async fn settle_providers(&mut self) {
+        if tokio::time::timeout(SETTLE, self.tools.providers.settled()).await.is_err() {
+            tracing::debug!("links of providers are late");
+        }
+        let refused = |(unit, ticket, provider): (&UnitKey, _, &Arc<Provider>)| {
+            Some((unit.clone(), ticket, provider.refused()?))
+        };
+        let refused: Vec<_> = self.slots.providers().filter_map(refused).collect();
+        for (unit, ticket, news) in refused {
+            self.observe(&unit, ticket, news).await;
+        }
+    }
+
+    /// Asks a component that runs again and again how it is, if its spec says so; of a provider, follows its process.
     pub(super) fn keep_asking(&mut self, unit: &UnitKey) {
+        if let Some((ticket, provider)) = self.slots.provider_episode(unit) {
+            let (token, teller) = (self.slots.accompany(unit), self.teller(unit, ticket));
+            return self.spawn(token, provider.watch(teller));
+        }
         let Some(prepared) = self.slots.component(unit).cloned() else { return };
         let Some(probe) = self.core.probe(unit).filter(|probe| probe.period_ms.is_some()) else { return };
         let token = self.slots.accompany(unit);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentSpec, Digest, DrainPolicy,
     Epoch, Fence, Generation, Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName,
-    LinkSpec, Revision, Step, Weight, Workload,
+    LinkSpec, Revision, Step, UnverifiedLinks, Weight, Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.
@@ -46,6 +46,8 @@ fn spec(workload: Workload, revision: u64) -> ComponentSpec {
         limits: Limits { memory_bytes: 64 << 20, invocation_deadline_ms: 5_000, ..Limits::default() },
         config: BTreeMap::new(),
         links: Vec::new(),
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes: Vec::new(),
         probe: None,
@@ -76,6 +78,9 @@ impl Change for ComponentSpec {
             source_config: BTreeMap::new(),
             target_config: BTreeMap::new(),
             builtin: None,
+            provider: None,
+            source_secrets: Vec::new(),
+            target_secrets: Vec::new(),
         });
         self
     }
@@ -107,6 +112,7 @@ pub(crate) fn bundle(
         candidate,
         drain: DrainPolicy { deadline_ms: 10_000 },
         hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
     }
 }
 

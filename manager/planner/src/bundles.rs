@@ -144,5 +144,6 @@ fn bundle(
 ) -> Option<ComponentBundle> {
     let id = owner.components.get(name)?.id.clone();
     let (component, drain, hold) = (name.clone(), owner.drain(), HoldPolicy::default());
-    Some(ComponentBundle { component, id, stable, candidate, drain, hold })
+    let unverified_links = owner.unverified_links(name);
+    Some(ComponentBundle { component, id, stable, candidate, drain, hold, unverified_links })
 }

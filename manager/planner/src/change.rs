@@ -6,7 +6,7 @@ use lath_control_api::app::{Cause, ChangeKind, ChangeReply, ScaleRequest};
 use lath_control_api::{ApiError, AppName, Digest, ErrorCode, Revision, Step, Timestamp};
 
 use crate::planted::planted;
-use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
+use crate::record::{DesiredRecord, Pinned, Resolved, RevisionRecord, SCHEMA, Wanted};
 use crate::{rollout, versions};
 
 /// Most tags of an app.
@@ -34,6 +34,8 @@ pub struct DeployAsk {
     pub version: String,
     /// What its image references stand for.
     pub images: BTreeMap<String, Resolved>,
+    /// What its other names that lead out of it stand for.
+    pub pinned: Pinned,
     /// Who and why.
     pub cause: Cause,
     /// Refuse unless this revision is deployed; 0 stands for none.
@@ -53,7 +55,7 @@ pub fn deploy(
     now: Timestamp,
 ) -> Result<Change, ApiError> {
     check_expected(record, &ask.app, ask.if_revision)?;
-    let content = RevisionRecord::content_of(&ask.manifest, &ask.images, &BTreeMap::new());
+    let content = RevisionRecord::content_of(&ask.manifest, &ask.images, &ask.pinned, &BTreeMap::new());
     if let Some(record) = record.filter(|record| runs(record, current, &content)) {
         return Ok(unchanged(record));
     }
@@ -65,6 +67,7 @@ pub fn deploy(
         revision: number,
         manifest: ask.manifest,
         images: ask.images,
+        pinned: ask.pinned,
         content,
         scale: BTreeMap::new(),
         repeats: None,
@@ -165,12 +168,12 @@ pub fn scale(
     let app = &record.app;
     check_expected(Some(record), app, ask.if_revision)?;
     let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
-        return Err(ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
-            .with_help(format!("deploy it first: lath deploy {app}@REVISION")));
+        return Err(not_deployed(app));
     };
     let mut scaled = current.clone();
     scaled.scale.insert(ask.component.clone(), ask.instances);
-    scaled.content = RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.scale);
+    scaled.content =
+        RevisionRecord::content_of(&scaled.manifest, &scaled.images, &scaled.pinned, &scaled.scale);
     if runs(record, Some(current), &scaled.content) {
         return Ok(unchanged(record));
     }
@@ -179,6 +182,38 @@ pub fn scale(
         revision.repeats = None;
     }
     Ok(change)
+}
+
+/// Takes other values of what the manifest of `current`, the revision that is wanted, names and does not say. Its code and
+/// the instances that were set by hand stay.
+///
+/// # Errors
+/// When nothing is deployed.
+pub fn repin(
+    record: &DesiredRecord,
+    current: Option<&RevisionRecord>,
+    pinned: Pinned,
+    cause: Cause,
+    now: Timestamp,
+) -> Result<Change, ApiError> {
+    let Some(current) = current.filter(|_| record.wanted == Wanted::Run) else {
+        return Err(not_deployed(&record.app));
+    };
+    let mut next = RevisionRecord { pinned, ..current.clone() };
+    next.content = RevisionRecord::content_of(&next.manifest, &next.images, &next.pinned, &next.scale);
+    if runs(record, Some(current), &next.content) {
+        return Ok(unchanged(record));
+    }
+    let mut change = repeat(record, &next, ChangeKind::Deploy, cause, now);
+    if let Some(revision) = &mut change.revision {
+        revision.repeats = None;
+    }
+    Ok(change)
+}
+
+fn not_deployed(app: &AppName) -> ApiError {
+    ApiError::new(ErrorCode::Conflict, format!("`{app}` is not deployed"))
+        .with_help(format!("deploy it first: lath deploy {app}@REVISION"))
 }
 
 /// Gives a revision a name, or takes the name away.

@@ -7,7 +7,9 @@ mod policy;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::plan::Difference;
-use lath_control_api::{ComponentName, ComponentSpec, HttpRoute, LinkSpec};
+use lath_control_api::{
+    ComponentName, ComponentSpec, HttpRoute, IncomingLink, LinkSpec, ProviderTarget, SecretRef,
+};
 use lath_manifests::manifest::{Scaling, Spread};
 
 use crate::desired::{AppSpec, ComponentPlan};
@@ -79,6 +81,8 @@ impl Of<'_> {
         };
         self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
         self.pairs("limit", &limits::properties(&old.spec.limits), &limits::properties(&new.spec.limits));
+        let process = |plan: &ComponentPlan| plan.spec.wire_id(&plan.id).map(|id| id.to_string());
+        self.compare("process", process(old), process(new));
         let policies = [&old.spec, &new.spec].map(|spec| instances::policy(spec.instance_policy));
         let [before, after] = policies;
         self.compare("instance policy", before, after);
@@ -93,7 +97,9 @@ impl Of<'_> {
             })
         };
         self.compare("probe", probe(&old.spec), probe(&new.spec));
+        self.secrets("secret", &old.spec.secrets, &new.spec.secrets);
         self.links(&old.spec.links, &new.spec.links);
+        self.incoming(&old.spec.incoming, &new.spec.incoming);
         self.routes(&old.spec.routes, &new.spec.routes);
         if self.found.is_empty() && !old.asks_the_same(new) {
             self.note("spec", Some("another".to_owned()), Some("another".to_owned()));
@@ -123,11 +129,35 @@ impl Of<'_> {
                     self.compare(&what, Some(interfaces(old)), Some(interfaces(new)));
                     self.pairs(&format!("{what} config"), &old.source_config, &new.source_config);
                     self.pairs(&format!("{what} target config"), &old.target_config, &new.target_config);
+                    self.secrets(&format!("{what} secret"), &old.source_secrets, &new.source_secrets);
+                    self.secrets(&format!("{what} target secret"), &old.target_secrets, &new.target_secrets);
+                    self.compare(&format!("{what} answered by"), answering(old), answering(new));
                 }
                 (before, after) => {
                     self.note(&format!("link {name}"), before.map(interfaces), after.map(interfaces));
                 }
             }
+        }
+    }
+
+    /// References as people write them; a value is nowhere near.
+    fn secrets(&mut self, what: &str, old: &[SecretRef], new: &[SecretRef]) {
+        let texts = |secrets: &[SecretRef]| {
+            secrets.iter().map(|one| (one.name.clone(), secret(one))).collect::<BTreeMap<_, _>>()
+        };
+        self.pairs(what, &texts(old), &texts(new));
+    }
+
+    /// Links of the own app that lead to a provider. What they carry is told at their sources.
+    fn incoming(&mut self, old: &[IncomingLink], new: &[IncomingLink]) {
+        let keys =
+            |links: &[IncomingLink]| links.iter().map(|link| link.key().to_string()).collect::<BTreeSet<_>>();
+        let (old, new) = (keys(old), keys(new));
+        for gone in old.difference(&new) {
+            self.note("link from", Some(gone.clone()), None);
+        }
+        for come in new.difference(&old) {
+            self.note("link from", None, Some(come.clone()));
         }
     }
 
@@ -162,6 +192,24 @@ fn image(spec: &ComponentSpec) -> String {
 fn link_name(link: &LinkSpec) -> String {
     let name = if link.name.0 == "default" { String::new() } else { format!(" ({})", link.name.0) };
     format!("{}:{} -> {}{name}", link.namespace, link.package, link.target_name)
+}
+
+/// `KEY of BACKEND`, with the field, version and properties that it has.
+fn secret(secret: &SecretRef) -> String {
+    let SecretRef { name: _, backend, key, field, version, properties } = secret;
+    let field = field.iter().map(|field| format!(", field {field}"));
+    let version = version.iter().map(|version| format!(", version {version}"));
+    let properties = properties.iter().map(|(key, value)| format!(", {key} {value}"));
+    let rest: String = field.chain(version).chain(properties).collect();
+    format!("{key} of {backend}{rest}")
+}
+
+/// The provider at the other end, where it is one.
+fn answering(link: &LinkSpec) -> Option<String> {
+    match link.provider.as_ref()? {
+        ProviderTarget::Process { wire_id } => Some(wire_id.to_string()),
+        ProviderTarget::Elsewhere => Some(format!("{}, a provider of another app", link.target)),
+    }
 }
 
 fn interfaces(link: &LinkSpec) -> String {

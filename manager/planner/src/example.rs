@@ -18,11 +18,12 @@ use lath_control_api::{
     Digest, Epoch, HostId, HostInventory, HostState, HostSummary, Labels, Phase, Reason, Revision, Role,
     Timestamp, UnitInventory, Weight,
 };
+use lath_manifests::manifest::Policy;
 use serde_json::{Value, json};
 
 use crate::change::DeployAsk;
 use crate::desired::{self, AppSpec};
-use crate::record::{Resolved, RevisionRecord, SCHEMA};
+use crate::record::{Pinned, Resolved, RevisionRecord, SCHEMA};
 
 /// The id of the host called `name`, made of letters and digits. Ids sort as their names do.
 ///
@@ -118,6 +119,8 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
         message: String::new(),
         since: Timestamp(0),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }
@@ -129,12 +132,14 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
 /// |---|---|
 /// | `front=v1` | a component with the image `file://front-v1.wasm`, one instance somewhere |
 /// | `http=>front` | the builtin HTTP server with a link to `front` |
+/// | `kv=!v1` | a provider with the image `file://kv-v1.par`, on one host |
 /// | `policy.min_healthy_time=0s` | a property of the rollout policy; `~` stands for a space |
 ///
 /// A component's word may go on, each part after a comma: `x3` (instances), `daemon`, `idle` (no scaler),
 /// `on.zone=west` or `on.zone=west:80` (a spread with its weight), `any:20` (a spread without requirements),
-/// `config.word=Hi`, `to=back` (a link over `lath:demo/greeter`), `id=x`, `probe`, and for the HTTP server
-/// `address=…`, `path=…`, `host=…`, `port=…`, `timeout_ms=…`.
+/// `config.word=Hi`, `secret.token=KEY` (of the backend `vault`), `to=back` (a link over `lath:demo/greeter`), `with.bucket=b`
+/// (config of the links' targets), `id=x`, `probe`, and for the HTTP server `address=…`, `path=…`, `host=…`, `port=…`,
+/// `timeout_ms=…`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {
     name: String,
@@ -165,13 +170,16 @@ impl App {
     #[must_use]
     pub fn manifest(&self) -> String {
         let mut spec = json!({ "components": self.components });
-        if let (false, Some(spec)) = (self.policy.is_empty(), spec.as_object_mut()) {
-            let policy = json!({
-                "name": "rollout",
-                "type": lath_manifests::manifest::Policy::ROLLOUT,
-                "properties": self.policy,
-            });
-            spec.insert("policies".to_owned(), json!([policy]));
+        let mut policies = Vec::new();
+        if !self.policy.is_empty() {
+            policies.push(json!({ "name": "rollout", "type": Policy::ROLLOUT, "properties": self.policy }));
+        }
+        if self.components.iter().any(|component| !component["properties"]["secrets"].is_null()) {
+            let properties = json!({ "backend": "vault", "role": "shop" });
+            policies.push(json!({ "name": "vault", "type": Policy::SECRET, "properties": properties }));
+        }
+        if let (false, Some(spec)) = (policies.is_empty(), spec.as_object_mut()) {
+            spec.insert("policies".to_owned(), json!(policies));
         }
         let manifest = json!({
             "apiVersion": "core.oam.dev/v1beta1",
@@ -198,6 +206,7 @@ impl App {
             manifest: self.manifest(),
             version: "v1".to_owned(),
             images: self.images(),
+            pinned: Pinned::default(),
             cause: Cause::default(),
             if_revision: None,
         }
@@ -206,8 +215,8 @@ impl App {
     /// It as a revision.
     #[must_use]
     pub fn revision(&self, number: u64) -> RevisionRecord {
-        let DeployAsk { app, manifest, version, images, cause, .. } = self.ask();
-        let content = RevisionRecord::content_of(&manifest, &images, &BTreeMap::new());
+        let DeployAsk { app, manifest, version, images, pinned, cause, .. } = self.ask();
+        let content = RevisionRecord::content_of(&manifest, &images, &pinned, &BTreeMap::new());
         let (revision, created) = (Revision(number), Timestamp(0));
         RevisionRecord {
             scale: BTreeMap::new(),
@@ -216,6 +225,7 @@ impl App {
             revision,
             manifest,
             images,
+            pinned,
             content,
             repeats: None,
             version,
@@ -266,6 +276,9 @@ struct Word<'a> {
     instances: u32,
     spreads: Vec<Value>,
     config: BTreeMap<String, String>,
+    secrets: BTreeMap<String, String>,
+    /// Config of its links' targets.
+    with: BTreeMap<String, String>,
     /// Keys of the HTTP server's link.
     listen: BTreeMap<String, String>,
     links: Vec<&'a str>,
@@ -277,9 +290,10 @@ impl<'a> Word<'a> {
         let (head, parts) = word.split_once(',').unwrap_or((word, ""));
         let (name, what) = head.split_once('=').unwrap_or_else(|| panic!("NAME=TAG expected: {head}"));
         let http = what.strip_prefix('>');
-        let image = match http {
-            Some(_) => format!("builtin://{}", Builtin::HttpServer.name()),
-            None => format!("file://{name}-{what}.wasm"),
+        let image = match (http, what.strip_prefix('!')) {
+            (Some(_), _) => format!("builtin://{}", Builtin::HttpServer.name()),
+            (None, Some(tag)) => format!("file://{name}-{tag}.par"),
+            (None, None) => format!("file://{name}-{what}.wasm"),
         };
         let mut read = Self {
             name,
@@ -290,6 +304,8 @@ impl<'a> Word<'a> {
             instances: 1,
             spreads: Vec::new(),
             config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            with: BTreeMap::new(),
             listen: BTreeMap::new(),
             links: Vec::new(),
             probe: false,
@@ -316,6 +332,12 @@ impl<'a> Word<'a> {
             Some((key, value)) => match key.split_once('.') {
                 Some(("config", key)) => {
                     self.config.insert(key.to_owned(), value.to_owned());
+                }
+                Some(("secret", name)) => {
+                    self.secrets.insert(name.to_owned(), value.to_owned());
+                }
+                Some(("with", key)) => {
+                    self.with.insert(key.to_owned(), value.to_owned());
                 }
                 Some(("on", label)) => {
                     let (value, weight) =
@@ -346,6 +368,10 @@ impl<'a> Word<'a> {
         if !self.config.is_empty() {
             properties["config"] = json!([{ "name": "settings", "properties": self.config }]);
         }
+        if !self.secrets.is_empty() {
+            let secret = |(name, key): (&String, &String)| json!({ "name": name, "properties": { "policy": "vault", "key": key } });
+            properties["secrets"] = self.secrets.iter().map(secret).collect();
+        }
         let mut traits = Vec::new();
         if let Some(kind) = self.scaler {
             let mut scaler = json!({ "instances": self.instances });
@@ -357,13 +383,23 @@ impl<'a> Word<'a> {
         if self.probe {
             traits.push(json!({ "type": "probe", "properties": { "path": "/healthz" } }));
         }
-        for target in self.links {
-            traits.push(link("lath", "demo", "greeter", target, &BTreeMap::new()));
+        for (number, target) in self.links.into_iter().enumerate() {
+            let mut link = link("lath", "demo", "greeter", target, &BTreeMap::new());
+            // One name carries an interface to one target only.
+            if number > 0 {
+                link["properties"]["name"] = json!(target);
+            }
+            if !self.with.is_empty() {
+                let name = format!("{}-{target}", self.name);
+                link["properties"]["target"]["config"] = json!([{ "name": name, "properties": self.with }]);
+            }
+            traits.push(link);
         }
         if let Some(target) = self.http {
             traits.push(link("wasi", "http", "incoming-handler", target, &self.listen));
         }
-        let kind = if self.http.is_some() { "capability" } else { "component" };
+        let capability = self.http.is_some() || self.image.ends_with(".par");
+        let kind = if capability { "capability" } else { "component" };
         json!({ "name": self.name, "type": kind, "properties": properties, "traits": traits })
     }
 }

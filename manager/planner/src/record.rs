@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{Cause, ChangeKind, HistoryEntry, Outcome, Problem};
 use lath_control_api::{
-    AppName, Builtin, CallCounts, ComponentName, Digest, Generation, HostId, Revision, Step, Timestamp,
-    Weight,
+    AppName, Builtin, CallCounts, ComponentId, ComponentName, Digest, Generation, HostId, Revision, Step,
+    Timestamp, Weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -399,7 +399,10 @@ pub struct RevisionRecord {
     pub manifest: String,
     /// What each image reference of the manifest was resolved to.
     pub images: BTreeMap<String, Resolved>,
-    /// Digest over manifest and images: what makes two revisions the same.
+    /// What other names of the manifest stood for when the revision was made.
+    #[serde(default, skip_serializing_if = "Pinned::is_empty")]
+    pub pinned: Pinned,
+    /// Digest over manifest, images and the rest that was pinned: what makes two revisions the same.
     pub content: Digest,
     /// Instances that were set by hand, in place of what the manifest says.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -420,6 +423,41 @@ pub struct RevisionRecord {
     pub cause: Cause,
 }
 
+/// What names of a manifest stood for that lead out of it, when its revision was made. Kept with the revision, so that it
+/// means the same for as long as it is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Pinned {
+    /// Values of the lattice's own configs, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<String, BTreeMap<String, String>>,
+    /// Components of other apps by their names in this manifest, those only that are not what the manifest alone says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<ComponentName, SharedAs>,
+}
+
+impl Pinned {
+    /// Whether no name leads out of the manifest.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.configs.is_empty() && self.shared.is_empty()
+    }
+}
+
+/// What a component of another app was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedAs {
+    /// Its id in the lattice.
+    pub id: ComponentId,
+    /// The capability that it is, where it is one that is built into hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
+    /// The settings of that capability.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, String>,
+}
+
 /// What an image reference stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
@@ -437,18 +475,22 @@ pub enum Resolved {
 }
 
 impl RevisionRecord {
-    /// The digest that makes two revisions the same: of the manifest's bytes, what its images resolved to,
-    /// and the instances that were set by hand.
+    /// The digest that makes two revisions the same: of the manifest's bytes, what its images and other names stood
+    /// for, and the instances that were set by hand.
     #[must_use]
     pub fn content_of(
         manifest: &str,
         images: &BTreeMap<String, Resolved>,
+        pinned: &Pinned,
         scale: &BTreeMap<ComponentName, u32>,
     ) -> Digest {
         // Texts and maps with text keys: serialising cannot fail; were it to, the digest covers the manifest.
         let images = serde_json::to_string(images).unwrap_or_default();
         let scale =
             if scale.is_empty() { String::new() } else { serde_json::to_string(scale).unwrap_or_default() };
-        Digest::of(format!("{}\n{manifest}\n{images}{scale}", manifest.len()).as_bytes())
+        // Nothing pinned leaves the digest as it was before there was such a thing.
+        let pinned =
+            if pinned.is_empty() { String::new() } else { serde_json::to_string(pinned).unwrap_or_default() };
+        Digest::of(format!("{}\n{manifest}\n{images}{scale}{pinned}", manifest.len()).as_bytes())
     }
 }

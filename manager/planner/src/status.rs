@@ -309,6 +309,7 @@ fn places<'a>(
             calls: unit.calls.clone(),
             reason: unit.reason,
             message: if silent { "the host is silent".to_owned() } else { unit.message.clone() },
+            links: if silent { Vec::new() } else { unit.links.clone() },
         })
         .collect()
 }
@@ -332,6 +333,7 @@ fn silent_places<'a>(
             calls: CallCounts::default(),
             reason: Reason::AsAsked,
             message: "nothing heard of it".to_owned(),
+            links: Vec::new(),
         },
     )
 }

@@ -11,7 +11,7 @@ use lath_control_api::{ApiError, AppName, ErrorCode, Revision, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{Change, reply};
-use crate::record::{DesiredRecord, Resolved, RevisionRecord, SCHEMA, Wanted};
+use crate::record::{DesiredRecord, Pinned, Resolved, RevisionRecord, SCHEMA, Wanted};
 
 /// Most versions of an app that are found by their names. Whoever puts one for each commit has the newest ones.
 pub const VERSIONS_KEPT: usize = 100;
@@ -61,9 +61,10 @@ pub fn put(record: Option<&DesiredRecord>, ask: PutAsk, now: Timestamp) -> Resul
         schema: SCHEMA,
         app: ask.app,
         revision: number,
-        content: RevisionRecord::content_of(&ask.manifest, &ask.images, &BTreeMap::new()),
+        content: RevisionRecord::content_of(&ask.manifest, &ask.images, &Pinned::default(), &BTreeMap::new()),
         manifest: ask.manifest,
         images: ask.images,
+        pinned: Pinned::default(),
         scale: BTreeMap::new(),
         repeats: None,
         version: ask.version.clone(),

@@ -16,7 +16,7 @@ use lath_control_api::{ApiError, AppName, ComponentName, ErrorCode, Generation, 
 use lath_control_api_client::{Stored, WriteError};
 use lath_manager_planner::change::{self, Change, DeployAsk};
 use lath_manager_planner::preview::{Preview, plan_id, preview};
-use lath_manager_planner::record::Rollout;
+use lath_manager_planner::record::{Pinned, Rollout};
 use lath_manager_planner::versions::PutAsk;
 use lath_manager_planner::{AppSpec, DesiredRecord, RevisionRecord, admit, steer, versions};
 use lath_manifests::limits::MAX_INSTANCES;
@@ -25,8 +25,8 @@ use lath_manifests::rollout::override_policy;
 use lath_manifests::{Diagnostic, Loaded};
 
 use super::images::{self, Presence};
+use super::pinned;
 use super::read::{no_app, unreadable};
-use super::shared;
 use crate::context::Context;
 use crate::records::Slot;
 use crate::revisions::{Known, RevisionError, Written, expanded};
@@ -55,6 +55,7 @@ pub(super) enum Ask {
     Rollback(RollbackRequest),
     Steer { app: AppName, action: RolloutAction, cause: Cause, if_generation: Option<Generation> },
     Scale(ScaleRequest),
+    Repin { app: AppName, cause: Cause },
     Tag(TagRequest),
     Stop { app: AppName, cause: Cause },
     Forget { app: AppName, cause: Cause },
@@ -130,6 +131,11 @@ pub(crate) async fn scale(context: &Context, ask: ScaleRequest) -> Result<Change
     carry_out(context, &Ask::Scale(ask), dry_run).await
 }
 
+/// Rolls an app out anew with what the names stand for now that its manifest leaves open.
+pub(crate) async fn repin(context: &Context, app: AppName, cause: Cause) -> Result<ChangeReply, ApiError> {
+    carry_out(context, &Ask::Repin { app, cause }, false).await
+}
+
 /// Gives a revision a name, or takes it away.
 pub(crate) async fn tag(context: &Context, ask: TagRequest) -> Result<Tags, ApiError> {
     let (app, dry_run) = (ask.app.clone(), ask.dry_run);
@@ -147,12 +153,12 @@ async fn read(
 ) -> Result<(DeployAsk, Vec<Diagnostic>), ApiError> {
     let Loaded { manifest, warnings } = lath_manifests::load(ask.manifest.as_bytes()).map_err(invalid)?;
     suits(&manifest, &ask.rollout)?;
-    shared::are_there(context, &manifest).await?;
+    let pinned = pinned::pin(context, &manifest).await?;
     let images = images::resolve(context, &manifest, &ask.pushed, presence).await?;
     let DeployRequest { manifest: text, cause, if_revision, rollout: overrides, .. } = ask;
     let version = manifest.version.unwrap_or_else(made_version);
     let app = manifest.name;
-    let deploy = DeployAsk { app, manifest: text, version, images, cause, if_revision, overrides };
+    let deploy = DeployAsk { app, manifest: text, version, images, pinned, cause, if_revision, overrides };
     Ok((deploy, warnings))
 }
 
@@ -201,6 +207,7 @@ impl Ask {
             Self::Tag(ask) => &ask.app,
             Self::Rollback(ask) => &ask.app,
             Self::ForgetVersion { app, .. }
+            | Self::Repin { app, .. }
             | Self::Steer { app, .. }
             | Self::Stop { app, .. }
             | Self::Forget { app, .. } => app,
@@ -232,6 +239,19 @@ impl Ask {
                 has_component(current.map(AsRef::as_ref), ask)?;
                 let current = current.map(|known| &known.record);
                 change::scale(there()?, current, ask, now)
+            }
+            Self::Repin { cause, .. } => {
+                let current = wanted_revision(context, record).await?;
+                let current = current.as_ref().map(|known| &known.record);
+                let pinned = match current {
+                    Some(current) => {
+                        let manifest =
+                            lath_manifests::load(current.manifest.as_bytes()).map_err(invalid)?.manifest;
+                        pinned::pin(context, &manifest).await?
+                    }
+                    None => Pinned::default(),
+                };
+                change::repin(there()?, current, pinned, cause.clone(), now)
             }
             Self::Tag(ask) => {
                 let record = there()?;

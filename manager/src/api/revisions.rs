@@ -34,6 +34,7 @@ pub(crate) async fn show(context: &Context, ask: RevisionRequest) -> Result<Revi
         revision: wanted,
         manifest: held.manifest.clone(),
         images,
+        configs: held.pinned.configs.clone(),
         content: held.content.clone(),
         scale: held.scale.clone(),
         repeats: held.repeats,

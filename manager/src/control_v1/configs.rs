@@ -1,13 +1,18 @@
-//! Named configs: put, deleted, told. What was started by hand with a config is rolled out anew when it changes.
+//! Named configs: put, deleted, told. What runs with a config is rolled out anew when it changes: what was started by hand,
+//! and apps whose manifests name it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lath_control_api::ComponentId;
+use lath_control_api::app::Cause;
+use lath_manager_planner::record::Wanted;
 use lath_wasmcloud::{EventData, NamedConfig};
 
 use super::records::{Config, Everything, Judged};
 use super::{Answer, Shared, data, done, failed};
+use crate::api::change;
+use crate::records::Slot;
 
 /// Longest name, in bytes: it is a part of a subject and a key.
 const MAX_NAME: usize = 128;
@@ -62,6 +67,7 @@ impl Shared {
     }
 
     async fn roll_users_of(self: &Arc<Self>, name: &str) {
+        self.roll_apps_with(name).await;
         match self.kept.everything().await {
             Ok(everything) => self.roll_all(users(&everything, name)).await,
             Err(error) => {
@@ -69,6 +75,33 @@ impl Shared {
             }
         }
     }
+}
+
+impl Shared {
+    /// Rolls out anew, in the background, every app whose manifest names this config without saying what is in it.
+    async fn roll_apps_with(self: &Arc<Self>, name: &str) {
+        for (app, slot) in &self.context.records.apps().slots {
+            let Slot::Sound(stored) = slot else { continue };
+            let Some(revision) = stored.value.revision.filter(|_| stored.value.wanted == Wanted::Run) else {
+                continue;
+            };
+            let known = self.context.records.revisions.get(app, revision).await;
+            if !known.is_ok_and(|known| known.record.pinned.configs.contains_key(name)) {
+                continue;
+            }
+            let (shared, app, cause) = (Arc::clone(self), app.clone(), changed(name));
+            self.work.spawn(async move {
+                if let Err(error) = change::repin(&shared.context, app.clone(), cause).await {
+                    tracing::warn!(%app, %error, "a changed config is not rolled out");
+                }
+            });
+        }
+    }
+}
+
+/// A config has changed that a manifest names.
+fn changed(name: &str) -> Cause {
+    Cause { by: "control interface v1".to_owned(), message: Some(format!("the config `{name}` has changed")) }
 }
 
 /// What was started by hand and takes this config, by itself, by a link, or by a capability that it links to.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lath_control_api::ComponentId;
 use lath_wasmcloud::{DeleteLink, EventData, Link, LinkFailed};
 
+use super::manifest::{Reference, is_secret};
 use super::records::{Judged, Links};
 use super::{Answer, Shared, claimed_by, component_id, data, done, failed, read};
 
@@ -107,10 +108,16 @@ impl Shared {
     async fn configs_exist(&self, link: &Link) -> Result<(), String> {
         let mut missing = String::new();
         for name in link.source_config.iter().chain(&link.target_config) {
-            if name.starts_with("SECRET") {
-                missing += &format!("Secret reference {name}: secrets are not delivered yet. ");
-            } else if self.kept.config(name).await?.is_none() {
-                missing += &format!("Configuration {name} not found in config store. ");
+            let found = self.kept.config(name).await?;
+            match (is_secret(name), found) {
+                (false, Some(_)) => {}
+                (false, None) => missing += &format!("Configuration {name} not found in config store. "),
+                (true, None) => missing += &format!("Secret reference {name} not found in config store. "),
+                (true, Some(found)) => {
+                    if let Err(why) = Reference::read(name, &found.values) {
+                        missing += &format!("{why}. ");
+                    }
+                }
             }
         }
         if missing.is_empty() {

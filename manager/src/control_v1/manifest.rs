@@ -1,13 +1,19 @@
 //! The manifest of what was started by hand: made from what was asked for, the links that begin at it, and the values of
 //! the configs that both name. The same three give the same text.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::{ComponentId, HostId, Labels, Limits, annotation};
+use lath_manifests::manifest::Policy;
 use lath_wasmcloud::{ComponentLimits, Link, Texts};
 use serde_json::{Value, json};
 
 use super::records::{Kind, Started};
+use named::{Named, Taken};
+
+pub(super) use named::{Reference, is_secret};
 
 /// A capability that is part of its callers, to which a link leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +29,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) configs: BTreeMap<String, Texts>,
     /// By the id of the link's target.
     pub(super) capabilities: BTreeMap<String, Capability>,
+    /// Ids of providers to which links lead.
+    pub(super) providers: BTreeSet<String>,
 }
 
 impl Surroundings<'_> {
@@ -38,25 +46,35 @@ impl Surroundings<'_> {
 
 /// The manifest of `id`, as JSON.
 pub(super) fn write(id: &ComponentId, started: &Started, around: &Surroundings<'_>) -> String {
-    let mut configs = Configs { values: &around.configs, used: BTreeSet::new() };
+    let mut configs = Named::new(&around.configs);
     let own = component(id, started, around, &mut configs);
     let mut components = vec![own];
     let targets: BTreeSet<&str> = around.links.iter().map(|link| link.target.as_str()).collect();
     for target in targets {
         components.push(match around.capabilities.get(target) {
-            Some(Capability { image, config }) => json!({
-                "name": name(target),
-                "type": "capability",
-                "properties": { "image": image, "id": target, "config": configs.list(config) },
-            }),
+            Some(Capability { image, config }) => {
+                let Taken { config, secrets } = configs.take(config);
+                json!({
+                    "name": name(target),
+                    "type": "capability",
+                    "properties": { "image": image, "id": target, "config": config, "secrets": secrets },
+                })
+            }
             // Whatever answers under this id, or nothing yet: it is no part of this app.
             None => json!({
                 "name": name(target),
-                "type": "component",
+                "type": if around.providers.contains(target) { "capability" } else { "component" },
                 "properties": { "application": { "name": foreign(target, started), "component": name(target) }, "id": target },
             }),
         });
     }
+    // A start by hand is to be there soon. Readiness still counts.
+    let rollout = json!({
+        "name": "rollout",
+        "type": Policy::ROLLOUT,
+        "properties": { "min_healthy_time": "0s" },
+    });
+    let policies: Vec<Value> = std::iter::once(rollout).chain(configs.policies()).collect();
     json!({
         "apiVersion": "core.oam.dev/v1beta1",
         "kind": "Application",
@@ -66,12 +84,7 @@ pub(super) fn write(id: &ComponentId, started: &Started, around: &Surroundings<'
         },
         "spec": {
             "components": components,
-            // A start by hand is to be there soon. Readiness still counts.
-            "policies": [{
-                "name": "rollout",
-                "type": "policy.rollout.lath/v1",
-                "properties": { "min_healthy_time": "0s" },
-            }],
+            "policies": policies,
         },
     })
     .to_string()
@@ -81,7 +94,7 @@ fn component(
     id: &ComponentId,
     started: &Started,
     around: &Surroundings<'_>,
-    configs: &mut Configs<'_>,
+    configs: &mut Named<'_>,
 ) -> Value {
     let (kind, capability) = match started.kind {
         Kind::Component => ("component", false),
@@ -92,6 +105,7 @@ fn component(
         traits.extend(limits(started.limits.as_ref()));
     }
     for link in around.links {
+        let (source, target) = (configs.take(&link.source_config), configs.take(&link.target_config));
         traits.push(json!({
             "type": "link",
             "properties": {
@@ -99,16 +113,26 @@ fn component(
                 "namespace": link.wit_namespace,
                 "package": link.wit_package,
                 "interfaces": link.interfaces,
-                "source": { "config": configs.list(&link.source_config) },
-                "target": { "name": name(&link.target), "config": configs.list(&link.target_config) },
+                "source": { "config": source.config, "secrets": source.secrets },
+                "target": {
+                    "name": name(&link.target),
+                    "config": target.config,
+                    "secrets": target.secrets,
+                },
             },
         }));
     }
     traits.push(json!({ "type": "annotations.lath/v1", "properties": annotations(started) }));
+    let Taken { config, secrets } = configs.take(&started.config);
     json!({
         "name": name(id.as_str()),
         "type": kind,
-        "properties": { "image": reference(&started.image), "id": id, "config": configs.list(&started.config) },
+        "properties": {
+            "image": reference(&started.image),
+            "id": id,
+            "config": config,
+            "secrets": secrets,
+        },
         "traits": traits,
     })
 }
@@ -144,7 +168,7 @@ fn annotations(started: &Started) -> Texts {
     let mut all = started.annotations.clone();
     all.retain(|key, _| !key.starts_with(annotation::OWN));
     all.insert(annotation::BY_HAND.to_owned(), "true".to_owned());
-    if reference(&started.image) != started.image && started.kind == Kind::Component {
+    if reference(&started.image) != started.image {
         all.insert(annotation::ASKED_IMAGE.to_owned(), started.image.clone());
     }
     all
@@ -175,30 +199,6 @@ fn short(text: &str, length: usize) -> &str {
 pub(super) fn digits(text: &str) -> String {
     let digest = lath_control_api::Digest::of(text.as_bytes());
     digest.short().to_owned()
-}
-
-/// Configs by their values. A manifest names each but once, so those that are used again get a number.
-struct Configs<'a> {
-    values: &'a BTreeMap<String, Texts>,
-    used: BTreeSet<String>,
-}
-
-impl Configs<'_> {
-    fn list(&mut self, names: &[String]) -> Vec<Value> {
-        let mut list = Vec::new();
-        for name in names {
-            let mut unique = name.clone();
-            let mut number = 2_u32;
-            while !self.used.insert(unique.clone()) {
-                unique = format!("{name}.{number}");
-                number += 1;
-            }
-            list.push(
-                json!({ "name": unique, "properties": self.values.get(name).cloned().unwrap_or_default() }),
-            );
-        }
-        list
-    }
 }
 
 #[cfg(test)]
@@ -256,6 +256,7 @@ mod tests {
                 "kv".into(),
                 Capability { image: "builtin://keyvalue-nats".into(), config: vec!["bucket".into()] },
             )]),
+            providers: BTreeSet::new(),
         };
         let asked = Started {
             limits: Some(ComponentLimits {
@@ -287,13 +288,22 @@ mod tests {
     fn a_capability_counts_hosts_and_long_ids_fit() {
         let asked = started("wasmcloud+builtin://http-server", Kind::Capability);
         let long = "x".repeat(100);
+        let secret = Texts::from(
+            [("name", "token"), ("backend", "vault"), ("key", "k")].map(|(a, b)| (a.into(), b.into())),
+        );
+        let asked = Started { config: vec!["greet".into(), "SECRET_t".into()], ..asked };
         let links = [Link { target: long.clone(), ..link("", "default") }];
         let configs = ["greet", "more", "bucket"].map(|name| (name.to_owned(), Texts::new()));
-        let around = Surroundings { links: &links, configs: configs.into(), ..Surroundings::default() };
+        let mut around = Surroundings { links: &links, configs: configs.into(), ..Surroundings::default() };
+        around.configs.insert("SECRET_t".into(), secret);
+        around.providers.insert(long.clone());
         let id: ComponentId = "web".parse().unwrap();
         let manifest = load(&write(&id, &asked, &around));
         let Scaling::Spread { instances, .. } = &manifest.components[0].scaling else { panic!() };
         assert_eq!(*instances, 2);
         assert_eq!(manifest.components[1].id.as_str(), long);
+        assert_eq!(manifest.components[1].kind, lath_manifests::manifest::Kind::Capability);
+        let secret = &manifest.components[0].secrets[0];
+        assert_eq!((secret.name.as_str(), secret.backend.as_str()), ("token", "vault"));
     }
 }

@@ -1,18 +1,22 @@
-//! Start and stop of providers. Those that are built into hosts are capabilities of an app started by hand, or, where a
-//! capability is part of its callers, a word that links lead to. Others are refused: hosts run no processes yet.
+//! Start and stop of providers: capabilities of an app started by hand, or, where a capability is built into hosts and part
+//! of its callers, a word that links lead to. Who has a link to one is rolled out anew: its link leads to something else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{Builtin, BuiltinAliases, ComponentId, HostId};
+use lath_control_api::{Builtin, BuiltinAliases, ComponentId, HostId, Workload};
+use lath_manifests::manifest::ImageRef;
 use lath_wasmcloud::{EventData, StartProvider, StopProvider, Texts};
 use tokio::time::{Instant, sleep};
 
+use super::manifest::reference;
 use super::records::{Everything, Judged, Kind, Started};
 use super::roll::Command;
 use super::tell::LINK;
-use super::{Answer, Shared, done, failed, read};
+use super::{Answer, Shared, done, failed, is_by_hand, read};
+use crate::api::change;
+use crate::records::Slot;
 
 /// Longest wait for a provider to end before the answer: less than clients wait.
 const STOP_WITHIN: Duration = Duration::from_millis(1_500);
@@ -30,18 +34,10 @@ impl Shared {
             Ok(id) => id,
             Err(refusal) => return refusal,
         };
-        let Some(builtin) = self.builtin(&ask.provider_ref) else {
-            let known =
-                Builtin::ALL.map(|builtin| format!("wasmcloud+builtin://{}", builtin.name())).join(", ");
-            let error = format!(
-                "hosts of Lath do not run external providers yet, so {} cannot be started; built in are {known}",
-                ask.provider_ref
-            );
+        let builtin = self.builtin(&ask.provider_ref);
+        if let Err(error) = can_be_started(&ask.provider_ref, builtin) {
             self.tell_for(&host, start_failed(&host, &id, &ask.provider_ref, error.clone())).await;
             return failed(error);
-        };
-        if let Some(name) = ask.config.iter().find(|name| name.starts_with("SECRET")) {
-            return failed(format!("secret {name}: secrets are not delivered to hosts yet"));
         }
         let app = match self.app_for(&id).await {
             Ok(app) => app,
@@ -66,13 +62,18 @@ impl Shared {
             Ok(Ok(before)) => before,
             Ok(Err(why)) | Err(why) => return failed(why),
         };
-        if builtin.is_in_its_callers() {
+        // Callers are told what a link to it leads to now; where it runs is nothing to them.
+        let is_new = before.is_none();
+        if let Some(builtin) = builtin.filter(|builtin| builtin.is_in_its_callers()) {
             self.tell_for(&host, provider_started(&host, &id, builtin, annotations)).await;
             self.roll_callers_of(&id).await;
         } else {
             let (kind, image, count) = (Kind::Capability, ask.provider_ref, 1);
             let command = Command { host, app, kind, image, annotations, count, before };
-            self.work.spawn(Arc::clone(&self).roll(id, Some(command)));
+            self.work.spawn(Arc::clone(&self).roll(id.clone(), Some(command)));
+            if is_new {
+                self.roll_callers_of(&id).await;
+            }
         }
         done("successfully started provider")
     }
@@ -105,6 +106,9 @@ impl Shared {
             self.tell_for(&host, provider_stopped(&host, &id, before.annotations)).await;
             self.roll_callers_of(&id).await;
         } else {
+            if before.places.len() == 1 {
+                self.roll_callers_of(&id).await;
+            }
             let (app, image, annotations) =
                 (before.app.clone(), before.image.clone(), before.annotations.clone());
             let kind = Kind::Capability;
@@ -126,7 +130,23 @@ impl Shared {
         for (_, host) in snapshot.state.hosts() {
             all.0.extend(host.summary.builtins.0.clone());
         }
-        all.resolve(super::manifest::reference(image))
+        all.resolve(reference(image))
+    }
+
+    /// Whether the manifest of an app says that a provider has this id.
+    pub(super) async fn is_provider_of_an_app(&self, id: &ComponentId) -> bool {
+        for slot in self.context.records.apps().slots.values() {
+            let Slot::Sound(stored) = slot else { continue };
+            let specs = change::specs(&self.context, &stored.value).await;
+            let mut plans = specs.iter().flat_map(|spec| spec.components.values());
+            if specs.iter().any(|spec| is_by_hand(spec)) {
+                continue;
+            }
+            if let Some(plan) = plans.find(|plan| plan.id == *id) {
+                return matches!(plan.spec.workload, Workload::Provider { .. });
+            }
+        }
+        false
     }
 
     async fn roll_callers_of(self: &Arc<Self>, id: &ComponentId) {
@@ -134,6 +154,22 @@ impl Shared {
             Ok(everything) => self.roll_all(callers(&everything, id)).await,
             Err(error) => tracing::warn!(error, provider = %id, "nobody knows who links to a provider"),
         }
+    }
+}
+
+/// Whether a reference can be that of a provider at all; whether there is one, the rollout finds out.
+fn can_be_started(image: &str, builtin: Option<Builtin>) -> Result<(), String> {
+    if builtin.is_some() {
+        return Ok(());
+    }
+    match reference(image).parse::<ImageRef>() {
+        Ok(ImageRef::Builtin(name)) => {
+            let known =
+                Builtin::ALL.map(|builtin| format!("wasmcloud+builtin://{}", builtin.name())).join(", ");
+            Err(format!("unknown builtin name: {name}; built into hosts are {known}"))
+        }
+        Ok(ImageRef::File(_) | ImageRef::Oci(_)) => Ok(()),
+        Err(error) => Err(format!("{image} is no reference of a provider: {error}")),
     }
 }
 

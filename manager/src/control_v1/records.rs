@@ -27,8 +27,8 @@ pub(super) struct Links {
 
 /// A named config.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Config {
-    pub(super) values: NamedConfig,
+pub(crate) struct Config {
+    pub(crate) values: NamedConfig,
 }
 
 /// What was started by hand under one id.
@@ -67,7 +67,7 @@ impl Started {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Component,
-    /// A capability built into hosts.
+    /// A provider, or a capability built into hosts.
     Capability,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Everything {
 
 /// The bucket.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     configs: TypedBucket<Config>,
     links: TypedBucket<Links>,
     started: TypedBucket<Started>,
@@ -98,7 +98,7 @@ pub(super) enum Judged<T, A> {
 }
 
 impl Kept {
-    pub(super) async fn open(connection: &Connection, subjects: &Subjects) -> Result<Self, ReadError> {
+    pub(crate) async fn open(connection: &Connection, subjects: &Subjects) -> Result<Self, ReadError> {
         let (name, options) = (subjects.bucket(Bucket::Lattice), BucketOptions::default());
         Ok(Self {
             configs: TypedBucket::open(connection, &name, options).await?,
@@ -107,7 +107,7 @@ impl Kept {
         })
     }
 
-    pub(super) async fn config(&self, name: &str) -> Result<Option<Config>, String> {
+    pub(crate) async fn config(&self, name: &str) -> Result<Option<Config>, String> {
         value(self.configs.get(&config_key(name)).await)
     }
 

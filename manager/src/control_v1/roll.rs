@@ -20,11 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::manifest::{self, Capability, Surroundings, reference};
+use super::manifest::{self, Capability, Reference, Surroundings, is_secret, reference};
 use super::providers::start_failed;
 use super::records::{Judged, Kind, Started};
 use super::scale::scaled;
 use crate::api::change;
+use crate::files;
 
 /// Looks at one id in a row while its record keeps changing.
 const LOOKS: u32 = 16;
@@ -132,7 +133,7 @@ impl Shared {
             Some(record) => self.digests(record).await,
             None => BTreeMap::new(),
         };
-        self.push_file(&started.image, &mut pushed).await?;
+        self.push_file(started.kind, &started.image, &mut pushed).await?;
         let reply = change::deploy(
             &self.context,
             DeployRequest {
@@ -206,16 +207,31 @@ impl Shared {
         let mut around = Surroundings { links, ..Surroundings::default() };
         for link in links {
             let Ok(target) = link.target.parse::<ComponentId>() else { continue };
-            let Some(found) = self.kept.started(&target).await? else { continue };
-            let Started { kind, image, config, .. } = found.value;
-            if kind == Kind::Capability && self.builtin(&image).is_some_and(Builtin::is_in_its_callers) {
-                around.capabilities.insert(link.target.clone(), Capability { image, config });
+            match self.kept.started(&target).await?.map(|stored| stored.value) {
+                Some(Started { kind: Kind::Capability, image, config, .. }) => match self.builtin(&image) {
+                    Some(builtin) if builtin.is_in_its_callers() => {
+                        around.capabilities.insert(link.target.clone(), Capability { image, config });
+                    }
+                    Some(_) => {}
+                    None => drop(around.providers.insert(link.target.clone())),
+                },
+                Some(Started { kind: Kind::Component, .. }) => {}
+                None if self.is_provider_of_an_app(&target).await => {
+                    around.providers.insert(link.target.clone());
+                }
+                None => {}
             }
         }
         let names: Vec<String> = around.names(started).into_iter().map(str::to_owned).collect();
         for name in names {
             let config = self.kept.config(&name).await?;
-            let config = config.ok_or_else(|| format!("Configuration {name} not found in config store"))?;
+            let config = config.ok_or_else(|| match is_secret(&name) {
+                true => format!("Secret reference {name} not found in config store"),
+                false => format!("Configuration {name} not found in config store"),
+            })?;
+            if is_secret(&name) {
+                Reference::read(&name, &config.values)?;
+            }
             around.configs.insert(name, config.values);
         }
         Ok(around)
@@ -235,16 +251,27 @@ impl Shared {
     }
 
     /// Puts a file of this machine into the lattice's store, where hosts get it.
-    async fn push_file(&self, image: &str, pushed: &mut BTreeMap<String, Digest>) -> Result<(), String> {
+    async fn push_file(
+        &self,
+        kind: Kind,
+        image: &str,
+        pushed: &mut BTreeMap<String, Digest>,
+    ) -> Result<(), String> {
         let Ok(parsed @ ImageRef::File(_)) = reference(image).parse::<ImageRef>() else { return Ok(()) };
         let (ImageRef::File(path), key) = (&parsed, parsed.to_string()) else { return Ok(()) };
         if pushed.contains_key(&key) {
             return Ok(());
         }
+        let what = match kind {
+            Kind::Component => "component",
+            Kind::Capability => "provider",
+        };
         if !self.context.allow_file_load {
-            return Err("unable to start component from file, file loading is disabled: start the manager with --allow-file-load, or use `lath deploy`".to_owned());
+            return Err(format!(
+                "unable to start {what} from file, file loading is disabled: start the manager with --allow-file-load, or use `lath deploy`"
+            ));
         }
-        let bytes = code_in(path).await.map_err(|error| format!("failed to fetch component: {error}"))?;
+        let bytes = code_in(kind, path).await.map_err(|error| format!("failed to fetch {what}: {error}"))?;
         let digest = Digest::of(&bytes);
         self.context.components.put(&digest, bytes).await.map_err(|error| error.to_string())?;
         pushed.insert(key, digest);
@@ -334,15 +361,17 @@ fn cause() -> Cause {
     Cause { by: "control interface v1".to_owned(), message: None }
 }
 
-/// The bytes of a component; of no other file, whatever a request names.
-async fn code_in(path: &str) -> Result<Bytes, String> {
+/// The bytes of a component or a provider; of no other file, whatever a request names.
+async fn code_in(kind: Kind, path: &str) -> Result<Bytes, String> {
     if !Path::new(path).is_absolute() {
         return Err(format!("{path} is no absolute path"));
     }
-    let bytes = crate::files::read(path.to_owned()).await;
-    let bytes = bytes.map_err(|error| format!("failed to read component: {error}"))?;
-    match lath_artifacts::recognise(&bytes) {
-        Ok(_) => Ok(bytes),
-        Err(found) => Err(format!("{path} is {found}")),
-    }
+    let bytes = files::read(path.to_owned()).await;
+    let bytes = bytes.map_err(|error| format!("failed to read {path}: {error}"))?;
+    let kind = match kind {
+        Kind::Component => lath_manifests::manifest::Kind::Component,
+        Kind::Capability => lath_manifests::manifest::Kind::Capability,
+    };
+    files::usable(kind, &bytes).map_err(|found| format!("{path} is {found}"))?;
+    Ok(bytes)
 }

@@ -107,7 +107,7 @@ async fn i1_what_is_refused_changes_nothing_and_says_why() {
     let registry = manifest("other", &[]).replace("file://hello.wasm", "localhost:1/someone/hello:1");
     assert_eq!(code(lattice.deploy(&registry).await.unwrap_err()), ErrorCode::RegistryUnreachable);
     let provider = manifest("other", &[]).replace("builtin://http-server", "localhost:1/someone/server:1");
-    assert_eq!(code(lattice.deploy(&provider).await.unwrap_err()), ErrorCode::ImageUnsupported);
+    assert_eq!(code(lattice.deploy(&provider).await.unwrap_err()), ErrorCode::RegistryUnreachable);
 
     let taken = manifest("other", &[]).replace("path: /other", "path: /shop");
     let Err(RequestError::Refused(error)) = lattice.deploy(&taken).await else { panic!("refused") };

@@ -100,6 +100,15 @@ impl FakeHost {
             .collect()
     }
 
+    /// The newest spec of a component that it was told to serve, stable or candidate.
+    pub(crate) fn spec(&self, app: &str, component: &str) -> Option<ComponentSpec> {
+        let state = self.inner.state.lock().unwrap();
+        let request = state.apps.get(&app.parse::<AppName>().unwrap())?;
+        let bundle = request.bundles.iter().find(|bundle| bundle.component.as_str() == component)?;
+        let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
+        candidate.or(bundle.stable.as_ref()).cloned()
+    }
+
     /// Sends no more events, whatever happens; requests are still answered.
     pub(crate) fn be_quiet(&self, quiet: bool) {
         self.inner.quiet.store(quiet, Ordering::SeqCst);
@@ -246,6 +255,8 @@ fn unit(spec: &ComponentSpec, role: Role, weight: Weight) -> UnitInventory {
         message: if broken { "it says that it is broken".into() } else { String::new() },
         since: Timestamp(0),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: spec.max_instances,
         calls: CallCounts::default(),
     }

@@ -9,6 +9,7 @@ mod leadership;
 #[path = "../../../control-api/client/tests/it/nats.rs"]
 #[expect(dead_code, reason = "the module is shared, and no test here needs all of it")]
 mod nats;
+mod providers;
 mod rollouts;
 mod store;
 mod wadm;

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lath_control_api::ComponentName;
+use lath_control_api::{ComponentName, UnverifiedLinks};
 
 /// How a new revision takes over. Each field has a default, so an app without a policy has this one's default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct RolloutPolicy {
     pub drain_deadline: Duration,
     /// How long calls may be held while something exclusive changes hands, 0 to 1 min.
     pub hold_time: Duration,
+    /// What a link is worth that a provider was given and said nothing about.
+    pub unverified_links: UnverifiedLinks,
     /// Whether, and by whom, this revision may be left for an earlier one.
     pub rollback: RollbackRule,
     /// In which order groups of hosts get their turn. Hosts of no group come last.
@@ -70,6 +72,7 @@ impl Default for RolloutPolicy {
             keep_warm: None,
             drain_deadline: Duration::from_secs(30),
             hold_time: Duration::from_secs(5),
+            unverified_links: UnverifiedLinks::Allow,
             rollback: RollbackRule::Allowed,
             waves: None,
             components: BTreeSet::new(),

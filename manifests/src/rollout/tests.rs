@@ -5,6 +5,7 @@ mod properties;
 use super::*;
 use crate::limits::MAX_INSTANCES;
 use crate::manifest::{Bake, CanaryStep, Share, Waves};
+use lath_control_api::UnverifiedLinks;
 
 /// The policy of these properties alone.
 fn policy(given: &[Given<'_>]) -> RolloutPolicy {
@@ -37,7 +38,7 @@ fn with(name: &str) -> &'static [Given<'static>] {
 fn every_value_is_taken_up_to_its_bounds_and_refused_beyond() {
     let many = MAX_INSTANCES.to_string();
     let too_many = (MAX_INSTANCES + 1).to_string();
-    let cases: [(&str, &[&str], &[&str]); 19] = [
+    let cases: [(&str, &[&str], &[&str]); 20] = [
         (
             "strategy",
             &["rolling", "canary", "blue-green", "recreate"],
@@ -61,6 +62,7 @@ fn every_value_is_taken_up_to_its_bounds_and_refused_beyond() {
         ("keep_warm", &["0s", "1ms", "24h"], &["", "24h1ms"]),
         ("drain_deadline", &["100ms", "101ms", "1h"], &["", "99ms", "1h1ms"]),
         ("hold_time", &["0s", "1ms", "1m"], &["", "1m1ms"]),
+        ("unverified_links", &["allow", "fail"], &["", "Fail", "true", "refuse"]),
     ];
     let named: Vec<&str> = cases.iter().map(|(name, _, _)| *name).chain([COMPONENTS]).collect();
     assert_eq!(named, PROPERTIES);
@@ -112,6 +114,7 @@ fn every_property_is_where_it_belongs() {
         ("keep_warm", "4s"),
         ("drain_deadline", "5s"),
         ("hold_time", "6s"),
+        ("unverified_links", "fail"),
         ("components", "api"),
     ]);
     let zone = Waves { label: "zone".to_owned(), values: vec!["b".to_owned(), "a".to_owned()] };
@@ -131,6 +134,7 @@ fn every_property_is_where_it_belongs() {
         keep_warm: Some(4 * SECOND),
         drain_deadline: 5 * SECOND,
         hold_time: 6 * SECOND,
+        unverified_links: UnverifiedLinks::Fail,
         rollback: RollbackRule::Manual,
         waves: Some(zone),
         components: ["api".parse().unwrap()].into(),
@@ -253,7 +257,7 @@ fn an_override_says_everything_that_is_wrong() {
         )
         .unwrap_err(),
         [
-            "the property `colour` is not known in a rollout policy; a rollout policy may have `strategy`, `steps`, `gates`, `inconclusive`, `webhook`, `webhook_timeout`, `max_parallel`, `waves`, `max_surge`, `max_unavailable`, `min_healthy_time`, `healthy_deadline`, `progress_deadline`, `auto_promote`, `auto_rollback`, `rollback`, `keep_warm`, `drain_deadline`, `hold_time` and `components`",
+            "the property `colour` is not known in a rollout policy; a rollout policy may have `strategy`, `steps`, `gates`, `inconclusive`, `webhook`, `webhook_timeout`, `max_parallel`, `waves`, `max_surge`, `max_unavailable`, `min_healthy_time`, `healthy_deadline`, `progress_deadline`, `auto_promote`, `auto_rollback`, `rollback`, `keep_warm`, `drain_deadline`, `hold_time`, `unverified_links` and `components`",
             "`gates` has no metric `erors`; did you mean `errors`? a gate begins with one of `errors`, `traps`, `p50`, `p90`, `p95`, `p99` and `samples`",
             "`p95` of `gates` cannot be `1%`; write `p95<=200ms` for a time, or `p95<=1.5x` for so many times that of the stable revision",
             "`max_parallel` is 0, so that nothing would ever be replaced; give a number from 1 to 10000, or a percentage from `1%` to `100%`",
@@ -265,6 +269,8 @@ fn an_override_says_everything_that_is_wrong() {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("cannot be overridden"), "{found:?}");
     }
+    let found = overridden(&base, &[("unverified_links", "fail")]).unwrap_err();
+    assert!(found[0].contains("`unverified_links` counts for as long as the revision runs"), "{found:?}");
     // A strategy may need what the policy of the manifest does not allow.
     let recreate = policy(&[("strategy", "recreate"), ("max_surge", "0")]);
     let found = overridden(&recreate, &[("strategy", "rolling")]).unwrap_err();

@@ -53,6 +53,8 @@ pub(super) struct RolloutProperties {
     drain_deadline: String,
     /// Longest that calls are held while something exclusive changes hands, `0s` to `1m`; `5s` when left out.
     hold_time: String,
+    /// What a link is worth that a provider was given and said nothing about, as providers of 1.x do; `allow` when left out.
+    unverified_links: RolloutUnverified,
     /// Components of this manifest that the policy is for, such as `"api, worker"`; all of them when left out.
     components: String,
 }
@@ -88,6 +90,14 @@ enum RolloutRollback {
     Allowed,
     Manual,
     Forbidden,
+}
+
+/// `allow`: it counts as taken. `fail`: what needs it is not ready.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum RolloutUnverified {
+    Allow,
+    Fail,
 }
 
 /// A truth value as text.

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use lath_control_api::{
     ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentSpec, DrainPolicy, Epoch, Fence,
-    Generation, Grants, HoldPolicy, HttpRoute, InstancePolicy, Limits, Revision, Step, Timestamp, Weight,
-    Workload,
+    Generation, Grants, HoldPolicy, HttpRoute, InstancePolicy, Limits, Revision, Step, Timestamp,
+    UnverifiedLinks, Weight, Workload,
 };
 use lath_host_core::{Choice, Core, News, Transition};
 
@@ -99,6 +99,7 @@ fn command(scene: &Scene<'_>) -> ApplyRequest {
         candidate,
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
     };
     let fence = Fence { epoch: Epoch(1), generation: Generation(1), step: Step(1) };
     ApplyRequest { fence, app: "shop".parse().expect("a name"), bundles: vec![bundle] }
@@ -121,6 +122,8 @@ fn server(revision: Revision, routes: &[Route<'_>]) -> ComponentSpec {
         limits: Limits::default(),
         config: BTreeMap::new(),
         links: Vec::new(),
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes: routes.collect(),
         probe: None,

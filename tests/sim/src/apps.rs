@@ -29,7 +29,20 @@ const MANIFESTS: [&str; 12] = [
     "http=>front,daemon front=picky,daemon,to=back back=v1",
 ];
 
-/// Those among them of which gates are to judge.
+/// Manifests with a provider: its config, its code, its secret, a link that leads to it and one that begins at it change. The
+/// last of them have none.
+const WITH_PROVIDERS: [&str; 8] = [
+    "http=>front,daemon front=v1,daemon,to=kv,with.bucket=a kv=!v1,config.url=a",
+    "http=>front,daemon front=v1,daemon,to=kv,with.bucket=b kv=!v1,config.url=a",
+    "http=>front,daemon front=v2,daemon,to=kv,with.bucket=b kv=!v1,config.url=b,x2,to=front",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!v2,daemon,secret.token=t,to=front",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!refuses,daemon",
+    "http=>front,daemon front=v2,daemon,to=kv kv=!crashes,config.url=a",
+    MANIFESTS[0],
+    MANIFESTS[4],
+];
+
+/// Those among the first of which gates are to judge.
 const GATED: [&str; 4] = [MANIFESTS[0], MANIFESTS[2], MANIFESTS[9], MANIFESTS[10]];
 
 /// How people of a run go about their deploys.
@@ -38,11 +51,18 @@ pub(crate) enum Habit {
     Usual,
     /// By canaries with gates, mostly, and there are calls to judge by.
     Gated,
+    /// As usual, with apps that have providers.
+    Providers,
 }
 
 impl Habit {
-    pub(crate) fn draw(rng: &mut Rng) -> Self {
-        if rng.chance(250) { Self::Gated } else { Self::Usual }
+    /// Whether there are providers is taken from the seed itself: the histories of all other seeds stay what they were.
+    pub(crate) fn draw(seed: u64, rng: &mut Rng) -> Self {
+        match (rng.chance(250), seed % 6 == 1) {
+            (_, true) => Self::Providers,
+            (true, false) => Self::Gated,
+            (false, false) => Self::Usual,
+        }
     }
 }
 
@@ -97,6 +117,7 @@ pub(crate) enum Webhook {
 pub(crate) fn manifest(name: &str, habit: Habit, rng: &mut Rng) -> Arc<Manifest> {
     let line = match habit {
         Habit::Gated if rng.chance(600) => rng.pick(&GATED),
+        Habit::Providers => rng.pick(&WITH_PROVIDERS),
         Habit::Usual | Habit::Gated => rng.pick(&MANIFESTS),
     };
     catalog::manifest(name, line.copied().unwrap_or_default(), &policy::draw(habit, rng))
@@ -116,10 +137,12 @@ impl Scene {
         let behaviours = BTreeMap::from([
             ("file://front-bad.wasm", Behaviour::Bad(reason)),
             ("file://back-slow.wasm", slow),
+            ("file://kv-refuses.par", Behaviour::Bad(Reason::LinkRefused)),
+            ("file://kv-crashes.par", Behaviour::Bad(Reason::ProviderExited)),
         ]);
         let errs = if rng.chance(500) { 1_000 } else { rng.below(400) };
         let calls = match habit {
-            Habit::Usual => rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default(),
+            Habit::Usual | Habit::Providers => rng.pick(&[0, 3, 30, 30]).copied().unwrap_or_default(),
             Habit::Gated => 30,
         };
         let hooks = [Webhook::Agrees, Webhook::Agrees, Webhook::Wavers, Webhook::Refuses, Webhook::Hangs];

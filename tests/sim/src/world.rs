@@ -71,7 +71,7 @@ impl World {
     pub(crate) fn new(seed: u64, options: Options) -> Self {
         let mut rng = Rng::new(seed);
         let profile = Profile::choose(&mut rng);
-        let habit = Habit::draw(&mut rng);
+        let habit = Habit::draw(seed, &mut rng);
         let scene = Scene::draw(habit, &mut rng);
         let active = rng.millis(25_000, 80_000);
         let requests = users::requests(habit, &mut rng, active);

@@ -25,6 +25,7 @@ fn place(number: usize, revision: u64, phase: Phase, weight: u8) -> Place {
         calls: CallCounts::default(),
         reason: Reason::AsAsked,
         message: String::new(),
+        links: Vec::new(),
     }
 }
 

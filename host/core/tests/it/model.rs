@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lath_control_api::{
     AppInventory, AppName, ApplyReply, ApplyRequest, Builtin, CallCounts, Candidate, ComponentBundle,
     ComponentId, ComponentSpec, Digest, DrainPolicy, Epoch, ErrorCode, Fence, Generation, Grants, HoldPolicy,
-    HttpRoute, Image, InstancePolicy, Limits, Reason, Revision, Step, Timestamp, UnitInventory, Weight,
-    Workload,
+    HttpRoute, Image, InstancePolicy, Limits, Reason, Revision, Step, Timestamp, UnitInventory,
+    UnverifiedLinks, Weight, Workload,
 };
 use lath_host_core::{Core, JournalEntry, News, Reach, Ticket, Transition, UnitKey};
 
@@ -26,6 +26,8 @@ pub(crate) fn spec(variant: u32, revision: u64) -> ComponentSpec {
         limits: Limits::default(),
         config: BTreeMap::new(),
         links: Vec::new(),
+        secrets: Vec::new(),
+        incoming: Vec::new(),
         grants: Grants::default(),
         routes: Vec::new(),
         probe: None,
@@ -48,7 +50,15 @@ pub(crate) fn bundle(
         candidate.map(|(spec, weight)| Candidate { spec, weight: Weight::try_from(weight).unwrap() });
     let drain = DrainPolicy { deadline_ms: DRAIN_MS };
     let (component, id) = (name.parse().unwrap(), id(name));
-    ComponentBundle { component, id, stable, candidate, drain, hold: HoldPolicy::default() }
+    ComponentBundle {
+        component,
+        id,
+        stable,
+        candidate,
+        drain,
+        hold: HoldPolicy::default(),
+        unverified_links: UnverifiedLinks::default(),
+    }
 }
 
 pub(crate) fn id(name: &str) -> ComponentId {

@@ -27,6 +27,8 @@ fn using(digests: &[&Digest]) -> Arc<Snapshot> {
         listeners: Vec::new(),
         apps: vec![app],
         units: std::collections::BTreeMap::new(),
+        processes: std::collections::BTreeMap::new(),
+        callers: None,
         specs: std::collections::BTreeMap::new(),
     })
 }
@@ -47,6 +49,8 @@ fn unit(digest: &Digest) -> UnitInventory {
         next_try: None,
         max_instances: 1,
         calls: CallCounts::default(),
+        process: None,
+        links: Vec::new(),
     }
 }
 

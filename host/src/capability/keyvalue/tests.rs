@@ -20,6 +20,9 @@ fn link(name: &str, builtin: Builtin, settings: &[(&str, &str)]) -> LinkSpec {
         source_config: BTreeMap::new(),
         target_config: settings.collect(),
         builtin: Some(builtin),
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
     }
 }
 

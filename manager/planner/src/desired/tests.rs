@@ -1,7 +1,10 @@
 //! What a manifest asks of hosts, and what is refused because it cannot be given.
 
+use lath_control_api::{ApiError, Builtin, ErrorCode, Grants, ProviderTarget, SecretRef, WireId, Workload};
+
 use super::*;
 use crate::example::App;
+use crate::record::{Pinned, Resolved, SharedAs};
 
 fn routes(line: &str) -> Vec<String> {
     App::new("shop", line)
@@ -18,6 +21,9 @@ fn expanded(manifest: &str) -> Result<AppSpec, ApiError> {
     revision.manifest = manifest.to_owned();
     expand(&loaded.manifest, &revision)
 }
+
+const VAULT: &str =
+    "{name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: {backend: b, role: shop}}";
 
 fn one_component(properties: &str, policies: &str) -> String {
     format!(
@@ -133,18 +139,19 @@ fn a_component_of_another_app_is_linked_to_and_not_placed() {
 
 #[test]
 fn what_cannot_be_given_is_refused_by_name() {
-    let secret = "image: 'file://front-1.wasm', secrets: [{name: key, properties: {policy: vault, key: k}}]";
-    let vault = "{name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: {backend: b}}";
+    let secret =
+        "image: 'builtin://http-server', secrets: [{name: key, properties: {policy: vault, key: k}}]";
     let cases = [
-        (one_component(secret, vault), "secret `key`"),
         (
-            one_component("image: 'file://front-1.wasm', config: [{name: global}]", ""),
-            "configuration `global`",
+            one_component(secret, VAULT).replace("type: component", "type: capability"),
+            "`front` is built into hosts and takes no secrets, but is given `key`",
         ),
         (
-            one_component("application: {name: other, component: back}", "")
-                .replace("type: component", "type: capability"),
-            "`back` of app `other`",
+            one_component("application: {name: other, component: http}", "").replace("type: component", "type: capability")
+                + "      traits: [{type: link, properties: {namespace: a, package: b, interfaces: [c], target: {name: back}}}]
+    - {name: back, type: component, properties: {image: 'file://front-1.wasm'}}
+",
+            "`front` belongs to another app and has links here",
         ),
         (one_component("image: 'file://elsewhere.wasm'", ""), "`file://elsewhere.wasm` of `front`"),
         (one_component("image: 'builtin://http-server'", ""), "capability built into hosts"),
@@ -155,6 +162,11 @@ fn what_cannot_be_given_is_refused_by_name() {
         assert_eq!(error.code, ErrorCode::ImageUnsupported);
         assert!(error.help.is_some());
     }
+    let error =
+        expanded(&one_component("image: 'file://front-1.wasm', config: [{name: global}]", "")).unwrap_err();
+    assert_eq!(error.code, ErrorCode::InvalidManifest);
+    assert!(error.message.contains("configuration `global`"), "{error}");
+    assert!(error.help.unwrap().contains("lath config put global"));
 }
 
 #[test]
@@ -211,4 +223,191 @@ spec:
     assert_eq!((link.builtin, link.target.as_str()), (Some(Builtin::KeyvalueNats), "shop-kv"));
     let settings: Vec<_> = link.target_config.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(settings, ["bucket=carts", "history=2"], "the link's own settings win");
+}
+
+#[test]
+fn the_lattices_own_configs_are_what_they_were() {
+    let manifest = one_component(
+        "image: 'file://front-1.wasm', config: [{name: own, properties: {a: '1', b: '1'}}, {name: global}]",
+        "",
+    );
+    let loaded = lath_manifests::load(manifest.as_bytes()).unwrap();
+    let mut revision = App::new("shop", "front=1").revision(1);
+    manifest.clone_into(&mut revision.manifest);
+    let global = BTreeMap::from([("b".to_owned(), "2".to_owned())]);
+    revision.pinned.configs.insert("global".to_owned(), global);
+    let spec = expand(&loaded.manifest, &revision).unwrap();
+    let config = &spec.components.values().next().unwrap().spec.config;
+    let pairs: Vec<_> = config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(pairs, ["a=1", "b=2"]);
+    let content = |pinned: &Pinned| {
+        crate::RevisionRecord::content_of(&manifest, &revision.images, pinned, &BTreeMap::new())
+    };
+    assert_ne!(content(&revision.pinned), content(&Pinned::default()), "another value is another revision");
+}
+
+#[test]
+fn references_to_secrets_are_resolved_and_a_later_one_wins() {
+    let secrets = "secrets: [{name: key, properties: {policy: vault, key: old}}, \
+        {name: key, properties: {policy: vault, key: k, field: f, version: '3'}}]";
+    let spec = expanded(&one_component(&format!("image: 'file://front-1.wasm', {secrets}"), VAULT)).unwrap();
+    let expected = SecretRef {
+        name: "key".into(),
+        backend: "b".into(),
+        key: "k".into(),
+        field: Some("f".into()),
+        version: Some("3".into()),
+        properties: BTreeMap::from([("role".into(), "shop".into())]),
+    };
+    assert_eq!(spec.components.values().next().unwrap().spec.secrets, [expected]);
+    let old = App::new("shop", "front=1,secret.key=a").spec(1);
+    let new = App::new("shop", "front=1,secret.key=b").spec(2);
+    assert!(Difference::between(Some(&old), Some(&new)).changed.contains(&"front".parse().unwrap()));
+    let (found, _) = crate::diff::differences(Some(&old), &new);
+    let texts: Vec<_> =
+        found.iter().map(|one| (one.what.as_str(), one.before.as_deref(), one.after.as_deref())).collect();
+    assert_eq!(texts, [("secret key", Some("a of vault, role shop"), Some("b of vault, role shop"))]);
+}
+
+fn plan<'a>(spec: &'a AppSpec, name: &str) -> &'a ComponentPlan {
+    &spec.components[&name.parse::<ComponentName>().unwrap()]
+}
+
+fn wire_id(spec: &AppSpec) -> WireId {
+    let kv = plan(spec, "kv");
+    kv.spec.wire_id(&kv.id).unwrap()
+}
+
+fn answered_by(spec: &AppSpec, name: &str) -> Option<ProviderTarget> {
+    plan(spec, name).spec.links[0].provider.clone()
+}
+
+#[test]
+fn both_ends_of_a_link_to_a_provider_know_of_it() {
+    let spec = App::new("shop", "kv=!1,config.url=a front=1,to=kv,with.bucket=carts back=1,to=kv").spec(1);
+    let kv = plan(&spec, "kv");
+    assert!(
+        kv.capability
+            && matches!(&kv.spec.workload, Workload::Provider { image } if image.reference.ends_with(".par"))
+    );
+    let sources: Vec<_> = kv.spec.incoming.iter().map(|link| link.source.as_str()).collect();
+    assert_eq!(sources, ["shop-back", "shop-front"]);
+    assert_eq!(kv.spec.incoming[1].target_config["bucket"], "carts");
+    let expected = Some(ProviderTarget::Process { wire_id: wire_id(&spec) });
+    assert_eq!((answered_by(&spec, "front"), answered_by(&spec, "back")), (expected.clone(), expected));
+    // The order in the manifest is nothing to a process.
+    let other = App::new("shop", "back=1,to=kv front=1,to=kv,with.bucket=carts kv=!1,config.url=a").spec(2);
+    assert_eq!(
+        other.components,
+        App::new("shop", "kv=!1,config.url=a front=1,to=kv,with.bucket=carts back=1,to=kv")
+            .spec(2)
+            .components
+    );
+}
+
+#[test]
+fn what_a_process_starts_with_changes_it_and_its_callers_and_nothing_else() {
+    let spec = |line: &str| App::new("shop", line).spec(1);
+    let old = spec("kv=!1,config.url=a front=1,to=kv other=1");
+    let changed = |new: &AppSpec| {
+        let difference = Difference::between(Some(&old), Some(new));
+        difference.changed.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for line in [
+        "kv=!2,config.url=a front=1,to=kv other=1",
+        "kv=!1,config.url=b front=1,to=kv other=1",
+        "kv=!1,config.url=a,secret.token=t front=1,to=kv other=1",
+        "kv=!1,config.url=a front=1,to=kv,with.bucket=b other=1",
+    ] {
+        let new = spec(line);
+        assert_ne!(wire_id(&new), wire_id(&old), "{line}");
+        assert_eq!(changed(&new), ["front"], "{line}");
+    }
+    // Code of a caller, the number of hosts, links that begin at the provider: the process goes on.
+    let cases: [(&str, &[&str]); 3] = [
+        ("kv=!1,config.url=a front=2,to=kv other=1", &["front"]),
+        ("kv=!1,config.url=a,x2 front=1,to=kv other=1", &[]),
+        ("kv=!1,config.url=a,to=other front=1,to=kv other=1", &[]),
+    ];
+    for (line, named) in cases {
+        let new = spec(line);
+        assert_eq!(wire_id(&new), wire_id(&old), "{line}");
+        assert_eq!(changed(&new), named, "{line}");
+        assert!(!Difference::between(Some(&old), Some(&new)).is_trivial(), "{line}");
+    }
+}
+
+#[test]
+fn a_changed_provider_is_told_with_what_it_means_to_its_callers() {
+    let old = App::new("shop", "kv=!1,config.url=a front=1,to=kv").spec(1);
+    let new = App::new("shop", "kv=!1,config.url=b front=1,to=kv back=1,to=kv").spec(2);
+    let (found, _) = crate::diff::differences(Some(&old), &new);
+    let words: Vec<_> = found
+        .iter()
+        .map(|one| format!("{} {}", one.component.as_ref().map_or("", ComponentName::as_str), one.what))
+        .collect();
+    let expected = [
+        "back component",
+        "front link lath:demo -> kv answered by",
+        "kv config url",
+        "kv process",
+        "kv link from",
+    ];
+    assert_eq!(words, expected, "{found:#?}");
+}
+
+#[test]
+fn a_capability_of_another_app_is_what_its_app_says() {
+    let manifest = one_component("image: 'file://front-1.wasm'", "")
+        + "      traits:
+        - {type: link, properties: {namespace: wasi, package: keyvalue, interfaces: [store], target: {name: kv, config: [{name: c, properties: {bucket: b}}]}}}
+    - name: kv
+      type: capability
+      properties: {application: {name: other, component: kv}}
+";
+    let front = |shared: Option<SharedAs>| {
+        let loaded = lath_manifests::load(manifest.as_bytes()).unwrap();
+        let mut revision = App::new("shop", "front=1").revision(1);
+        revision.pinned.shared.extend(shared.map(|shared| ("kv".parse().unwrap(), shared)));
+        expand(&loaded.manifest, &revision).map(|spec| {
+            assert_eq!(spec.components.len(), 1);
+            plan(&spec, "front").spec.links[0].clone()
+        })
+    };
+    let link = front(None).unwrap();
+    assert_eq!((link.target.as_str(), link.provider), ("other-kv", Some(ProviderTarget::Elsewhere)));
+    let shared = |builtin| SharedAs {
+        id: "their-kv".parse().unwrap(),
+        builtin,
+        config: BTreeMap::from([("bucket".into(), "theirs".into()), ("history".into(), "3".into())]),
+    };
+    let link = front(Some(SharedAs { config: BTreeMap::new(), ..shared(None) })).unwrap();
+    assert_eq!((link.target.as_str(), link.provider), ("their-kv", Some(ProviderTarget::Elsewhere)));
+    let link = front(Some(shared(Some(Builtin::KeyvalueNats)))).unwrap();
+    assert_eq!((link.builtin, link.provider), (Some(Builtin::KeyvalueNats), None));
+    let settings: Vec<_> = link.target_config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(settings, ["bucket=b", "history=3"]);
+    let error = front(Some(shared(Some(Builtin::HttpServer)))).unwrap_err();
+    assert!(error.message.contains("answers no calls") && error.help.is_some(), "{error}");
+}
+
+#[test]
+fn a_link_between_two_capabilities_is_nothing() {
+    let spec = App::new("shop", "kv=!1,to=other other=!1 front=1,to=kv").spec(1);
+    assert!(plan(&spec, "kv").spec.links.is_empty());
+    assert!(plan(&spec, "other").spec.incoming.is_empty());
+}
+
+#[test]
+fn what_bounds_a_component_is_no_part_of_a_provider() {
+    let manifest = one_component(
+        "image: 'file://front-1.par'",
+        "{name: out, type: policy.grants.lath/v1, properties: {allowed_hosts: a.test}}",
+    )
+    .replace("type: component", "type: capability");
+    let mut revision = App::new("shop", "front=!1").revision(1);
+    manifest.clone_into(&mut revision.manifest);
+    let loaded = lath_manifests::load(manifest.as_bytes()).unwrap();
+    let spec = expand(&loaded.manifest, &revision).unwrap();
+    assert_eq!(plan(&spec, "front").spec.grants, Grants::default());
 }

@@ -38,6 +38,7 @@ fn of(policy: &RolloutPolicy) -> Vec<(&'static str, String)> {
         keep_warm: _,
         drain_deadline,
         hold_time,
+        unverified_links,
         rollback,
         waves,
         components: _,
@@ -56,6 +57,7 @@ fn of(policy: &RolloutPolicy) -> Vec<(&'static str, String)> {
         ("keep_warm", time(policy.keep_warm())),
         ("drain_deadline", time(*drain_deadline)),
         ("hold_time", time(*hold_time)),
+        ("unverified_links", unverified_links.as_str().to_owned()),
         ("rollback", rollback.as_str().to_owned()),
     ];
     // Steps mean nothing to the other strategies.

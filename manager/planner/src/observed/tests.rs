@@ -90,6 +90,8 @@ fn tried(summary: &HostSummary) -> HostInventory {
         message: String::new(),
         since: at(0),
         next_try: None,
+        process: None,
+        links: Vec::new(),
         max_instances: 1,
         calls: CallCounts::default(),
     };

@@ -8,7 +8,7 @@
 //! | `rollback [N]`, `undeploy`, `delete` | what users ask for |
 //! | `tick [N]` | seconds pass |
 //! | `settle [N]` | seconds pass until nobody has anything left to do, and has not for N seconds |
-//! | `broken front=v2 REASON`, `mended front=v2` | whether an image can be prepared |
+//! | `broken front=v2 REASON`, `mended kv=!v2` | whether an image can be prepared |
 //! | `rollout pause` … | what people tell a rollout, see `RolloutAction` |
 //! | `unhealthy front=v2`, `healthy front=v2` | whether an image answers well once it runs |
 //! | `calls N` | every second every component of every host is called so often |
@@ -276,7 +276,10 @@ impl World {
 
 fn reference(image: &str) -> String {
     let (name, tag) = image.split_once('=').unwrap();
-    format!("file://{name}-{tag}.wasm")
+    match tag.strip_prefix('!') {
+        Some(tag) => format!("file://{name}-{tag}.par"),
+        None => format!("file://{name}-{tag}.wasm"),
+    }
 }
 
 fn read_reason(text: &str) -> Reason {

@@ -79,7 +79,7 @@ impl Show {
             contents.push(content.clone());
             contents.len() - 1
         });
-        let tag = match image.strip_suffix(".wasm") {
+        let tag = match image.strip_suffix(".wasm").or_else(|| image.strip_suffix(".par")) {
             Some(file) => file.rsplit('-').next().unwrap_or(file),
             None => "builtin",
         };

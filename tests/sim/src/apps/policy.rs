@@ -23,7 +23,7 @@ pub(super) fn draw(habit: Habit, rng: &mut Rng) -> String {
     let strategy = rng.pick(&["rolling", "rolling", "canary", "canary", "blue-green", "recreate"]);
     let strategy = match habit {
         Habit::Gated if rng.chance(700) => "canary",
-        Habit::Usual | Habit::Gated => strategy.copied().unwrap_or("rolling"),
+        Habit::Usual | Habit::Gated | Habit::Providers => strategy.copied().unwrap_or("rolling"),
     };
     say("strategy", strategy);
     if let Some(healthy) = rng.pick(&["0s", "1s", "1s", "3s"]) {
@@ -50,8 +50,8 @@ pub(super) fn draw(habit: Habit, rng: &mut Rng) -> String {
     }
     let gated = match (habit, strategy) {
         (Habit::Gated, _) => 900,
-        (Habit::Usual, "canary") => 600,
-        (Habit::Usual, _) => 200,
+        (Habit::Usual | Habit::Providers, "canary") => 600,
+        (Habit::Usual | Habit::Providers, _) => 200,
     };
     if rng.chance(gated) {
         if let Some(gates) = rng.pick(&GATES) {

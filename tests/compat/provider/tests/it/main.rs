@@ -1,0 +1,7 @@
+//! Hosts that run a provider on the published SDK of 1.x, unmodified, and ask a published backend for secrets.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod app;
+mod lattice;
+mod provider;
+mod secrets;

@@ -54,9 +54,13 @@ async fn a_handler_gets_the_request_that_the_arguments_make() {
     assert_eq!(shown["status"], 200);
     let extracted = ["call", "hello", HANDLE, "--http-response-extract-json"];
     assert_eq!(lath.run(extracted).await.exits(0).json()["component"], "http-hello");
-    let missing = ["call", "hello", HANDLE, "--http-path", "/nowhere", "-o", "json"];
-    assert_eq!(lath.run(missing).await.exits(0).json()["response"]["status"], 404);
-    lath.run(["call", "hello", HANDLE, "--http-path", "/nowhere", "--http-response-extract-json"])
+    let path = ["call", "hello", HANDLE, "--http-path", "/a?b=c", "--http-response-extract-json"];
+    assert_eq!(lath.run(path).await.exits(0).json()["path"], "/a");
+    let echo =
+        ["call", "hello", HANDLE, "--http-method", "POST", "--http-path", "/echo", "--http-body", "said"];
+    let echoed = lath.run(echo.into_iter().chain(["-o", "json"])).await.exits(0).json();
+    assert_eq!((&echoed["response"]["status"], &echoed["response"]["body"]), (&json!(200), &json!("said")));
+    lath.run(["call", "hello", HANDLE, "--http-path", "/healthz", "--http-response-extract-json"])
         .await
         .exits(1)
         .says(&["the body is not JSON"]);

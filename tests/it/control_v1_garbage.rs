@@ -99,7 +99,7 @@ fn wrong() -> impl Strategy<Value = Value> {
 fn hostile() -> impl Strategy<Value = String> {
     let texts = ["", " ", "*", ">", "a.b", "a b", "$SYS", "a\u{0}b", "../../etc", "é", "${x}", "{{x}}"];
     prop_oneof![
-        prop::sample::select(texts.map(str::to_owned).to_vec()),
+        select(texts.map(str::to_owned).to_vec()),
         Just("x".repeat(200_000)),
         Just("\u{1f4a5}".repeat(100)),
     ]
@@ -130,8 +130,7 @@ fn nearly(hostile: &str, wrong: Value, which: usize) -> Value {
 /// Each kind of garbage. What is a request by itself is left out: an empty one is a question, or asks a host to stop.
 fn kinds() -> Vec<(&'static str, BoxedStrategy<Vec<u8>>)> {
     let text = |value: Value| value.to_string().into_bytes();
-    let mebibytes =
-        || b"{\"count\":1,\"component_id\":\"".iter().chain(&vec![b'a'; 5 << 20]).chain(b"\"}").copied();
+    let field = [b"{\"count\":1,\"component_id\":\"".as_slice(), &vec![b'a'; 5 << 20], b"\"}"].concat();
     vec![
         ("empty", Just(Vec::new()).boxed()),
         (
@@ -146,7 +145,7 @@ fn kinds() -> Vec<(&'static str, BoxedStrategy<Vec<u8>>)> {
         ("deep lists", Just("[".repeat(100_000).into_bytes()).boxed()),
         ("deep objects", Just("{\"a\":".repeat(100_000).into_bytes()).boxed()),
         ("5 MiB of nothing", Just(vec![b' '; 5 << 20]).boxed()),
-        ("5 MiB of a field", Just(mebibytes().collect::<Vec<u8>>()).boxed()),
+        ("5 MiB of a field", Just(field).boxed()),
         ("wrong types", wrong().prop_filter("no object", |value| !value.is_object()).prop_map(text).boxed()),
         (
             "nearly right",

@@ -125,7 +125,7 @@ impl Session {
     pub(crate) async fn open(global: &GlobalArgs, target: Target) -> Result<Self, Failure> {
         let mut options = ConnectOptions::new(&target.url, "lath");
         options.credentials.clone_from(&global.creds);
-        options.domain = Call::env(DOMAIN_VARIABLE).map(domain).transpose()?;
+        options.domain = Call::env(DOMAIN_VARIABLE).as_deref().map(domain).transpose()?;
         options.patience = Patience::FailFast(CONNECT_WITHIN.min(global.request_timeout));
         match connect(options).await {
             Ok(connection) => Ok(Self::over(connection, target, global.request_timeout)),
@@ -246,7 +246,7 @@ impl Session {
 }
 
 /// The JetStream domain of the environment.
-fn domain(text: String) -> Result<JetStreamDomain, Failure> {
+fn domain(text: &str) -> Result<JetStreamDomain, Failure> {
     text.parse().map_err(|error: DomainError| {
         Failure::new(Exit::Usage, format!("`{}` cannot be a JetStream domain: {error}", text.escape_debug()))
             .note(format!("from the environment variable {DOMAIN_VARIABLE}"))

@@ -13,6 +13,18 @@ fn link(source: &str, target: &str, config: &[&str]) -> Value {
     })
 }
 
+/// An app whose link and config wadm has put into the buckets.
+fn manifest() -> Value {
+    json!({"apiVersion": "core.oam.dev/v1beta1", "kind": "Application",
+        "metadata": {"name": "shop", "annotations": {"version": "v1"}},
+        "spec": {"components": [
+            {"name": "http", "type": "capability", "properties": {"image": "wasmcloud+builtin://http-server"},
+             "traits": [{"type": "link", "properties": {"namespace": "wasi", "package": "http",
+                "interfaces": ["incoming-handler"], "target": {"name": "front"},
+                "source": {"config": [{"name": "address", "properties": {"address": "127.0.0.1:1"}}]}}}]},
+            {"name": "front", "type": "component", "properties": {"image": "ghcr.io/acme/front:1"}}]}})
+}
+
 /// What came of the config `redis`.
 fn redis(report: &Value) -> &Value {
     let configs = report["configs"].as_array().unwrap();
@@ -59,16 +71,8 @@ async fn links_and_configs_of_1x_are_taken_over_and_left_as_they_are() {
     };
     let before = state().await;
     // What wadm has put into the buckets belongs to its manifest.
-    let manifest = json!({"apiVersion": "core.oam.dev/v1beta1", "kind": "Application",
-        "metadata": {"name": "shop", "annotations": {"version": "v1"}},
-        "spec": {"components": [
-            {"name": "http", "type": "capability", "properties": {"image": "wasmcloud+builtin://http-server"},
-             "traits": [{"type": "link", "properties": {"namespace": "wasi", "package": "http",
-                "interfaces": ["incoming-handler"], "target": {"name": "front"},
-                "source": {"config": [{"name": "address", "properties": {"address": "127.0.0.1:1"}}]}}}]},
-            {"name": "front", "type": "component", "properties": {"image": "ghcr.io/acme/front:1"}}]}});
     let file = lattice.folder().join("shop.json");
-    std::fs::write(&file, manifest.to_string()).unwrap();
+    std::fs::write(&file, manifest().to_string()).unwrap();
     let _ = lath.run(["app", "put", file.to_str().unwrap()]).await.exits(0);
 
     let report = lath.run(["migrate", "--from-1x", "-o", "json"]).await.exits(1).json();

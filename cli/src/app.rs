@@ -138,7 +138,7 @@ async fn put_file(source: &Path, call: &Call) -> Result<(String, String, Wadm), 
         call.out.say(&ready.file.drawn(&ready.warnings, call.out.glyphs.pick("·", "-")));
     }
     deploy::push(&ready).await?;
-    let wadm = Wadm::over(ready.session.clone());
+    let wadm = Wadm::over(ready.session.clone())?;
     let put = wadm.put(&ready.file.text(), &ready.pushed).await?;
     Ok((put.name, put.current_version, wadm))
 }

@@ -2,9 +2,13 @@
 //!
 //! Nothing else may be global. The environment is read here and in `main.rs` only.
 
+use std::str::FromStr;
+
+use lath_wasmcloud::subject::PrefixError;
+
 use crate::args::GlobalArgs;
 use crate::connect::{Session, Target};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::progress::Reporter;
 
@@ -21,6 +25,22 @@ impl Call {
     /// A variable of the environment that is set and not empty.
     pub(crate) fn env(name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// What subjects of 1.x begin with: the variable of that name says so, or nothing does.
+    pub(crate) fn prefix<P: Default + FromStr<Err = PrefixError>>(variable: &str) -> Result<P, Failure> {
+        Self::env(variable).map_or_else(
+            || Ok(P::default()),
+            |text| {
+                text.parse().map_err(|error: PrefixError| {
+                    Failure::new(
+                        Exit::Usage,
+                        format!("`{}` cannot begin a subject: {error}", text.escape_debug()),
+                    )
+                    .note(format!("from the environment variable {variable}"))
+                })
+            },
+        )
     }
 
     /// Which lattice on which server this call is about.

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use lath_control_api::{AppVerb, ErrorCode, LatticeId};
 use lath_control_api_client::{
-    ConnectError, ConnectOptions, Connection, ControlClient, Patience, RequestError, connect,
+    ConnectError, ConnectOptions, Connection, ControlClient, DOMAIN_VARIABLE, DomainError, JetStreamDomain,
+    Patience, RequestError, connect,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::args::GlobalArgs;
+use crate::call::Call;
 use crate::failure::{Exit, Failure};
 
 /// Server that is used when nothing names one.
@@ -123,6 +125,7 @@ impl Session {
     pub(crate) async fn open(global: &GlobalArgs, target: Target) -> Result<Self, Failure> {
         let mut options = ConnectOptions::new(&target.url, "lath");
         options.credentials.clone_from(&global.creds);
+        options.domain = Call::env(DOMAIN_VARIABLE).as_deref().map(domain).transpose()?;
         options.patience = Patience::FailFast(CONNECT_WITHIN.min(global.request_timeout));
         match connect(options).await {
             Ok(connection) => Ok(Self::over(connection, target, global.request_timeout)),
@@ -240,6 +243,14 @@ impl Session {
     pub(crate) fn connected(&self) -> String {
         format!("connected to {} ({})", self.target.shown_url(), self.target.origin)
     }
+}
+
+/// The JetStream domain of the environment.
+fn domain(text: &str) -> Result<JetStreamDomain, Failure> {
+    text.parse().map_err(|error: DomainError| {
+        Failure::new(Exit::Usage, format!("`{}` cannot be a JetStream domain: {error}", text.escape_debug()))
+            .note(format!("from the environment variable {DOMAIN_VARIABLE}"))
+    })
 }
 
 /// The failure of a connection that was never made.

@@ -5,7 +5,7 @@
 use clap::Args;
 use lath_control_api::app::{AppList, AppStatus, ListRequest};
 use lath_control_api::subject::revision_key;
-use lath_control_api::{AppName, AppVerb, Bucket, ComponentName, ErrorCode, LinkName, Revision};
+use lath_control_api::{AppName, AppVerb, Bucket, ComponentId, ComponentName, ErrorCode, LinkName, Revision};
 use lath_control_api_client::{BucketOptions, TypedBucket};
 use lath_manager_planner::RevisionRecord;
 use lath_manifests::Manifest;
@@ -62,7 +62,34 @@ pub(crate) async fn links(args: LinksArgs, call: &Call) -> Result<Exit, Failure>
     Ok(Exit::Done)
 }
 
+/// The two ends of each link of deployed apps, source first, by the ids under which they are called.
+pub(crate) async fn ends(session: &Session) -> Result<Vec<(ComponentId, ComponentId)>, Failure> {
+    let list: AppList = session.ask(AppVerb::List, &ListRequest {}).await?;
+    let deployed: Vec<(&AppName, Revision)> =
+        list.apps.iter().filter_map(|app| Some((&app.app, app.revision?))).collect();
+    let mut ends = Vec::new();
+    for (_, manifest) in manifests(session, &deployed).await? {
+        let id = |name: &ComponentName| {
+            let found = manifest.components.iter().find(|component| component.name == *name);
+            found.map(|component| component.id.clone())
+        };
+        for source in &manifest.components {
+            let targets = source.links.iter().filter_map(|link| id(&link.target));
+            ends.extend(targets.map(|target| (source.id.clone(), target)));
+        }
+    }
+    Ok(ends)
+}
+
 async fn read(session: &Session, deployed: &[(&AppName, Revision)]) -> Result<Vec<Link>, Failure> {
+    let manifests = manifests(session, deployed).await?;
+    Ok(manifests.iter().flat_map(|(revision, manifest)| of_manifest(manifest, *revision)).collect())
+}
+
+async fn manifests(
+    session: &Session,
+    deployed: &[(&AppName, Revision)],
+) -> Result<Vec<(Revision, Manifest)>, Failure> {
     if deployed.is_empty() {
         return Ok(Vec::new());
     }
@@ -71,7 +98,7 @@ async fn read(session: &Session, deployed: &[(&AppName, Revision)]) -> Result<Ve
     let options = BucketOptions { timeout: session.patience, ..BucketOptions::default() };
     let bucket = TypedBucket::<RevisionRecord>::open(session.control.connection(), &name, options);
     let bucket = bucket.await.map_err(|error| failed(error.to_string()))?;
-    let mut links = Vec::new();
+    let mut manifests = Vec::new();
     for (app, revision) in deployed {
         let stored =
             bucket.get(&revision_key(app, *revision)).await.map_err(|error| failed(error.to_string()))?;
@@ -84,9 +111,9 @@ async fn read(session: &Session, deployed: &[(&AppName, Revision)]) -> Result<Ve
                 "the manifest of revision {revision} of app `{app}` is not valid for this version of lath"
             ))
         })?;
-        links.extend(of_manifest(&loaded.manifest, *revision));
+        manifests.push((*revision, loaded.manifest));
     }
-    Ok(links)
+    Ok(manifests)
 }
 
 fn of_manifest(manifest: &Manifest, revision: Revision) -> Vec<Link> {

@@ -138,6 +138,10 @@ enum Command {
     Link(wash::LinkCommand),
     /// Set and remove labels of a host
     Label(wash::LabelArgs),
+    /// Call a function of a component
+    Call(Box<wash::CallArgs>),
+    /// Look on at the calls to a component and to what it is linked with
+    Spy(wash::SpyArgs),
     /// Show what a component is, in a file or in a registry
     Inspect(artifacts::InspectArgs),
     /// Put a component into a registry
@@ -238,6 +242,8 @@ async fn dispatch(command: Command, call: &Call) -> Result<Exit, Failure> {
         Command::Config(command) => Box::pin(wash::config(command, call)).await,
         Command::Link(command) => Box::pin(wash::link(command, call)).await,
         Command::Label(args) => Box::pin(wash::label(args, call)).await,
+        Command::Call(args) => Box::pin(wash::call(*args, call)).await,
+        Command::Spy(args) => Box::pin(wash::spy(args, call)).await,
         Command::Inspect(args) => Box::pin(artifacts::inspect(args, call)).await,
         Command::Push(args) => Box::pin(artifacts::push(args, call)).await,
         Command::Pull(args) => Box::pin(artifacts::pull(args, call)).await,

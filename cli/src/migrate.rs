@@ -1,8 +1,9 @@
-//! `lath migrate`: what was made for wasmCloud 1.x becomes what Lath says today: the old forms of a manifest, and the
-//! apps that wadm keeps.
+//! `lath migrate`: what was made for wasmCloud 1.x becomes what Lath says today: the old forms of a manifest, the apps
+//! that wadm keeps, and the links and configs that hosts keep.
 //!
-//! A manifest keeps its text, and wadm's buckets are only read.
+//! A manifest keeps its text, and buckets of 1.x are only read.
 
+mod lattice;
 mod stored;
 
 use std::path::{Path, PathBuf};
@@ -21,14 +22,16 @@ const AFTER_HELP: &str = "\
     Of a manifest the old forms are rewritten in its own text (`actor`, `provider`, `replicas`, `source_config`, `target_config`, a \
     link target that is only a name); what stands beside them stays, comments too. --from-wadm takes every version of every app \
     that wadm keeps for this lattice over into Lath, deploys nothing unless --deploy is given, and changes nothing in \
-    wadm's buckets; doing it again is harmless. Stop wadm first: two managers of one lattice undo each other's work.";
+    wadm's buckets; doing it again is harmless. Stop wadm first: two managers of one lattice undo each other's work. --from-1x \
+    takes over the links and named configs that hosts of 1.x keep for this lattice, after --from-wadm, since what belongs to a \
+    manifest is left to it; it starts nothing, and changes nothing in their buckets.";
 
 /// Arguments of `lath migrate`.
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct MigrateArgs {
     /// Manifest; `-` is standard input. Its new text goes to standard output
-    #[arg(value_name = "FILE", required_unless_present = "from_wadm", conflicts_with = "from_wadm")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["from_wadm", "from_1x"], conflicts_with_all = ["from_wadm", "from_1x"])]
     file: Option<PathBuf>,
     /// Write the new text into the file
     #[arg(long, requires = "file")]
@@ -36,6 +39,9 @@ pub(crate) struct MigrateArgs {
     /// Take over the apps that wadm keeps
     #[arg(long)]
     from_wadm: bool,
+    /// Take over the links and named configs of the lattice
+    #[arg(long, conflicts_with = "from_wadm")]
+    from_1x: bool,
     /// Deploy what is deployed by wadm, too
     #[arg(long, requires = "from_wadm")]
     deploy: bool,
@@ -51,6 +57,7 @@ pub(crate) struct MigrateArgs {
 pub(crate) async fn migrate(args: MigrateArgs, call: &Call) -> Result<Exit, Failure> {
     match &args.file {
         Some(path) => file(path, args.write, call),
+        None if args.from_1x => Box::pin(lattice::take_over(call)).await,
         None => {
             let buckets = stored::Buckets { manifests: args.manifest_bucket, state: args.state_bucket };
             Box::pin(stored::take_over(&buckets, args.deploy, call)).await

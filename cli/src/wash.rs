@@ -1,14 +1,16 @@
 //! The verbs of `wash`, the tool of wasmCloud 1.x, with its arguments and its JSON: `get`, `start`, `stop`, `update`,
-//! `config`, `link`, `label`, and `scale component`.
+//! `config`, `link`, `label`, `scale component`, `call` and `spy`.
 //!
-//! They speak the control interface of 1.x, so they work with lattices of 1.x, too. What is printed as JSON has no
+//! They speak the control interface of 1.x, and call components as it does, so they work with lattices of 1.x, too. What is printed as JSON has no
 //! head, as `wash` prints it.
 
+mod call;
 mod config;
 mod get;
 mod hosts;
 mod label;
 mod link;
+mod spy;
 mod start;
 mod stop;
 mod wait;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use futures::StreamExt as _;
 use lath_control_api_client::async_nats;
+use lath_wasmcloud::subject::ControlPrefix;
 use lath_wasmcloud::{Reply, subject};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -27,7 +30,9 @@ use crate::call::Call;
 use crate::connect::Session;
 use crate::failure::{Exit, Failure};
 
+pub(crate) use call::CallArgs;
 pub(crate) use label::LabelArgs;
+pub(crate) use spy::SpyArgs;
 pub(crate) use start::{ScaleComponentArgs, UpdateCommand};
 
 /// What can be asked about a lattice.
@@ -154,15 +159,31 @@ pub(crate) async fn label(args: LabelArgs, call: &Call) -> Result<Exit, Failure>
     label::label(args, call).await
 }
 
+pub(crate) async fn call(args: CallArgs, call: &Call) -> Result<Exit, Failure> {
+    call::call(args, call).await
+}
+
+pub(crate) async fn spy(args: SpyArgs, call: &Call) -> Result<Exit, Failure> {
+    spy::spy(args, call).await
+}
+
 /// A lattice as the control interface of 1.x has it.
-struct Lattice {
+#[derive(Debug)]
+pub(crate) struct Lattice {
     session: Session,
+    /// What subjects begin with.
+    topics: ControlPrefix,
     patience: Duration,
 }
 
 impl Lattice {
     async fn open(call: &Call, patience: PatienceArgs) -> Result<Self, Failure> {
-        Ok(Self { session: call.session().await?, patience: patience.time() })
+        Self::over(call.session().await?, patience.time())
+    }
+
+    /// By a connection that is there, with the longest wait for an answer.
+    pub(crate) fn over(session: Session, patience: Duration) -> Result<Self, Failure> {
+        Ok(Self { session, topics: Call::prefix(subject::CONTROL_PREFIX_VARIABLE)?, patience })
     }
 
     fn nats(&self) -> &async_nats::Client {
@@ -170,17 +191,28 @@ impl Lattice {
     }
 
     fn subject(&self, asked: &subject::Control<'_>) -> String {
-        format!("{}{asked}", subject::control(self.session.target.lattice.as_str()))
+        format!("{}{asked}", self.topics.of(self.session.target.lattice.as_str()))
     }
 
     /// The answer to a request; a refusal is a failure.
-    async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         asked: subject::Control<'_>,
         payload: Vec<u8>,
     ) -> Result<Reply<T>, Failure> {
+        self.ask_with(asked, async_nats::HeaderMap::new(), payload).await
+    }
+
+    /// The same, of a request with headers.
+    pub(crate) async fn ask_with<T: DeserializeOwned>(
+        &self,
+        asked: subject::Control<'_>,
+        headers: async_nats::HeaderMap,
+        payload: Vec<u8>,
+    ) -> Result<Reply<T>, Failure> {
         let subject = self.subject(&asked);
         let request = async_nats::Request::new().payload(payload.into()).timeout(Some(self.patience));
+        let request = if headers.is_empty() { request } else { request.headers(headers) };
         let answer = self.nats().send_request(subject, request).await.map_err(|error| {
             let lattice = &self.session.target.lattice;
             Failure::new(Exit::Unreachable, format!("nobody in lattice {lattice} has answered: {error}"))
@@ -232,7 +264,7 @@ fn read<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("an answer cannot be read: {error}")))
 }
 
-fn encode(payload: &impl Serialize) -> Result<Vec<u8>, Failure> {
+pub(crate) fn encode(payload: &impl Serialize) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(payload)
         .map_err(|error| Failure::new(Exit::Failed, format!("the request cannot be written: {error}")))
 }

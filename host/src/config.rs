@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
+use lath_control_api_client::{DOMAIN_VARIABLE, JetStreamDomain};
+use lath_wasmcloud::subject::{CONTROL_PREFIX_VARIABLE, ControlPrefix};
 
 /// Runs a host: a place for the components of a lattice.
 #[derive(Debug, Clone, Args)]
@@ -68,6 +70,12 @@ pub struct HostArgs {
     /// Time between two of the heartbeats that tools of wasmCloud 1.x listen to.
     #[arg(long, value_name = "TIME", env = "LATH_HEARTBEAT_1X", default_value = "30s", value_parser = heartbeat)]
     pub heartbeat_1x: Duration,
+    /// JetStream domain that keeps what the lattice keeps; the server's own when not given.
+    #[arg(long, value_name = "NAME", env = DOMAIN_VARIABLE)]
+    pub js_domain: Option<JetStreamDomain>,
+    /// What subjects of the control interface of wasmCloud 1.x begin with.
+    #[arg(long, value_name = "PREFIX", env = CONTROL_PREFIX_VARIABLE, default_value_t)]
+    pub ctl_topic_prefix: ControlPrefix,
 }
 
 /// Everything that a host is configured with.
@@ -109,6 +117,10 @@ pub struct HostConfig {
     pub ready_file: Option<PathBuf>,
     /// Time between two heartbeats of 1.x.
     pub heartbeat_1x: Duration,
+    /// JetStream domain that keeps what the lattice keeps.
+    pub js_domain: Option<JetStreamDomain>,
+    /// What subjects of the control interface of 1.x begin with.
+    pub ctl_topic_prefix: ControlPrefix,
 }
 
 /// Longest name for people, in bytes.
@@ -154,6 +166,8 @@ impl HostConfig {
             http_admin: args.http_admin,
             ready_file: args.ready_file,
             heartbeat_1x: args.heartbeat_1x,
+            js_domain: args.js_domain,
+            ctl_topic_prefix: args.ctl_topic_prefix,
         })
     }
 }

@@ -16,7 +16,7 @@ use async_nats::{Message, Subscriber};
 use futures::StreamExt as _;
 use lath_artifacts::{Given, Login, Registries};
 use lath_control_api::{HostState, LabelRequest, Labels};
-use lath_wasmcloud::subject::{self, Control as Asked};
+use lath_wasmcloud::subject::{Control as Asked, ControlPrefix};
 use lath_wasmcloud::{
     AuctionAck, AuctionComponent, AuctionProvider, ClaimsEntry, DeleteLabel, HostDescription, HostInventory,
     ProviderAuctionAck, PutLabel, RegistryCredentials, Reply, StopHost, Texts, uptime,
@@ -48,6 +48,10 @@ pub(crate) struct ControlV1 {
     pub(crate) control: Control,
     /// The NATS servers, as they were given.
     pub(crate) servers: String,
+    /// The JetStream domain that was given.
+    pub(crate) domain: Option<String>,
+    /// What subjects begin with.
+    pub(crate) topics: ControlPrefix,
     pub(crate) registries: Registries,
     /// Ends the host in order.
     pub(crate) stop: CancellationToken,
@@ -95,7 +99,7 @@ impl ControlV1 {
     }
 
     fn prefix(&self) -> String {
-        subject::control(self.control.subjects.lattice().as_str())
+        self.topics.of(self.control.subjects.lattice().as_str())
     }
 
     async fn answer(&self, message: Message) {
@@ -160,7 +164,7 @@ impl ControlV1 {
             ctl_host: server,
             friendly_name: facts.name.clone(),
             id: facts.host.to_string(),
-            js_domain: None,
+            js_domain: self.domain.clone(),
             labels: snapshots.borrow().labels.0.clone(),
             lattice: subjects.lattice().to_string(),
             uptime_human: uptime(seconds),

@@ -124,6 +124,7 @@ impl Host {
         let name = format!("lath host {} {}", identity.name, identity.id);
         let options = ConnectOptions {
             credentials: config.creds.clone(),
+            domain: config.js_domain.clone(),
             ..ConnectOptions::new(&config.nats_url, &name).in_background()
         };
         let connection = connect(options).await?;
@@ -198,6 +199,8 @@ impl Host {
         let v1 = ControlV1 {
             control: control.clone(),
             servers: self.config.nats_url.clone(),
+            domain: self.config.js_domain.as_ref().map(ToString::to_string),
+            topics: self.config.ctl_topic_prefix.clone(),
             registries: self.config.registries.clone(),
             stop: stop.clone(),
             stop_at_once: stop_at_once.clone(),

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::LatticeId;
-use lath_control_api_client::ConnectOptions;
+use lath_control_api_client::{ConnectOptions, DOMAIN_VARIABLE, JetStreamDomain};
+use lath_wasmcloud::subject::{CONTROL_PREFIX_VARIABLE, ControlPrefix, WADM_PREFIX_VARIABLE, WadmPrefix};
 
 /// Arguments of `lath manager`.
 #[derive(Debug, Clone, clap::Args)]
@@ -44,6 +45,15 @@ pub struct ManagerArgs {
     /// Do not answer to the API of wadm: another manager of this lattice does.
     #[arg(long, env = "LATH_NO_WADM")]
     pub no_wadm: bool,
+    /// JetStream domain that keeps what the lattice keeps; the server's own when not given.
+    #[arg(long, value_name = "NAME", env = DOMAIN_VARIABLE)]
+    pub js_domain: Option<JetStreamDomain>,
+    /// What subjects of the control interface of wasmCloud 1.x begin with.
+    #[arg(long, value_name = "PREFIX", env = CONTROL_PREFIX_VARIABLE, default_value_t)]
+    pub ctl_topic_prefix: ControlPrefix,
+    /// What subjects of the API of wadm begin with.
+    #[arg(long, value_name = "PREFIX", env = WADM_PREFIX_VARIABLE, default_value_t)]
+    pub api_prefix: WadmPrefix,
     /// How registries are reached.
     #[command(flatten)]
     pub registries: RegistryArgs,
@@ -58,8 +68,16 @@ pub(crate) struct ManagerConfig {
     pub(crate) ready_file: Option<PathBuf>,
     pub(crate) allow_file_load: bool,
     pub(crate) wadm: bool,
+    pub(crate) topics: Topics,
     pub(crate) registries: Registries,
     pub(crate) identity: Identity,
+}
+
+/// What subjects of 1.x begin with.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    pub(crate) control: ControlPrefix,
+    pub(crate) wadm: WadmPrefix,
 }
 
 /// Which manager this is.
@@ -81,6 +99,7 @@ impl ManagerConfig {
         let mut nats = ConnectOptions::new(&args.nats_url, &format!("lath manager {}", identity.name));
         nats.credentials = args.creds;
         nats.root_certificates = args.nats_ca;
+        nats.domain = args.js_domain;
         let registries = Registries::new(&args.registries, Patience::QUESTION)?;
         Ok(Self {
             lattice: args.lattice,
@@ -89,6 +108,7 @@ impl ManagerConfig {
             ready_file: args.ready_file,
             allow_file_load: args.allow_file_load,
             wadm: !args.no_wadm,
+            topics: Topics { control: args.ctl_topic_prefix, wadm: args.api_prefix },
             registries,
             identity,
         })

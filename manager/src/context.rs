@@ -9,7 +9,7 @@ use lath_manager_planner::PlanLimits;
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
-use crate::config::Identity;
+use crate::config::{Identity, Topics};
 use crate::control_v1::Kept;
 use crate::lease::Standing;
 use crate::observe::Observed;
@@ -22,6 +22,7 @@ use crate::wake::Wake;
 pub(crate) struct Context {
     pub(crate) identity: Arc<Identity>,
     pub(crate) client: ControlClient,
+    pub(crate) topics: Topics,
     pub(crate) clock: Clock,
     pub(crate) limits: PlanLimits,
     pub(crate) records: Records,

@@ -25,8 +25,8 @@ use lath_artifacts::{Given, Login};
 use lath_control_api::{AppName, ComponentId, HostId, annotation};
 use lath_control_api_client::async_nats::Message;
 use lath_manager_planner::{AppSpec, DesiredRecord};
-use lath_wasmcloud::subject::{self, Control as Asked};
-use lath_wasmcloud::{RegistryCredentials, Reply};
+use lath_wasmcloud::subject::Control as Asked;
+use lath_wasmcloud::{RegistryCredentials, Reply, STANDING_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -39,6 +39,7 @@ use crate::failpoint::Failpoint;
 use crate::records::Slot;
 use crate::requests::Requests;
 
+use links::Copy;
 use mirror::Mirror;
 pub(crate) use records::Kept;
 use records::{Judged, Started};
@@ -79,7 +80,7 @@ impl ControlV1 {
         let (connection, subjects) = (context.client.connection().clone(), context.client.subjects().clone());
         let kept = context.kept.clone();
         let mirror = Mirror::new(&connection, subjects.lattice());
-        let prefix = subject::control(subjects.lattice().as_str());
+        let prefix = context.topics.control.of(subjects.lattice().as_str());
         let registry = format!("registry.{}", context.identity.run);
         let groups = [
             // Groups of 1.x: its hosts and our managers share the work.
@@ -132,13 +133,19 @@ impl Shared {
     }
 
     async fn answer(self: Arc<Self>, request: Message) {
-        let prefix = subject::control(self.lattice());
+        let prefix = self.context.topics.control.of(self.lattice());
         let payload = request.payload.as_ref();
         let asked = request.subject.strip_prefix(prefix.as_str()).and_then(Asked::read);
         let answer = match asked {
             Some(_) if payload.len() > MAX_REQUEST => {
                 let bytes = payload.len();
                 failed(format!("the request has {bytes} bytes, and at most {MAX_REQUEST} are read"))
+            }
+            Some(Asked::PutLink) => {
+                let is_standing =
+                    request.headers.as_ref().is_some_and(|headers| headers.get(STANDING_HEADER).is_some());
+                let copy = if is_standing { Copy::Standing } else { Copy::Missing };
+                Arc::clone(&self).put_link(payload, copy).await
             }
             Some(asked) => Arc::clone(&self).obey(asked, payload).await,
             None => failed("unsupported subject"),
@@ -165,7 +172,6 @@ impl Shared {
 
     async fn obey(self: Arc<Self>, asked: Asked<'_>, payload: &[u8]) -> Answer {
         match asked {
-            Asked::PutLink => self.put_link(payload).await,
             Asked::DeleteLink => self.delete_link(payload).await,
             Asked::Links => self.links().await,
             Asked::PutConfig(name) => self.put_config(name, payload).await,
@@ -183,7 +189,8 @@ impl Shared {
             | Asked::AuctionComponent
             | Asked::AuctionProvider
             | Asked::PutLabel(_)
-            | Asked::DeleteLabel(_) => None,
+            | Asked::DeleteLabel(_)
+            | Asked::PutLink => None,
         }
     }
 

@@ -186,7 +186,7 @@ struct Parts {
 impl Parts {
     /// Waits for NATS and its store, for as long as it takes.
     async fn build(connection: &Connection, config: ManagerConfig) -> anyhow::Result<Self> {
-        let ManagerConfig { lattice, identity, registries, allow_file_load, .. } = config;
+        let ManagerConfig { lattice, identity, registries, allow_file_load, topics, .. } = config;
         let subjects = Subjects::new(lattice.clone());
         connection.ready().await?;
         let wake = Wake::default();
@@ -208,6 +208,7 @@ impl Parts {
         let context = Arc::new(Context {
             identity,
             client,
+            topics,
             clock,
             limits: PlanLimits::default(),
             records,

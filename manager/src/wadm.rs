@@ -14,7 +14,7 @@ use lath_control_api_client::async_nats::Message;
 use lath_control_api_client::{ReadError, Stored};
 use lath_manager_planner::DesiredRecord;
 use lath_manager_planner::record::Wanted;
-use lath_wasmcloud::subject::{Model, WADM, WADM_QUEUE};
+use lath_wasmcloud::subject::{Model, WADM_QUEUE};
 use lath_wasmcloud::wadm::{BY_HEADER, Failure, GetResult, IMAGES_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,7 +64,7 @@ impl Wadm {
 }
 
 fn prefix(context: &Context) -> String {
-    format!("{WADM}.{}.", context.client.subjects().lattice())
+    context.topics.wadm.of(context.client.subjects().lattice().as_str())
 }
 
 async fn answer(context: Arc<Context>, request: Message) {

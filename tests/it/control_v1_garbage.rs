@@ -1,19 +1,37 @@
-//! Garbage on every subject of the control interface of 1.x: a refusal or nothing, as 1.x has it; nobody falls, and
-//! nothing changes.
+//! Garbage on every subject of 1.x that hosts and managers listen to: a refusal or nothing, as 1.x has it; nobody
+//! falls, and nothing changes. Each kind of garbage goes to each subject, and more is made up.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 use lath_tests::{Lattice, Setup, ToolV1, guest};
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
+use proptest::sample::{Index, select};
+use proptest::strategy::{BoxedStrategy, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-/// Requests that are made up.
-const CASES: usize = 400;
+/// Times that each kind of garbage goes to each subject.
+const ROUNDS: usize = 3;
 /// Longest wait for an answer that may not come.
 const SILENCE: Duration = Duration::from_secs(3);
+/// Bytes that are on their way at the same time: a server cuts off who is 64 MB behind.
+const UNDER_WAY: usize = 20 << 20;
+/// What calls of the component that runs are sent to.
+const CALLS: &str = "default.hello.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle";
+
+/// Who is asked, and so what an answer looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    /// Answers with `success`.
+    Control,
+    /// The same; its payload is not read, or what is not there can be asked for.
+    Question,
+    /// Answers with `result`, or with a list.
+    Wadm,
+    /// Answers by accepting a call, which then gives no results.
+    Call,
+}
 
 /// What may stand in the place of a host id.
 fn ids(host: &str) -> Vec<String> {
@@ -21,27 +39,47 @@ fn ids(host: &str) -> Vec<String> {
     others.into_iter().chain([host.to_owned(), host.to_lowercase(), format!("N{}", "A".repeat(55))]).collect()
 }
 
-fn subject(host: &str) -> impl Strategy<Value = String> + use<> {
-    let whole = ["registry.put", "link.put", "link.del", "component.auction", "provider.auction"];
-    let named = ["config.put", "config.get", "config.nonsense", "link.nonsense", "component.nonsense"];
-    let to_hosts = [
-        "component.scale",
-        "component.update",
-        "provider.start",
-        "provider.stop",
-        "label.put",
-        "label.del",
-        "host.get",
-        "host.stop",
-        "host.nonsense",
-    ];
-    let names = prop::sample::select(vec!["*", ">", "a.b", "a*", "x y", "ü", "known"]);
-    prop_oneof![
-        prop::sample::select(whole.to_vec()).prop_map(str::to_owned),
-        (prop::sample::select(named.to_vec()), names).prop_map(|(verb, name)| format!("{verb}.{name}")),
-        (prop::sample::select(to_hosts.to_vec()), prop::sample::select(ids(host)))
-            .prop_map(|(verb, id)| format!("{verb}.{id}")),
-    ]
+/// Every subject, with what may stand in its last place.
+fn subjects(host: &str) -> Vec<(Door, String, Vec<String>)> {
+    let control = |rest: &str| format!("wasmbus.ctl.v1.default.{rest}");
+    let none = || vec![String::new()];
+    let names = || ["*", ">", "a.b", "a*", "x y", "ü", "."].map(str::to_owned).to_vec();
+    let mut all = Vec::new();
+    for whole in ["registry.put", "link.put", "link.del", "component.auction", "provider.auction", "nonsense"]
+    {
+        all.push((Door::Control, control(whole), none()));
+    }
+    for question in ["host.ping", "claims.get", "link.get"] {
+        all.push((Door::Question, control(question), none()));
+    }
+    for named in ["config.nonsense.", "link.nonsense.", "component.nonsense.", "config.del."] {
+        all.push((Door::Control, control(named), names()));
+    }
+    // A config that is there: what is no map of texts does not replace it.
+    all.push((Door::Control, control("config.put."), [names(), vec!["known".to_owned()]].concat()));
+    all.push((Door::Question, control("config.get."), [names(), vec!["known".to_owned()]].concat()));
+    for to_host in [
+        "component.scale.",
+        "component.update.",
+        "provider.start.",
+        "provider.stop.",
+        "label.put.",
+        "label.del.",
+        "host.stop.",
+        "host.nonsense.",
+    ] {
+        all.push((Door::Control, control(to_host), ids(host)));
+    }
+    all.push((Door::Question, control("host.get."), ids(host)));
+    let wadm = |rest: &str| format!("wadm.api.default.model.{rest}");
+    for whole in ["list", "get", "put", "nonsense", ""] {
+        all.push((Door::Wadm, wadm(whole), none()));
+    }
+    for named in ["get.", "versions.", "status.", "deploy.", "undeploy.", "del.", "history.", "nonsense."] {
+        all.push((Door::Wadm, wadm(named), names()));
+    }
+    all.push((Door::Call, CALLS.to_owned(), none()));
+    all
 }
 
 /// A value that is in its wrong place: no text, no number that counts, no list of texts.
@@ -61,7 +99,7 @@ fn wrong() -> impl Strategy<Value = Value> {
 fn hostile() -> impl Strategy<Value = String> {
     let texts = ["", " ", "*", ">", "a.b", "a b", "$SYS", "a\u{0}b", "../../etc", "é", "${x}", "{{x}}"];
     prop_oneof![
-        prop::sample::select(texts.map(str::to_owned).to_vec()),
+        select(texts.map(str::to_owned).to_vec()),
         Just("x".repeat(200_000)),
         Just("\u{1f4a5}".repeat(100)),
     ]
@@ -89,22 +127,58 @@ fn nearly(hostile: &str, wrong: Value, which: usize) -> Value {
     request
 }
 
-fn payload() -> impl Strategy<Value = Vec<u8>> {
+/// Each kind of garbage. What is a request by itself is left out: an empty one is a question, or asks a host to stop.
+fn kinds() -> Vec<(&'static str, BoxedStrategy<Vec<u8>>)> {
     let text = |value: Value| value.to_string().into_bytes();
-    prop_oneof![
-        prop::collection::vec(any::<u8>(), 1..200),
-        Just(b"{".to_vec()),
-        Just(b"[]".to_vec()),
-        Just(b"null".to_vec()),
-        Just(vec![0xff; 64]),
-        Just("[".repeat(100_000).into_bytes()),
-        Just("{\"a\":".repeat(100_000).into_bytes()),
-        Just(vec![b' '; 5 << 20]),
-        Just([b"{\"count\":1,\"component_id\":\"".as_slice(), &vec![b'a'; 5 << 20], b"\"}"].concat()),
-        wrong().prop_map(text),
-        (hostile(), wrong(), any::<usize>())
-            .prop_map(move |(hostile, wrong, which)| text(nearly(&hostile, wrong, which))),
+    let field = [b"{\"count\":1,\"component_id\":\"".as_slice(), &vec![b'a'; 5 << 20], b"\"}"].concat();
+    vec![
+        ("empty", Just(Vec::new()).boxed()),
+        (
+            "bytes",
+            prop::collection::vec(any::<u8>(), 1..200).prop_filter("no JSON", |it| it[0] != b'{').boxed(),
+        ),
+        ("no JSON", select(vec![b"{".to_vec(), vec![0xff; 64], b"{]}".to_vec(), b"\0".to_vec()]).boxed()),
+        (
+            "no object",
+            select(vec![b"[]".to_vec(), b"null".to_vec(), b"\"a\"".to_vec(), b"[[1]]".to_vec()]).boxed(),
+        ),
+        ("deep lists", Just("[".repeat(100_000).into_bytes()).boxed()),
+        ("deep objects", Just("{\"a\":".repeat(100_000).into_bytes()).boxed()),
+        ("5 MiB of nothing", Just(vec![b' '; 5 << 20]).boxed()),
+        ("5 MiB of a field", Just(field).boxed()),
+        ("wrong types", wrong().prop_filter("no object", |value| !value.is_object()).prop_map(text).boxed()),
+        (
+            "nearly right",
+            (hostile(), wrong(), any::<usize>())
+                .prop_map(move |(hostile, wrong, which)| text(nearly(&hostile, wrong, which)))
+                .boxed(),
+        ),
     ]
+}
+
+/// Whether a request would be one, garbage or not.
+fn is_request(door: Door, subject: &str, kind: &str) -> bool {
+    let is_empty = kind == "empty" || kind == "5 MiB of nothing";
+    match door {
+        Door::Control => is_empty && (subject.contains(".host.stop.N") || subject.contains(".config.del.")),
+        Door::Wadm | Door::Question | Door::Call => false,
+    }
+}
+
+/// Whether this is an answer to garbage.
+fn is_refusal(door: Door, answer: &Value) -> bool {
+    match door {
+        Door::Control => answer["success"] == false && answer["message"].is_string(),
+        Door::Question => answer["success"].is_boolean() && answer["message"].is_string(),
+        // Questions by names that nobody has are answered.
+        Door::Wadm => {
+            answer.is_array()
+                || (answer["result"].is_string()
+                    && answer["result"] != "created"
+                    && answer["result"] != "acknowledged")
+        }
+        Door::Call => false,
+    }
 }
 
 /// What is not to change.
@@ -142,28 +216,57 @@ async fn garbage_is_refused_or_left_alone_and_changes_nothing() {
 
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let made_up = (subject(&host), payload());
-    let cases: Vec<(String, Vec<u8>)> =
-        (0..CASES).map(|_| made_up.new_tree(&mut runner).unwrap().current()).collect();
-    for batch in cases.chunks(40) {
-        let asked = batch.iter().map(|(subject, payload)| {
-            let request =
-                tool.nats().request(format!("wasmbus.ctl.v1.default.{subject}"), payload.clone().into());
-            async move { (subject, payload, tokio::time::timeout(SILENCE, request).await) }
-        });
-        for (subject, payload, answer) in join_all(asked).await {
-            // Silence, nobody there, or a subject that no client sends.
-            let Ok(Ok(answer)) = answer else { continue };
-            let shown = String::from_utf8_lossy(&payload[..payload.len().min(200)]).into_owned();
-            let answer: Value = serde_json::from_slice(&answer.payload)
-                .unwrap_or_else(|error| panic!("{subject} {shown}: {error}"));
-            assert!(answer["message"].is_string(), "{subject} {shown}: {answer}");
-            // Questions have no payload to be wrong about, and what is not there can be asked for.
-            let question = subject.starts_with("host.get.") || subject.starts_with("config.get.");
-            assert!(answer["success"] == false || question, "{subject} {shown}: {answer}");
+    let mut cases = Vec::new();
+    for (door, subject, places) in subjects(&host) {
+        for (kind, garbage) in kinds() {
+            for _ in 0..ROUNDS {
+                let made_up = (any::<Index>(), &garbage).new_tree(&mut runner).unwrap().current();
+                let subject = format!("{subject}{}", made_up.0.get(&places));
+                if !is_request(door, &subject, kind) {
+                    cases.push((door, subject, kind, made_up.1));
+                }
+            }
         }
     }
+    let (mut batch, mut bytes, mut answered) = (Vec::new(), 0, 0);
+    let count = cases.len();
+    for (index, case) in cases.into_iter().enumerate() {
+        bytes += case.3.len();
+        batch.push(case);
+        if batch.len() == 40 || bytes > UNDER_WAY || index + 1 == count {
+            answered += send(&tool, std::mem::take(&mut batch)).await;
+            bytes = 0;
+        }
+    }
+    println!("{answered} of {count} were answered");
+    assert!(answered > count / 4, "only {answered} of {count} were answered");
+    let call = ["call", "hello", "wasi:http/incoming-handler.handle", "--rpc-timeout-ms", "20000"];
+    let _ = lattice.lath().run(call).await.exits(0);
     assert_eq!(state(&lattice, &tool, &host).await, before);
     assert_eq!(lattice.process_ids(), processes);
     assert_eq!(tool.hosts().await, [host]);
+}
+
+/// Sends them at once; how many were answered.
+async fn send(tool: &ToolV1, batch: Vec<(Door, String, &'static str, Vec<u8>)>) -> usize {
+    let asked = batch.into_iter().map(|(door, subject, kind, payload)| async move {
+        let request = tool.nats().request(subject.clone(), payload.into());
+        // Silence, nobody there, or a subject that no client sends.
+        let Ok(Ok(answer)) = tokio::time::timeout(SILENCE, request).await else { return false };
+        if door == Door::Call {
+            // The call was taken: nothing follows.
+            if let Some(callee) = answer.reply {
+                for channel in ["params", "params.0.0", "params.0.1"] {
+                    tool.nats().publish(format!("{callee}.{channel}"), "".into()).await.unwrap();
+                }
+            }
+            return true;
+        }
+        let text = String::from_utf8_lossy(&answer.payload);
+        let said: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{subject} {kind}: {error}: {text}"));
+        assert!(is_refusal(door, &said), "{subject} {kind}: {said}");
+        true
+    });
+    join_all(asked).await.into_iter().filter(|was_answered| *was_answered).count()
 }

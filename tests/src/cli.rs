@@ -22,6 +22,8 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub struct Lath {
     shared: Vec<String>,
     home: PathBuf,
+    /// Variables of its environment.
+    variables: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -53,13 +55,21 @@ impl Lath {
     /// Commands to the lattice at `server`, with `home` as the user's home folder.
     #[must_use]
     pub fn new(server: &str, home: &Path) -> Self {
-        Self { shared: vec!["--server".to_owned(), server.to_owned()], home: home.to_owned() }
+        let shared = vec!["--server".to_owned(), server.to_owned()];
+        Self { shared, home: home.to_owned(), variables: Vec::new() }
     }
 
     /// Commands that are told nothing of a lattice.
     #[must_use]
     pub fn nowhere(home: &Path) -> Self {
-        Self { shared: Vec::new(), home: home.to_owned() }
+        Self { shared: Vec::new(), home: home.to_owned(), variables: Vec::new() }
+    }
+
+    /// The same, with a variable in its environment.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs a command to its end.
@@ -92,6 +102,7 @@ impl Lath {
         {
             command.env_remove(folder);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {shown}: {error}"));
         Running { command: shown, child, began: Instant::now() }

@@ -113,6 +113,10 @@ impl ToolV1 {
         ping.await.expect("the server takes it");
         let mut hosts = Vec::new();
         while let Ok(Some(answer)) = tokio::time::timeout(Duration::from_millis(500), answers.next()).await {
+            if answer.payload.is_empty() {
+                // Nobody listens.
+                break;
+            }
             let answer: Value = serde_json::from_slice(&answer.payload).expect("JSON");
             hosts.extend(answer["response"]["id"].as_str().map(str::to_owned));
         }

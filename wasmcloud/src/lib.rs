@@ -33,7 +33,7 @@ pub use config::NamedConfig;
 pub use event::{CloudEvent, Event, EventClaims, EventData, LinkFailed, ProviderAt, uuid};
 pub use host::{HostDescription, HostInventory, StopHost, uptime};
 pub use label::{DeleteLabel, PutLabel};
-pub use link::{DEFAULT_LINK, DeleteLink, Link, ProviderLink};
+pub use link::{DEFAULT_LINK, DeleteLink, Link, ProviderLink, STANDING_HEADER};
 pub use provider::{
     AuctionProvider, HealthReply, HostData, LinkVerdict, OtelConfig, ProviderAuctionAck, ProviderDescription,
     SecretValue, ShutDownProvider, StartProvider, StopProvider,

@@ -7,6 +7,10 @@ use crate::Texts;
 /// The name of a link that was given none.
 pub const DEFAULT_LINK: &str = "default";
 
+/// Header of a `link.put` for a link that stands in the bucket of 1.x already: it is taken over, and not copied there.
+/// Lath's own; its value is `1`.
+pub const STANDING_HEADER: &str = "Lath-Standing";
+
 fn default_link() -> String {
     DEFAULT_LINK.to_owned()
 }

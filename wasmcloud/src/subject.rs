@@ -3,18 +3,103 @@
 //! A lattice, host id or component id is one token. Names of configs are one token too: hosts refuse more.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// Prefix of the control interface when nothing else is set.
-pub const CONTROL: &str = "wasmbus.ctl";
-/// Prefix of the manager's API when nothing else is set.
-pub const WADM: &str = "wadm.api";
 /// Queue group of all managers.
 pub const WADM_QUEUE: &str = "wadm_server";
+/// The variable by which hosts and `wash` of 1.x are told of another [`ControlPrefix`].
+pub const CONTROL_PREFIX_VARIABLE: &str = "WASMCLOUD_CTL_TOPIC_PREFIX";
+/// The variable by which wadm is told of another [`WadmPrefix`].
+pub const WADM_PREFIX_VARIABLE: &str = "WADM_API_PREFIX";
 
-/// What every subject of the control interface of a lattice begins with.
-#[must_use]
-pub fn control(lattice: &str) -> String {
-    format!("{CONTROL}.v1.{lattice}.")
+/// Longest prefix, in bytes.
+const MAX_PREFIX: usize = 128;
+
+/// A prefix that cannot begin a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixError;
+
+impl fmt::Display for PrefixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "1 to {MAX_PREFIX} visible ASCII characters without `*` and `>`, no part between dots empty"
+        )
+    }
+}
+
+impl std::error::Error for PrefixError {}
+
+/// What subjects of the control interface begin with: `wasmbus.ctl`, unless somebody has chosen another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPrefix(String);
+
+impl ControlPrefix {
+    /// What every subject of the control interface of a lattice begins with.
+    #[must_use]
+    pub fn of(&self, lattice: &str) -> String {
+        format!("{}.v1.{lattice}.", self.0)
+    }
+}
+
+impl Default for ControlPrefix {
+    fn default() -> Self {
+        Self("wasmbus.ctl".to_owned())
+    }
+}
+
+impl FromStr for ControlPrefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        prefix(text).map(Self)
+    }
+}
+
+impl fmt::Display for ControlPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What subjects of the manager's API begin with: `wadm.api`, unless somebody has chosen another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WadmPrefix(String);
+
+impl WadmPrefix {
+    /// What every subject of the API of a lattice begins with.
+    #[must_use]
+    pub fn of(&self, lattice: &str) -> String {
+        format!("{}.{lattice}.", self.0)
+    }
+}
+
+impl Default for WadmPrefix {
+    fn default() -> Self {
+        Self("wadm.api".to_owned())
+    }
+}
+
+impl FromStr for WadmPrefix {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        prefix(text).map(Self)
+    }
+}
+
+impl fmt::Display for WadmPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn prefix(text: &str) -> Result<String, PrefixError> {
+    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'*' && byte != b'>';
+    let fits = text.len() <= MAX_PREFIX
+        && text.bytes().all(visible)
+        && text.split('.').all(|token| !token.is_empty());
+    if fits { Ok(text.to_owned()) } else { Err(PrefixError) }
 }
 
 /// Where an event is told.
@@ -219,5 +304,21 @@ impl<'a> Model<'a> {
             ("history", Some(name)) => Self::History(name),
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_begin_subjects_and_widen_none() {
+        assert_eq!(ControlPrefix::default().of("default"), "wasmbus.ctl.v1.default.");
+        assert_eq!(WadmPrefix::default().of("default"), "wadm.api.default.");
+        assert_eq!("acme.ctl".parse::<ControlPrefix>().unwrap().of("eu"), "acme.ctl.v1.eu.");
+        for wrong in ["", ".", "a.", ".a", "a..b", "a.*", ">", "a b", "ä", &"a".repeat(200)] {
+            assert!(wrong.parse::<ControlPrefix>().is_err(), "{wrong:?}");
+            assert!(wrong.parse::<WadmPrefix>().is_err(), "{wrong:?}");
+        }
     }
 }

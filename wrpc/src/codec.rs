@@ -24,7 +24,7 @@ mod decode;
 mod encode;
 pub(crate) mod wire;
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, decode, decode_string};
 pub use encode::{EncodeError, encode};
 
 use wasmtime::component::Type;

@@ -15,6 +15,7 @@ pub use body::IncomingBody;
 pub use client::{HttpError, handle};
 pub use error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertPayload};
 pub use head::RequestOptions;
+pub(crate) use head::look_request;
 pub use server::{Responder, receive};
 
 use lath_control_api::{ComponentId, LatticeId};

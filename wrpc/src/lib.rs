@@ -13,7 +13,7 @@
 //! Nothing here decides where a call goes or whether it may be made: that is the host's. Rules kept by all
 //! modules: no lock is held across an `await`, every queue has a bound, a slow reader harms only its own call.
 //!
-//! Read in this order: `subject`, `peer`, `inbox`, `channel`, `client`, `invoke`, `serve`, `codec`, `http`.
+//! Read in this order: `subject`, `peer`, `inbox`, `channel`, `client`, `invoke`, `serve`, `codec`, `http`, `look`.
 #![warn(missing_docs)]
 
 mod channel;
@@ -26,6 +26,7 @@ mod subject;
 
 pub mod codec;
 pub mod http;
+pub mod look;
 pub mod serve;
 
 pub use async_nats::HeaderMap;
@@ -34,7 +35,7 @@ pub use client::{Client, ConnectError, Limits, NoRoundTrip};
 pub use failure::{Failure, FailureCode};
 pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
 pub use serve::{Call, Export, Handler, ServeError, ServeOptions, Service, Serving, serve};
-pub use subject::{AppRevision, Instance, SubjectError, Target, queue_group, wire_function};
+pub use subject::{AppRevision, Instance, Seen, SubjectError, Target, queue_group, wire_function};
 
 /// Header with the id of the caller. Providers choose the resources of a link by it.
 pub const SOURCE_ID: &str = "source-id";

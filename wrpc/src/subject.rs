@@ -124,6 +124,73 @@ impl fmt::Debug for Target {
     }
 }
 
+/// A call as its subject tells of it, to somebody who looks on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Who is called.
+    pub id: String,
+    /// The instance of the function, with its version.
+    pub instance: Option<String>,
+    /// The function.
+    pub func: String,
+    /// The revision by preference of which the call is made, as `{app}@{revision}`.
+    pub revision: Option<String>,
+}
+
+impl Seen {
+    /// The subject on which all calls of `id` pass by.
+    #[must_use]
+    pub fn all_of(lattice: &LatticeId, id: &ComponentId) -> String {
+        format!("{}.{PROTOCOL}.>", queue_group(lattice, id))
+    }
+
+    /// What `subject` tells. None when it is no subject of a call in `lattice`.
+    #[must_use]
+    pub fn read(lattice: &LatticeId, subject: &str) -> Option<Self> {
+        let rest = subject.strip_prefix(lattice.as_str())?.strip_prefix('.')?;
+        let (id, rest) = rest.split_once('.')?;
+        let rest = rest.strip_prefix(PROTOCOL)?.strip_prefix('.')?;
+        // Only a name of an interface has a slash, and only versions of those and revisions have an `@`.
+        let (called, revision) = match rest.rsplit_once('.') {
+            Some((called, last)) if last.contains('@') && !last.contains('/') => (called, Some(last)),
+            Some(_) | None => (rest, None),
+        };
+        let (instance, func) = split_instance(called)?;
+        let owned = str::to_owned;
+        Some(Self {
+            id: owned(id),
+            instance: instance.map(owned),
+            func: owned(func),
+            revision: revision.map(owned),
+        })
+    }
+
+    /// Instance and function in one word, such as `wasi:keyvalue/store@0.2.0-draft.get`.
+    #[must_use]
+    pub fn operation(&self) -> String {
+        match &self.instance {
+            Some(instance) => format!("{instance}.{}", self.func),
+            None => self.func.clone(),
+        }
+    }
+}
+
+/// An instance and a function of it. Versions and functions of resources have dots, too; no function begins with a
+/// digit, and every version has at least three numbers.
+fn split_instance(called: &str) -> Option<(Instance<'_>, &str)> {
+    let Some(slash) = called.find('/') else { return Some((None, called)) };
+    let name = called.get(slash..)?;
+    let dots = name.match_indices('.').map(|(at, _)| slash + at);
+    let end = match (name.find('@'), name.find('.')) {
+        (Some(at), Some(dot)) if at < dot => dots.skip(2).find(|dot| {
+            let next = called.as_bytes().get(dot + 1);
+            next.is_some_and(|byte| !byte.is_ascii_digit())
+        })?,
+        (_, dot) => slash + dot?,
+    };
+    Some((Some(called.get(..end)?), called.get(end + 1..)?))
+}
+
 /// The queue group in which every host serves `id`: all replicas on all hosts share the calls.
 #[must_use]
 pub fn queue_group(lattice: &LatticeId, id: &ComponentId) -> String {
@@ -183,6 +250,29 @@ mod tests {
             preferring.preferred().unwrap().as_str(),
             "default.greeter.wrpc.0.0.1.a:b/c@1.0.0.f.shop@3"
         );
+    }
+
+    #[test]
+    fn what_is_called_can_be_read_off_the_subject() {
+        let (lattice, id) = ("default".parse().unwrap(), "greeter".parse().unwrap());
+        let three = AppRevision { app: "shop".parse().unwrap(), revision: Revision(3) };
+        for instance in
+            [None, Some("a:b/c"), Some("a:b/c@1.0.0"), Some("a:b/c@0.2.0-draft"), Some("a:b/c@1.0.0-rc.1")]
+        {
+            for func in ["f", "bucket.get", "[method]bucket.get"] {
+                let target = Target::new(&lattice, &id, instance, func).unwrap();
+                let seen = Seen::read(&lattice, target.as_str()).unwrap();
+                assert_eq!((seen.id.as_str(), seen.instance.as_deref()), ("greeter", instance), "{target}");
+                assert_eq!((seen.func.as_str(), &seen.revision), (wire_function(func), &None));
+                let preferring = target.preferring(&three).preferred().unwrap();
+                let seen = Seen::read(&lattice, &preferring).unwrap();
+                assert_eq!((seen.instance.as_deref(), seen.func.as_str()), (instance, wire_function(func)));
+                assert_eq!(seen.revision.as_deref(), Some("shop@3"));
+            }
+        }
+        for other in ["default.greeter", "other.greeter.wrpc.0.0.1.f", "default.greeter.wrpc.0.0.2.f", ""] {
+            assert_eq!(Seen::read(&lattice, other), None, "{other}");
+        }
     }
 
     #[test]

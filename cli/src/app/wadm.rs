@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::{HeaderMap, Request, RequestErrorKind};
 use lath_control_api::{AppName, Digest, ErrorCode};
 use lath_control_api_client::RequestError;
-use lath_wasmcloud::subject::WADM;
+use lath_wasmcloud::subject::{WADM_PREFIX_VARIABLE, WadmPrefix};
 use lath_wasmcloud::wadm::{
     BY_HEADER, DeleteModel, DeleteReply, DeleteResult, DeployModel, DeployReply, DeployResult,
     Failure as Refusal, GetModel, GetReply, GetResult, IMAGES_HEADER, Manifest, ModelSummary, PutReply,
@@ -24,17 +24,21 @@ use crate::failure::{Exit, Failure};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The API of wadm on a lattice.
-pub(crate) struct Wadm(Session);
+pub(crate) struct Wadm {
+    session: Session,
+    /// What subjects begin with.
+    topics: WadmPrefix,
+}
 
 impl Wadm {
     /// Connects to the lattice.
     pub(crate) async fn open(call: &Call) -> Result<Self, Failure> {
-        call.session().await.map(Self)
+        Self::over(call.session().await?)
     }
 
     /// By a connection that is there.
-    pub(crate) const fn over(session: Session) -> Self {
-        Self(session)
+    pub(crate) fn over(session: Session) -> Result<Self, Failure> {
+        Ok(Self { session, topics: Call::prefix(WADM_PREFIX_VARIABLE)? })
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<ModelSummary>, Failure> {
@@ -120,7 +124,8 @@ impl Wadm {
     ) -> Result<A, Failure> {
         let by: String = Call::user().chars().filter(|c| !c.is_control()).take(60).collect();
         headers.insert(BY_HEADER, by.as_str());
-        let (session, subject) = (&self.0, format!("{WADM}.{}.model.{verb}", self.0.target.lattice));
+        let session = &self.session;
+        let subject = format!("{}model.{verb}", self.topics.of(session.target.lattice.as_str()));
         let waited = session.patience.max(PATIENCE);
         let nats = session.control.connection().nats();
         let request = Request::new().payload(body.into()).headers(headers).timeout(Some(waited));

@@ -126,7 +126,7 @@ pub(super) async fn take_over(buckets: &Buckets, deploy: bool, call: &Call) -> R
             .help("wadm keeps its apps where it runs; name its server with --server, or its bucket with --manifest-bucket")
     })?;
     let names: Vec<String> = value(&manifests, &lattice).await?.unwrap_or_default();
-    let wadm = Wadm::over(session.clone());
+    let wadm = Wadm::over(session.clone())?;
     let mut report =
         MigrationReport { seen: seen(&session, &buckets.state, &lattice).await?, ..Default::default() };
     for name in names {
@@ -199,7 +199,7 @@ async fn seen(session: &Session, name: &str, lattice: &str) -> Result<Seen, Fail
 }
 
 /// A bucket that is there, without making one.
-async fn bucket(session: &Session, name: &str) -> Result<Option<kv::Store>, Failure> {
+pub(super) async fn bucket(session: &Session, name: &str) -> Result<Option<kv::Store>, Failure> {
     let jetstream = session.control.connection().jetstream(PATIENCE);
     match jetstream.get_key_value(name).await {
         Ok(bucket) => Ok(Some(bucket)),
@@ -215,7 +215,7 @@ async fn bucket(session: &Session, name: &str) -> Result<Option<kv::Store>, Fail
     }
 }
 
-async fn value<T: DeserializeOwned>(bucket: &kv::Store, key: &str) -> Result<Option<T>, Failure> {
+pub(super) async fn value<T: DeserializeOwned>(bucket: &kv::Store, key: &str) -> Result<Option<T>, Failure> {
     let failed = |cause: String| {
         let message = format!("the key `{key}` of the bucket `{}` cannot be read: {cause}", bucket.name);
         Failure::coded(ErrorCode::StoreUnavailable, message)

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lath_control_api::ErrorCode;
+use lath_control_api_client::DOMAIN_VARIABLE;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::process::{Child, Command};
@@ -200,7 +201,12 @@ impl Lattice {
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot find this program: {error}")))?;
         let mut command = Command::new(program);
         command.arg(verb).arg("--lattice").arg(self.plan.lattice.as_str());
-        command.arg("--nats-url").arg(&self.state()?.nats.url);
+        let nats = &self.state()?.nats;
+        command.arg("--nats-url").arg(&nats.url);
+        if nats.process.is_some() {
+            // The server that was started here has no domain.
+            command.env_remove(DOMAIN_VARIABLE);
+        }
         command.arg("--data-dir").arg(data).arg("--ready-file").arg(ready);
         command.args(self.plan.registries.to_args());
         Ok(command)

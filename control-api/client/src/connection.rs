@@ -2,7 +2,9 @@
 //!
 //! No subject and no message is known here. A user name or password in a URL never gets into a message.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, Event, ServerAddr};
@@ -32,6 +34,39 @@ pub struct ConnectOptions {
     pub inbox_prefix: Option<String>,
     /// What to do while no server answers.
     pub patience: Patience,
+    /// The domain whose JetStream keeps everything; the server's own when absent.
+    pub domain: Option<JetStreamDomain>,
+}
+
+/// The variable by which hosts and `wash` of 1.x are told of a [`JetStreamDomain`].
+pub const DOMAIN_VARIABLE: &str = "WASMCLOUD_JS_DOMAIN";
+
+/// Name of a JetStream domain, behind which a server elsewhere keeps streams and buckets. One token of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JetStreamDomain(String);
+
+/// A text that is no name of a JetStream domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 64 visible ASCII characters without `.`, `*` and `>`")]
+pub struct DomainError;
+
+impl FromStr for JetStreamDomain {
+    type Err = DomainError;
+
+    fn from_str(text: &str) -> Result<Self, DomainError> {
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b".*>".contains(&byte);
+        if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(DomainError)
+        }
+    }
+}
+
+impl fmt::Display for JetStreamDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// What to do while no server answers.
@@ -55,6 +90,7 @@ impl ConnectOptions {
             root_certificates: None,
             inbox_prefix: None,
             patience: Patience::FailFast(Duration::from_secs(2)),
+            domain: None,
         }
     }
 
@@ -143,6 +179,7 @@ pub struct Link {
 pub struct Connection {
     client: async_nats::Client,
     link: watch::Receiver<Link>,
+    domain: Option<JetStreamDomain>,
 }
 
 /// Connects to NATS.
@@ -159,7 +196,7 @@ pub async fn connect(options: ConnectOptions) -> Result<Connection, ConnectError
     let Patience::FailFast(within) = options.patience else {
         let client = nats.retry_on_initial_connect().connect(servers.as_slice()).await;
         let client = client.map_err(|error| unreachable_all(&servers, &error))?;
-        return Ok(Connection { client, link });
+        return Ok(Connection { client, link, domain: options.domain });
     };
     let nats = nats.connection_timeout(within);
     let client = match tokio::time::timeout(within, nats.connect(servers.as_slice())).await {
@@ -167,7 +204,7 @@ pub async fn connect(options: ConnectOptions) -> Result<Connection, ConnectError
         Ok(Err(error)) if servers.len() == 1 => return Err(unreachable_all(&servers, &error)),
         Ok(Err(_)) | Err(_) => return Err(each_cause(&options, &servers, within).await),
     };
-    let connection = Connection { client, link };
+    let connection = Connection { client, link, domain: options.domain };
     connection.check_server()?;
     connection.up_within(within).await;
     Ok(connection)
@@ -226,10 +263,13 @@ impl Connection {
     /// JetStream with `timeout` for every request and acknowledgement.
     #[must_use]
     pub fn jetstream(&self, timeout: Duration) -> async_nats::jetstream::Context {
-        async_nats::jetstream::ContextBuilder::new()
-            .timeout(timeout)
-            .ack_timeout(timeout)
-            .build(self.client.clone())
+        let builder = async_nats::jetstream::ContextBuilder::new();
+        match &self.domain {
+            Some(domain) => builder.domain(domain.to_string()).timeout(timeout),
+            None => builder.timeout(timeout),
+        }
+        .ack_timeout(timeout)
+        .build(self.client.clone())
     }
 
     fn check_server(&self) -> Result<(), ConnectError> {

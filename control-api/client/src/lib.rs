@@ -20,6 +20,9 @@ pub use buckets::{
     WriteError, WriteId,
 };
 pub use components::{ComponentStore, Put, StoreError};
-pub use connection::{Attempt, ConnectError, ConnectOptions, Connection, Link, Patience, connect};
+pub use connection::{
+    Attempt, ConnectError, ConnectOptions, Connection, DOMAIN_VARIABLE, DomainError, JetStreamDomain, Link,
+    Patience, connect,
+};
 pub use events::{Events, Heard, envelope};
 pub use request::{ControlClient, RequestError};

@@ -18,13 +18,22 @@ const MAX_NAME: usize = lath_manifests::limits::MAX_NAME;
 
 const TAKEN: &str = "link already exists with different target, consider deleting the existing link or using a different link name";
 
+/// How a link stands in the bucket of 1.x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// It is to be written there.
+    Missing,
+    /// It comes from there.
+    Standing,
+}
+
 impl Shared {
-    pub(super) async fn put_link(self: Arc<Self>, payload: &[u8]) -> Answer {
+    pub(super) async fn put_link(self: Arc<Self>, payload: &[u8], copy: Copy) -> Answer {
         let link: Link = match read(payload, "put link command") {
             Ok(link) => link,
             Err(refusal) => return refusal,
         };
-        match self.take_link(&link).await {
+        match self.take_link(&link, copy).await {
             Ok(source) => {
                 self.tell(EventData::LinkSet(link)).await;
                 self.roll_all(BTreeSet::from([source])).await;
@@ -38,7 +47,7 @@ impl Shared {
         }
     }
 
-    async fn take_link(&self, link: &Link) -> Result<ComponentId, Refused> {
+    async fn take_link(&self, link: &Link, copy: Copy) -> Result<ComponentId, Refused> {
         let source = component_id(&link.source_id).map_err(Refused::Said)?;
         component_id(&link.target).map_err(Refused::Said)?;
         check(link).map_err(Refused::Failed)?;
@@ -55,7 +64,9 @@ impl Shared {
             }
         });
         let links = put.await.map_err(Refused::Failed)?.map_err(Refused::Failed)?;
-        self.copy_links(&source, &links).await;
+        if copy == Copy::Missing {
+            self.copy_links(&source, &links).await;
+        }
         Ok(source)
     }
 

@@ -30,14 +30,25 @@ impl Mirror {
         }
     }
 
-    /// Links of a source, and the image that it was started with, or nothing.
+    /// Links of a source, and the image that it was started with. Of an image that nobody here has started the one that
+    /// stands there stays.
     pub(super) async fn put_links(&self, source: &str, image: Option<&str>, links: &[Link]) {
         let key = format!("COMPONENT_{source}");
-        let spec = ComponentSpec { url: image.unwrap_or_default().to_owned(), links: links.to_vec() };
+        let url = match image {
+            Some(image) => image.to_owned(),
+            None => self.image(&key).await.unwrap_or_default(),
+        };
+        let spec = ComponentSpec { url, links: links.to_vec() };
         match serde_json::to_vec(&spec) {
             Ok(json) => told(&self.data, &key, self.put(&self.data, &key, json).await),
             Err(error) => tracing::error!(%error, "a spec of 1.x has no JSON form"),
         }
+    }
+
+    /// The image in the spec that stands there.
+    async fn image(&self, key: &str) -> Option<String> {
+        let there = self.store(&self.data).await.ok()?.get(key).await.ok()??;
+        serde_json::from_slice::<ComponentSpec>(&there).ok().map(|spec| spec.url)
     }
 
     /// A config, in the bytes that it came in.

@@ -51,6 +51,19 @@ pub fn decode(bytes: &[u8], types: &[Type]) -> Result<Vec<Val>, DecodeError> {
     }
 }
 
+/// The value of a tuple of one string, for callers that know no types.
+///
+/// # Errors
+/// When the bytes are not exactly that.
+pub fn decode_string(bytes: &[u8]) -> Result<String, DecodeError> {
+    let reader = &mut Reader::new(bytes);
+    let text = reader.str()?.to_owned();
+    match reader.remaining() {
+        0 => Ok(text),
+        left => Err(DecodeError::Trailing(left)),
+    }
+}
+
 struct Decoder<'a> {
     reader: Reader<'a>,
     /// Bytes of memory that may still be taken.

@@ -80,13 +80,24 @@ pub(super) fn put_trailers(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
 /// A request, which must be the only parameter.
 pub(super) fn get_request(bytes: &[u8]) -> Result<(request::Parts, Inline), WireError> {
     let reader = &mut Reader::new(bytes);
+    let request = get_request_head(reader)?;
+    end(reader)?;
+    Ok(request)
+}
+
+/// The head of the request with which parameters begin, for somebody who only looks on. None when they begin with
+/// something else, or end before the head does.
+pub(crate) fn look_request(bytes: &[u8]) -> Option<request::Parts> {
+    get_request_head(&mut Reader::new(bytes)).ok().map(|(head, _)| head)
+}
+
+fn get_request_head(reader: &mut Reader<'_>) -> Result<(request::Parts, Inline), WireError> {
     let inline = get_inline(reader)?;
     let method = get_method(reader)?;
     let path = get_option(reader, |reader| reader.str())?;
     let scheme = get_option(reader, get_scheme)?;
     let authority = get_option(reader, |reader| reader.str())?;
     let headers = get_fields(reader)?;
-    end(reader)?;
     let (mut head, ()) = http::Request::new(()).into_parts();
     head.method = method;
     head.uri = uri(path, scheme, authority)?;

@@ -48,8 +48,8 @@ async fn main() {
         std::process::exit(7);
     }
     if greeter.data.config.contains_key("child") {
-        let child =
-            std::process::Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 1000"]).spawn().unwrap();
+        let child = std::process::Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 1000"]).spawn();
+        let child = child.unwrap();
         greeter.note(&format!("child {}", child.id()));
     }
     for link in &greeter.data.link_definitions {

@@ -41,7 +41,9 @@ impl Form {
         let (at, mark) = TAR;
         if beginning.starts_with(b"\0asm") {
             Self::WebAssembly
-        } else if beginning.starts_with(GZIP) || beginning.get(at..).is_some_and(|rest| rest.starts_with(mark)) {
+        } else if beginning.starts_with(GZIP)
+            || beginning.get(at..).is_some_and(|rest| rest.starts_with(mark))
+        {
             Self::Archive
         } else if PROGRAMS.iter().any(|program| beginning.starts_with(program)) {
             Self::Executable

@@ -273,7 +273,7 @@ impl Providers {
             ProviderTarget::Process { wire_id } => routes.contents.get(wire_id)?,
             ProviderTarget::Elsewhere => {
                 let (parts, dice) = (routes.providers.get(&link.target)?, routes.dice.roll());
-                let (_, process) = parts.iter().find(|(end, _)| dice < *end).or(parts.last())?;
+                let (_, process) = parts.iter().find(|(end, _)| dice < *end).or_else(|| parts.last())?;
                 process
             }
         };

@@ -35,6 +35,7 @@ mod manager;
 mod order;
 mod polyglot;
 mod provider;
+mod provider_secrets;
 mod recovery;
 mod refused;
 mod registry;

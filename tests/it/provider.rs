@@ -219,3 +219,84 @@ async fn m12_a_provider_that_ends_again_and_again_is_crash_looping() {
     })
     .await;
 }
+
+/// A provider that stands in an app of its own, for others.
+fn tools(journal: &Journal, version: &str) -> String {
+    let image = lath_tests::provider::program();
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{ name: tools, annotations: {{ experimental.wasmcloud.dev/shared: 'true' }} }}
+spec:
+  policies:
+    - name: rollout
+      type: policy.rollout.lath/v1
+      properties: {{ min_healthy_time: 500ms }}
+  components:
+    - name: greeter
+      type: capability
+      properties:
+        image: 'file://{}'
+        config: [{{ name: own, properties: {{ journal: '{}', version: {version} }} }}]
+      traits:
+        - type: daemonscaler
+          properties: {{ instances: 1 }}
+",
+        image.display(),
+        journal.path()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_of_another_app_has_the_links_of_its_callers_whoever_starts_anew() {
+    let mut lattice = Lattice::of_two_hosts().await;
+    let journal = Journal::new(lattice.folder());
+    let deploy = async |lattice: &Lattice, name: &str, yaml: String| {
+        let file = lattice.folder().join(name);
+        std::fs::write(&file, yaml).unwrap();
+        lattice.lath().run(["deploy".as_ref(), file.as_os_str()]).await
+    };
+    let shop = |lattice: &Lattice, app: Greeting| {
+        let yaml = app.yaml(lattice);
+        let own = yaml.find("    - name: greeter\n").unwrap();
+        let elsewhere = "      type: capability\n      properties: { application: { name: tools, component: greeter } }\n";
+        format!("{}    - name: greeter\n{elsewhere}", &yaml[..own])
+    };
+    let _ = deploy(&lattice, "tools.yaml", tools(&journal, "v1")).await.exits(0);
+    let app = Greeting::new("shop");
+    let _ = deploy(&lattice, "shop.yaml", shop(&lattice, app.clone().link("word", "Hi"))).await.exits(0);
+    says(&lattice, "v1 > v1 Hi, Ada").await;
+
+    // Another process of the provider has the link before it has calls.
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    words::more(&ledger, 100).await;
+    let _ = deploy(&lattice, "tools.yaml", tools(&journal, "v2")).await.exits(0);
+    words::more(&ledger, 100).await;
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
+    says(&lattice, "v1 > v2 Hi, Ada").await;
+
+    // Another form of the link takes the place of the first one; one that is refused fails its own app alone.
+    let welcome = app.clone().link("word", "Welcome");
+    let _ = deploy(&lattice, "shop.yaml", shop(&lattice, welcome.clone())).await.exits(0);
+    says(&lattice, "v1 > v2 Welcome, Ada").await;
+    let refused = shop(&lattice, app.clone().link("refuse", "no room for you"));
+    let ended = deploy(&lattice, "shop.yaml", refused).await.exits(9);
+    ended.says(&["no room for you"]);
+    says(&lattice, "v1 > v2 Welcome, Ada").await;
+
+    // Either side starts anew.
+    lattice.host_mut(1).kill();
+    lattice.host_mut(1).restart().await;
+    for _ in 0..20 {
+        says(&lattice, "v1 > v2 Welcome, Ada").await;
+    }
+    let unlinked = journal.all("unlink shop-front default").len();
+    let _ = lattice.lath().run(["undeploy", "shop"]).await.exits(0);
+    eventually(PATIENCE, "the link to go", async || {
+        let now = journal.all("unlink shop-front default").len();
+        if now >= unlinked + 2 { Ok(()) } else { Err(format!("{:#?}", journal.lines())) }
+    })
+    .await;
+}

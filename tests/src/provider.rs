@@ -122,9 +122,9 @@ impl Greeting {
                 yaml,
                 "        - type: link
           properties:
-            namespace: lath
-            package: demo
-            interfaces: [greeter]
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
             target: {{ name: {target} }}
             source: {{ config: [{{ name: from-provider, properties: {} }}] }}\n",
                 flow(settings)

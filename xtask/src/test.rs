@@ -205,11 +205,11 @@ fn simulation(workspace: &Workspace, _: Extent) -> Result<()> {
 
 /// Lath against unmodified peers of the 1.x world, in a workspace of its own.
 fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
-    run(workspace.compat_cargo().args(["fmt", "--check"]))?;
+    run(workspace.compat_cargo().args(["fmt", "--all", "--check"]))?;
     let mut clippy = workspace.compat_cargo();
-    run(clippy.args(["clippy", "--locked", "--all-targets", "--", "--deny", "warnings"]))?;
+    run(clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     let mut tests = workspace.compat_cargo();
-    tests.args(["test", "--locked", "--no-fail-fast"]);
+    tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     // Clients are tested against a whole lattice, with the `lath` of the other tests, so that it is built once.
     run(workspace.cargo().args(BUILD_LATH))?;
     tests.env(LATH_BIN, workspace.target()?.join("debug/lath"));

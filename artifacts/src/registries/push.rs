@@ -60,10 +60,11 @@ impl Registries {
         self.in_time(reference, async {
             let mut attempts = Attempts::at(endpoint, settings.patience);
             loop {
-                let pushed =
-                    self.put_all(attempts.endpoint(), reference, &[&code, &config], &image).await;
+                let pushed = self.put_all(attempts.endpoint(), reference, &[&code, &config], &image).await;
                 match pushed {
-                    Ok(unchanged) => return Ok(Pushed { manifest: Digest::of(&image), code: digest, unchanged }),
+                    Ok(unchanged) => {
+                        return Ok(Pushed { manifest: Digest::of(&image), code: digest, unchanged });
+                    }
                     Err(error) => attempts.after(error).await?,
                 }
             }

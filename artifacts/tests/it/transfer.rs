@@ -46,7 +46,9 @@ async fn a_provider_is_pushed_as_wash_does() {
     let registry = Registry::start(folder.path(), Kind::default());
     let registries = registries(&[&registry.name()]);
     let image = reference(&registry.name(), "shop/kv:1");
-    for code in [bytes::Bytes::from_static(b"\x1f\x8b\x08\0archive"), bytes::Bytes::from_static(b"\x7fELF program")] {
+    for code in
+        [bytes::Bytes::from_static(b"\x1f\x8b\x08\0archive"), bytes::Bytes::from_static(b"\x7fELF program")]
+    {
         let pushed = registries.push(&image, code.clone()).await.unwrap();
         assert!(!pushed.unchanged && registries.push(&image, code.clone()).await.unwrap().unchanged);
         let resolved = registries.resolve(&image).await.unwrap();
@@ -54,7 +56,10 @@ async fn a_provider_is_pushed_as_wash_does() {
         assert_eq!(fetched(&registries, &image, &pushed.code).await.unwrap(), code);
         let manifest = registries.inspect(&image).await.unwrap().manifest;
         assert_eq!(manifest.config.media_type, "application/vnd.wasmcloud.provider.archive.config");
-        assert_eq!(manifest.code().unwrap().0.media_type, "application/vnd.wasmcloud.provider.archive.layer.v1+par");
+        assert_eq!(
+            manifest.code().unwrap().0.media_type,
+            "application/vnd.wasmcloud.provider.archive.layer.v1+par"
+        );
     }
 }
 

@@ -177,7 +177,7 @@ fn image(spec: &ComponentSpec) -> String {
         Workload::Provider { image } => {
             let asked = asked().unwrap_or_else(|| image.reference.clone());
             // Without what stands before `://`.
-            asked.split_once("://").map_or(asked.clone(), |(_, rest)| rest.to_owned())
+            asked.split_once("://").map_or_else(|| asked.clone(), |(_, rest)| rest.to_owned())
         }
         Workload::Builtin { builtin, reference } => builtin_image(*builtin, reference),
     }

@@ -115,8 +115,8 @@ impl Callers {
             let key = out.link.key();
             let other = {
                 let held = self.held();
-                let same = held.iter().filter(|held| held.target == out.target && held.link.key() == key);
-                same.last().cloned()
+                let mut same = held.iter().filter(|held| held.target == out.target && held.link.key() == key);
+                same.next_back().cloned()
             };
             match other {
                 Some(other) if other.link == out.link => {}

@@ -112,7 +112,7 @@ pub(crate) mod tests {
     }
 
     /// Claims as the tools of 1.x make them, with `metadata` among those of the provider.
-    pub(crate) fn sign(signer: &KeyPair, metadata: Value) -> String {
+    pub(crate) fn sign(signer: &KeyPair, metadata: &Value) -> String {
         let mut wascap = json!({ "name": "made up", "ver": "1.0.0", "rev": 7, "vendor": "nobody" });
         wascap.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
         let subject = KeyPair::new_service().public_key();
@@ -129,7 +129,7 @@ pub(crate) mod tests {
     #[test]
     fn signed_claims_are_read_and_others_refused() {
         let signer = signer();
-        let good = sign(&signer, json!({ "target_hashes": { "x86_64-linux": "AB" } }));
+        let good = sign(&signer, &json!({ "target_hashes": { "x86_64-linux": "AB" } }));
         let claims = Claims::read(format!("{good}\n").as_bytes(), 0).unwrap();
         assert_eq!((claims.issuer, claims.revision), (signer.public_key(), 7));
         assert_eq!(claims.version.as_deref(), Some("1.0.0"));

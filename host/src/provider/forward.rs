@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{Message, Subscriber};
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use lath_control_api::{ComponentId, LatticeId, Weight, WireId};
@@ -87,7 +87,7 @@ impl Table {
             Name::Content(wire) => self.contents.get(wire),
             Name::Plain => {
                 let dice = self.dice.roll();
-                let by_share = self.shares.iter().find(|(end, _)| dice < *end).or(self.shares.last());
+                let by_share = self.shares.iter().find(|(end, _)| dice < *end).or_else(|| self.shares.last());
                 by_share.map(|(_, process)| process).or_else(|| self.contents.values().next_back())
             }
         }
@@ -174,7 +174,7 @@ impl Forwarder {
         let Some(reply) = message.reply else { return };
         process.calls.passed();
         let subject = format!("{}.{}{rest}", self.lattice, process.key);
-        let headers = message.headers.unwrap_or_else(HeaderMap::new);
+        let headers = message.headers.unwrap_or_default();
         let first = self.known.first(&self.nats, &subject, &reply).await;
         let sent = self.nats.publish_with_reply_and_headers(subject, reply, headers, message.payload);
         if !matches!(timeout(SEND_WITHIN, sent).await, Ok(Ok(()))) {

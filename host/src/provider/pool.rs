@@ -149,12 +149,13 @@ impl Around {
 
     /// Ends all processes by then, and waits until they have.
     pub(crate) async fn stop(&self, until: Instant) {
-        let mut held = self.held();
-        held.ending = Some(until);
-        for entry in held.entries.values() {
-            entry.process.wish(Wish::End(until));
+        {
+            let mut held = self.held();
+            held.ending = Some(until);
+            for entry in held.entries.values() {
+                entry.process.wish(Wish::End(until));
+            }
         }
-        drop(held);
         self.actors.close();
         self.actors.wait().await;
     }

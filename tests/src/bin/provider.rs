@@ -48,8 +48,8 @@ async fn main() {
         std::process::exit(7);
     }
     if greeter.data.config.contains_key("child") {
-        let child =
-            std::process::Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 1000"]).spawn().unwrap();
+        let child = std::process::Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 1000"]).spawn();
+        let child = child.unwrap();
         greeter.note(&format!("child {}", child.id()));
     }
     for link in &greeter.data.link_definitions {
@@ -87,7 +87,9 @@ impl Greeter {
         }
         let word = config.get("word").cloned().unwrap_or_default();
         self.note(&format!("link {peer} {} {word}", link.name));
-        self.words.lock().unwrap().insert((peer.clone(), link.name.clone()), word);
+        if link.target == *own {
+            self.words.lock().unwrap().insert((peer.clone(), link.name.clone()), word);
+        }
         LinkVerdict { accepted: true, message: None }
     }
 
@@ -95,7 +97,9 @@ impl Greeter {
         let own = &self.data.provider_key;
         let peer = if link.target == *own { &link.source_id } else { &link.target };
         self.note(&format!("unlink {peer} {}", link.name));
-        self.words.lock().unwrap().remove(&(peer.clone(), link.name.clone()));
+        if link.target == *own {
+            self.words.lock().unwrap().remove(&(peer.clone(), link.name.clone()));
+        }
         LinkVerdict { accepted: true, message: None }
     }
 

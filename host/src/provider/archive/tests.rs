@@ -93,7 +93,7 @@ fn a_bomb_is_not_unpacked() {
 fn a_signed_executable_must_be_the_one_that_was_signed() {
     let signer = signer();
     let with = |hash: &str| {
-        let claims = sign(&signer, serde_json::json!({ "target_hashes": { HERE: hash } }));
+        let claims = sign(&signer, &serde_json::json!({ "target_hashes": { HERE: hash } }));
         tar(&[("claims.jwt", claims.as_bytes()), ("x86_64-linux.bin", b"right")])
     };
     let found = program(&with(&hash(b"right")), HERE, 0).unwrap();

@@ -48,9 +48,9 @@ async fn main() {
         std::process::exit(7);
     }
     if greeter.data.config.contains_key("child") {
-        let child = std::process::Command::new("/bin/sh").args(["-c", "trap '' TERM; sleep 1000"]).spawn();
-        let child = child.unwrap();
-        greeter.note(&format!("child {}", child.id()));
+        let mut shell = tokio::process::Command::new("/bin/sh");
+        let child = shell.args(["-c", "trap '' TERM; sleep 1000"]).spawn().unwrap();
+        greeter.note(&format!("child {}", child.id().unwrap()));
     }
     for link in &greeter.data.link_definitions {
         greeter.take(link);

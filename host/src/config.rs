@@ -11,6 +11,8 @@ use clap::Args;
 use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
 
+use crate::capability::preopens::FilesRoot;
+
 /// Runs a host: a place for the components of a lattice.
 #[derive(Debug, Clone, Args)]
 pub struct HostArgs {
@@ -41,6 +43,9 @@ pub struct HostArgs {
     /// PEM file with certificates that requests of components to the outside trust beside those of the system.
     #[arg(long, value_name = "FILE", env = "LATH_EGRESS_CA")]
     pub egress_ca: Option<PathBuf>,
+    /// Folder below which components are given the folders that their manifests grant; none are given when absent.
+    #[arg(long, value_name = "DIR", env = "LATH_FILES_ROOT")]
+    pub files_root: Option<PathBuf>,
     /// Most that code which was fetched may take of the disk, such as `500Mi` or `4Gi`; what apps use stays.
     #[arg(long, value_name = "SIZE", env = "LATH_CODE_CACHE", default_value = "4Gi", value_parser = size)]
     pub code_cache: u64,
@@ -85,6 +90,8 @@ pub struct HostConfig {
     pub builtins: BuiltinAliases,
     /// Certificates that are trusted outside, beside those of the system.
     pub egress_ca: Option<PathBuf>,
+    /// Where the folders are that components may be given.
+    pub files: FilesRoot,
     /// Most bytes of code on the disk.
     pub code_cache: u64,
     /// Where images come from.
@@ -123,6 +130,11 @@ impl HostConfig {
         let mut builtins = BuiltinAliases::default();
         builtins.0.extend(args.builtin_aliases);
         let registries = Registries::new(&args.registries, Patience::TRANSFER)?;
+        let files = match &args.files_root {
+            Some(path) => FilesRoot::open(path)
+                .with_context(|| format!("--files-root {} cannot be used as a folder", path.display()))?,
+            None => FilesRoot::default(),
+        };
         let data_dir = folder(&args.data_dir)?;
         Ok(Self {
             lattice: args.lattice,
@@ -134,6 +146,7 @@ impl HostConfig {
             http_default: args.http_default,
             builtins,
             egress_ca: args.egress_ca,
+            files,
             code_cache: args.code_cache,
             registries,
             drain_deadline: args.drain_deadline,

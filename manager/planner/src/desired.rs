@@ -234,6 +234,7 @@ fn plan_component(
             allowed_hosts: component.grants.allowed_hosts.clone(),
             env: component.grants.env.clone(),
             arguments: component.grants.arguments.clone(),
+            preopens: component.grants.preopens.clone(),
         },
         routes,
         probe: component.probe.as_ref().map(probe),

@@ -78,6 +78,11 @@ impl Of<'_> {
             (!spec.grants.arguments.is_empty()).then(|| format!("{:?}", spec.grants.arguments))
         };
         self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
+        let folders = |spec: &ComponentSpec| {
+            let folders: Vec<_> = spec.grants.preopens.iter().map(ToString::to_string).collect();
+            Some(folders.join("; "))
+        };
+        self.compare("folders", folders(&old.spec), folders(&new.spec));
         self.pairs("limit", &limits::properties(&old.spec.limits), &limits::properties(&new.spec.limits));
         let policies = [&old.spec, &new.spec].map(|spec| instances::policy(spec.instance_policy));
         let [before, after] = policies;

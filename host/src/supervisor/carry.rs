@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ComponentName, ComponentSpec, Timestamp};
+use lath_control_api::{ComponentId, ComponentName, ComponentSpec, Timestamp};
 use lath_host_core::{Labelled, News, RouteTable, Ticket, Transition, UnitKey};
 use lath_wrpc::AppRevision;
 use tokio_util::sync::CancellationToken;
@@ -83,7 +83,8 @@ impl Supervisor {
             id: unit.id.clone(),
             revision: spec.revision,
         };
-        let job = Job { identity, needs: self.needs(unit, &spec), spec };
+        let (needs, neighbours) = (self.needs(unit, &spec), self.neighbours(unit, &spec));
+        let job = Job { identity, needs, neighbours, spec };
         let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));
         self.spawn(token, async move {
             let prepared = preparer.prepare(&job, &teller).await;
@@ -103,6 +104,17 @@ impl Supervisor {
             }
         }
         needs
+    }
+
+    /// Components of the same revision that are wanted here; none when this one is not: it is left from before.
+    fn neighbours(&self, unit: &UnitKey, spec: &ComponentSpec) -> Option<BTreeSet<ComponentId>> {
+        let bundles = self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles);
+        let of_revision = bundles.filter(|bundle| {
+            let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
+            bundle.stable.iter().chain(candidate).any(|other| other.revision == spec.revision)
+        });
+        let ids: BTreeSet<_> = of_revision.map(|bundle| bundle.id.clone()).collect();
+        ids.contains(&unit.id).then_some(ids)
     }
 
     /// Writes down what serves of each app of which that has changed: once for a burst of news, as with the routes.

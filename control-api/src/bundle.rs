@@ -14,6 +14,7 @@ use crate::egress::AllowedHost;
 use crate::id::{ComponentId, ComponentName, Revision};
 use crate::limits::{InstancePolicy, Limits};
 use crate::link::LinkSpec;
+use crate::preopen::Preopen;
 use crate::provider::IncomingLink;
 use crate::secret::SecretRef;
 
@@ -217,6 +218,9 @@ pub struct Grants {
     /// Arguments that the component sees, exactly these: the first one is by custom the name of the program.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
+    /// Folders of the host that the component sees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub preopens: Vec<Preopen>,
 }
 
 /// One way from an HTTP listener to a component.

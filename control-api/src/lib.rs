@@ -26,6 +26,7 @@ pub mod annotation;
 pub mod app;
 pub mod egress;
 pub mod plan;
+pub mod preopen;
 pub mod subject;
 
 pub use artifact::{Digest, Image};

@@ -18,6 +18,7 @@ use lath_control_api::app::{
     History, HistoryEntry, HostList, KnownHost, ListRequest, ManagerInfo, Outcome, Place, Problem,
     RollbackRequest, RolloutPhase, RolloutStatus,
 };
+use lath_control_api::preopen::{Access, Preopen};
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
@@ -512,8 +513,9 @@ fn grants_travel_as_texts_and_not_at_all_when_there_are_none() {
             .into(),
         env: BTreeMap::new(),
         arguments: vec!["api".to_owned()],
+        preopens: vec![Preopen::new("reports", "/r", Access::Write).unwrap()],
     };
-    let text = r#"{"allowedHosts":["any","https://api.example.com","tcp://[2001:db8::1]:5432"],"arguments":["api"]}"#;
+    let text = r#"{"allowedHosts":["any","https://api.example.com","tcp://[2001:db8::1]:5432"],"arguments":["api"],"preopens":[{"path":"/r","folder":"reports","access":"write"}]}"#;
     assert_eq!(serde_json::to_string(&grants).unwrap(), text);
     assert_eq!(serde_json::from_str::<Grants>(text).unwrap(), grants);
     assert_eq!(serde_json::to_string(&Grants::default()).unwrap(), "{}");

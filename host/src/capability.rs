@@ -11,6 +11,7 @@ pub(crate) mod keyvalue;
 pub mod logging;
 pub mod output;
 pub mod outside;
+pub mod preopens;
 pub(crate) mod secrets;
 pub(crate) mod sockets;
 mod sockets_p3;
@@ -133,6 +134,14 @@ pub(crate) fn provision(instance: &str) -> Provision {
     } else {
         let named = versions.iter().map(|version| if version.is_empty() { "no version" } else { version });
         Provision::OtherVersion(named.collect::<Vec<_>>().join(" or "))
+    }
+}
+
+/// The builtins that a link can lead to for an interface, as manifests name them.
+pub(crate) fn builtins_with(wanted: &WitInterface) -> Option<&'static str> {
+    match (&*wanted.namespace, &*wanted.package) {
+        ("wasi", "keyvalue") => Some("builtin://keyvalue-nats` or `builtin://keyvalue-memory"),
+        _ => None,
     }
 }
 

@@ -13,6 +13,8 @@ use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
 use lath_control_api_client::{DOMAIN_VARIABLE, JetStreamDomain};
 use lath_wasmcloud::subject::{CONTROL_PREFIX_VARIABLE, ControlPrefix};
 
+use crate::capability::preopens::FilesRoot;
+
 /// Runs a host: a place for the components of a lattice.
 #[derive(Debug, Clone, Args)]
 pub struct HostArgs {
@@ -43,6 +45,9 @@ pub struct HostArgs {
     /// PEM file with certificates that requests of components to the outside trust beside those of the system.
     #[arg(long, value_name = "FILE", env = "LATH_EGRESS_CA")]
     pub egress_ca: Option<PathBuf>,
+    /// Folder below which components are given the folders that their manifests grant; none are given when absent.
+    #[arg(long, value_name = "DIR", env = "LATH_FILES_ROOT")]
+    pub files_root: Option<PathBuf>,
     /// Most that code which was fetched may take of the disk, such as `500Mi` or `4Gi`; what apps use stays.
     #[arg(long, value_name = "SIZE", env = "LATH_CODE_CACHE", default_value = "4Gi", value_parser = size)]
     pub code_cache: u64,
@@ -99,6 +104,8 @@ pub struct HostConfig {
     pub builtins: BuiltinAliases,
     /// Certificates that are trusted outside, beside those of the system.
     pub egress_ca: Option<PathBuf>,
+    /// Where the folders are that components may be given.
+    pub files: FilesRoot,
     /// Most bytes of code on the disk.
     pub code_cache: u64,
     /// Secrets of the backend `file`, if this host has them; the folder is there.
@@ -145,6 +152,11 @@ impl HostConfig {
         let mut builtins = BuiltinAliases::default();
         builtins.0.extend(args.builtin_aliases);
         let registries = Registries::new(&args.registries, Patience::TRANSFER)?;
+        let files = match &args.files_root {
+            Some(path) => FilesRoot::open(path)
+                .with_context(|| format!("--files-root {} cannot be used as a folder", path.display()))?,
+            None => FilesRoot::default(),
+        };
         let data_dir = folder(&args.data_dir)?;
         let secrets_dir = args.secrets_dir.as_deref().map(folder_of_secrets).transpose()?;
         Ok(Self {
@@ -157,6 +169,7 @@ impl HostConfig {
             http_default: args.http_default,
             builtins,
             egress_ca: args.egress_ca,
+            files,
             code_cache: args.code_cache,
             secrets_dir,
             secrets_topic: args.secrets_topic,

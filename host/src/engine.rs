@@ -4,9 +4,9 @@
 //! use is set on the store of each call, and no store serves a second call. This folder is the one place of the
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
-//! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `call`, `body`, `http`, `http_p3`,
-//! `http_link`, `counts`.
+//! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `handles`, `linked`, `exports`,
+//! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `call`, `crossing`, `session`,
+//! `under_way`, `pipes`, `body`, `http`, `http_p3`, `http_link`, `counts`.
 
 mod base;
 pub mod body;
@@ -14,9 +14,11 @@ mod cache;
 mod call;
 mod code;
 mod counts;
+mod crossing;
 mod exports;
 mod failure;
 mod gate;
+mod handles;
 mod http;
 pub(crate) mod http_link;
 mod http_p3;
@@ -25,13 +27,16 @@ mod lanes;
 mod limits;
 mod link;
 mod linked;
+mod pipes;
 mod pool;
 mod prepared;
 mod probe;
 mod room;
+mod session;
 mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod under_way;
 pub(crate) mod unit;
 mod watch;
 
@@ -52,6 +57,8 @@ pub(crate) use exports::FunctionNames;
 pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
 pub(crate) use failure::bounded;
 pub use failure::{CallError, Outcome, PrepareError};
+pub use handles::Handles;
+pub(crate) use link::Beside;
 pub use pool::Pooling;
 pub use prepared::{Closed, InFlight, Prepared};
 pub use targets::{
@@ -62,6 +69,7 @@ pub use unit::UnitIdentity;
 
 use crate::capability::bound::Bindings;
 use crate::capability::outside::{Outside, OutsideError};
+use crate::capability::preopens::FilesRoot;
 use base::{Bases, Tasks};
 use kept::Kept;
 use lanes::Lanes;
@@ -88,10 +96,12 @@ pub struct EngineConfig {
     pub compile_workers: usize,
     /// The ways out for what components are granted; as the system has them when absent.
     pub outside: Option<Outside>,
+    /// The folder below which components may be given folders; none are given by default.
+    pub files: FilesRoot,
 }
 
 impl Default for EngineConfig {
-    /// No cache, a pool that suits the machine, 128 MiB, half of the processors.
+    /// No cache, a pool that suits the machine, 128 MiB, half of the processors, no folders.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -100,6 +110,7 @@ impl Default for EngineConfig {
             max_component_bytes: 128 << 20,
             compile_workers: (processors / 2).max(1),
             outside: None,
+            files: FilesRoot::default(),
         }
     }
 }
@@ -147,6 +158,7 @@ struct Inner {
     lanes: Arc<Lanes>,
     kept: Arc<Kept>,
     outside: Outside,
+    files: FilesRoot,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
     _clock: Clock,
@@ -182,6 +194,7 @@ impl Engine {
             lanes: Arc::new(Lanes::new()),
             kept,
             outside,
+            files: config.files,
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
         };
@@ -247,7 +260,8 @@ impl Engine {
     /// ready for calls.
     ///
     /// # Errors
-    /// [`Reason::ImportUnsatisfied`](lath_control_api::Reason::ImportUnsatisfied) with each import that leads nowhere.
+    /// [`Reason::ImportUnsatisfied`](lath_control_api::Reason::ImportUnsatisfied) with each import that leads nowhere;
+    /// [`Reason::ConfigInvalid`](lath_control_api::Reason::ConfigInvalid) with a folder that cannot be given.
     pub fn link(
         &self,
         code: Arc<Code>,
@@ -268,14 +282,15 @@ impl Engine {
         bound: Bindings,
     ) -> Result<Arc<Prepared>, PrepareError> {
         let base = &self.inner.bases.of(code.tasks()).linker;
-        let pre = link::link(base, &code, spec, targets, &bound)?;
-        let unit = Arc::new(Unit::new(unit, spec, bound, &self.inner.outside, targets));
+        let connected = link::link(base, &code, spec, targets, &bound)?;
+        let folders = self.inner.files.grant(&spec.grants.preopens)?;
+        let unit = Arc::new(Unit::new(unit, spec, (bound, folders), &self.inner.outside, targets));
         let places = Places {
             room: Arc::clone(&self.inner.room),
             lanes: Arc::clone(&self.inner.lanes),
             kept: Arc::clone(&self.inner.kept),
         };
-        Ok(Arc::new(Prepared::new(code, unit, spec, pre, places)))
+        Ok(Arc::new(Prepared::new(code, unit, spec, connected, places)))
     }
 
     fn in_memory(&self, digest: &Digest) -> Option<Arc<Code>> {

@@ -283,6 +283,7 @@ impl Base<'_> {
             cache_dir: Some(data_dir.join("compiled")),
             max_component_bytes: artifact::MAX_BYTES,
             outside: Some(Outside::new(self.config.egress_ca.as_deref()).context("--egress-ca")?),
+            files: self.config.files.clone(),
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine)?;

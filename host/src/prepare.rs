@@ -3,18 +3,19 @@
 //! Each step is told before it begins, so that people see what a slow one is. Nothing here touches what serves;
 //! dropping the future undoes it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lath_control_api::{
-    Builtin, ComponentSpec, Image, LinkSpec, Reason, UnverifiedLinks, WitInterface, Workload,
+    Builtin, ComponentId, ComponentSpec, Image, LinkSpec, Reason, UnverifiedLinks, WitInterface, Workload,
 };
 use lath_host_core::{News, UnitKey};
 use tokio::sync::Semaphore;
 
 use crate::artifact::Artifacts;
 use crate::capability::bound::{Bindings, Capabilities};
-use crate::engine::{Code, Engine, PrepareError, Prepared, Targets, UnitIdentity};
+use crate::engine::{Beside, Code, Engine, PrepareError, Prepared, Targets, UnitIdentity};
 use crate::ingress::{Claim, Ingress};
 use crate::provider::{Callers, Provider, Providers};
 use crate::secrets::{Reader, Secrets};
@@ -64,6 +65,8 @@ pub(crate) struct Job {
     pub(crate) needs: Needs,
     /// What a link is worth that a provider says nothing about.
     pub(crate) unverified: UnverifiedLinks,
+    /// The components of its revision that this host has; none: it is not known.
+    pub(crate) neighbours: Option<BTreeSet<ComponentId>>,
 }
 
 /// What routes and links of an app need a component to export.
@@ -75,7 +78,7 @@ pub(crate) struct Needs {
 
 impl Needs {
     /// Adds what a spec of the same app needs of the component with this id.
-    pub(crate) fn add(&mut self, spec: &ComponentSpec, id: &lath_control_api::ComponentId) {
+    pub(crate) fn add(&mut self, spec: &ComponentSpec, id: &ComponentId) {
         self.http |= spec.routes.iter().any(|route| route.target == *id);
         for link in spec.links.iter().filter(|link| link.target == *id) {
             for interface in interfaces(link) {
@@ -205,6 +208,7 @@ impl Preparer {
         let unit =
             self.sources.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
         check_exports(&unit, &job.needs)?;
+        self.check_neighbours(&unit, job)?;
         teller.tell(News::Starting).await;
         let _permit = self.starting.acquire().await;
         unit.try_start().await?;
@@ -212,6 +216,25 @@ impl Preparer {
             unit.probe(probe).await?;
         }
         Ok(unit)
+    }
+
+    /// Refuses a component whose calls cannot leave the host, where what it calls is not on it.
+    fn check_neighbours(&self, unit: &Prepared, job: &Job) -> Result<(), PrepareError> {
+        let Some(neighbours) = &job.neighbours else { return Ok(()) };
+        let is_here = |target: &ComponentId| {
+            neighbours.contains(target) || self.targets.0.beside(unit.caller(), target).is_some()
+        };
+        match unit.beside.iter().find(|beside| !is_here(&beside.target)) {
+            Some(Beside { target, because }) => Err(PrepareError {
+                reason: Reason::ImportUnsatisfied,
+                message: format!(
+                    "{because}, which do not leave a host, and `{target}` is not on this one: let both components be \
+                     on the same hosts, with a `daemonscaler` each or with the same `requirements` and one host for \
+                     each"
+                ),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn http_server(&self, spec: &ComponentSpec) -> Result<Vec<Claim>, PrepareError> {

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use http_body_util::BodyExt as _;
 use lath_control_api::{ComponentId, LatticeId, LinkSpec, ProviderTarget};
+use lath_host_core::Reach;
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{
     AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, SubjectError,
@@ -62,6 +63,10 @@ pub(crate) struct Outgoing<'a> {
 impl Targets for Links {
     fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
         self.router.begin_own(target, (&caller.app, caller.revision), &self.client)
+    }
+
+    fn beside(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
+        self.router.begin(target, Some((&caller.app, caller.revision)), Reach::Host)
     }
 
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {

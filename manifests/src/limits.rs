@@ -51,6 +51,9 @@ pub const MAX_ALLOWED_HOSTS: usize = 256;
 /// Most environment variables, and most arguments, of one component.
 pub const MAX_ENVIRONMENT: usize = 256;
 
+/// Most folders of one component. Each is opened for every new instance.
+pub const MAX_PREOPENS: usize = 16;
+
 /// Longest name of a link, spread, policy, configuration or secret, and longest key of a configuration, in bytes.
 pub const MAX_NAME: usize = 128;
 

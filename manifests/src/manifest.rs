@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use lath_control_api::egress::AllowedHost;
+use lath_control_api::preopen::Preopen;
 use lath_control_api::{AppName, ComponentId, ComponentName, InstancePolicy, Limits, LinkName, Requirements};
 
 pub use image::{ImageRef, ImageRefError};
@@ -249,6 +250,8 @@ pub struct Grants {
     pub env: BTreeMap<String, String>,
     /// Arguments, exactly these: the first one is by custom the name of the program.
     pub arguments: Vec<String>,
+    /// Folders of its hosts, in the order of the manifest; no two at one path.
+    pub preopens: Vec<Preopen>,
 }
 
 /// A policy, of any type.

@@ -371,6 +371,29 @@ struct Grants {
     /// Arguments, exactly these: the first one is by custom the name of the program.
     #[schemars(length(max = limits::MAX_ENVIRONMENT))]
     arguments: Option<Vec<String>>,
+    /// Folders of its hosts, which they must have been started with `--files-root` for.
+    #[schemars(length(max = limits::MAX_PREOPENS))]
+    preopens: Option<Vec<Preopen>>,
+}
+
+/// A folder of hosts that the component sees.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Preopen {
+    /// Path below the `--files-root` of each host, such as `reports/2026`. It must be there.
+    folder: String,
+    /// Where the component sees it, such as `/reports`.
+    path: String,
+    /// `read` when left out.
+    access: Option<Access>,
+}
+
+/// `read`: nothing can be changed. `write`: files and folders can be made, changed and removed.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Access {
+    Read,
+    Write,
 }
 
 /// What the components of the app may reach that have no list of their own.

@@ -23,6 +23,7 @@ mod crashes;
 mod deploy;
 mod drain;
 mod egress;
+mod handles;
 mod health;
 mod invalid;
 mod inventory;

@@ -47,6 +47,10 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "http-relay-p3", file: "http-relay-p3-v1" },
             Artefact { package: "greeter-p3", file: "greeter-p3-v1" },
             Artefact { package: "asker-p3", file: "asker-p3-v1" },
+            Artefact { package: "tallies", file: "tallies-v1" },
+            Artefact { package: "tally-user", file: "tally-user-v1" },
+            Artefact { package: "flows-p3", file: "flows-p3-v1" },
+            Artefact { package: "flow-user-p3", file: "flow-user-p3-v1" },
         ],
     },
     Batch {

@@ -1,10 +1,12 @@
-//! Reaches out as the request says, and answers what came of it: HTTP, TCP, UDP, lookups of names, and what it sees
-//! of its surroundings. It sends what it is given without mending it, so that tests can hand it every trick.
+//! Reaches out as the request says, and answers what came of it: HTTP, TCP, UDP, lookups of names, files, and what it
+//! sees of its surroundings. It sends what it is given without mending it, so that tests can hand it every trick.
 //!
 //! - `?url=SCHEME://AUTHORITY/PATH[&method=…][&headers=NAME:VALUE|…]`: one request; a redirect is not followed.
 //! - `/tcp?to=HOST:PORT`, `/udp?to=HOST:PORT`: says `ping` and answers what it hears.
 //! - `/listen`, `/lookup?name=NAME`, `/see`.
+//! - `/file?do=read|write|remove|folder|rename|copy|list&path=PATH[&to=TEXT]`.
 
+mod files;
 mod outgoing;
 mod sockets;
 
@@ -42,6 +44,7 @@ impl Guest for Caller {
             "/udp" => sockets::udp(&param("to")),
             "/listen" => sockets::listen(),
             "/lookup" => sockets::lookup(&param("name")),
+            "/file" => files::act(&param("do"), &param("path"), &param("to")),
             "/see" => Ok(Answer { heard: Some(see()), ..Answer::default() }),
             _ => outgoing::send(&param("url"), &param("method"), &param("headers")),
         };

@@ -42,6 +42,7 @@ impl Guest for Hello {
             "/events" => events(&asked),
             "/fetch" => return fetch(&asked).await,
             "/tcp" => told(&asked, sockets::tcp(&asked.param("to").unwrap_or_default()).await),
+            "/lookup" => told(&asked, sockets::lookup(&asked.param("name").unwrap_or_default()).await),
             "/listen" => told(&asked, sockets::listen()),
             "/trap" => std::process::abort(),
             "/late-trap" => asked.stream(200, "text/plain", None, async |mut output| {

@@ -1,6 +1,6 @@
 //! Sockets of WASI 0.3, as far as tests of grants need them: IPv4 only, one exchange.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use wasip3::sockets::ip_name_lookup::resolve_addresses;
 use wasip3::sockets::types::{IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, TcpSocket};
@@ -37,6 +37,16 @@ pub(crate) fn listen() -> Result<String, String> {
 
 fn socket() -> Result<TcpSocket, String> {
     TcpSocket::create(IpAddressFamily::Ipv4).map_err(|code| format!("create: {code:?}"))
+}
+
+/// All addresses of a name.
+pub(crate) async fn lookup(name: &str) -> Result<String, String> {
+    let found = resolve_addresses(name.to_owned()).await.map_err(|code| format!("lookup: {code:?}"))?;
+    let shown = found.into_iter().map(|address| match address {
+        IpAddress::Ipv4((a, b, c, d)) => Ipv4Addr::new(a, b, c, d).to_string(),
+        IpAddress::Ipv6((a, b, c, d, e, f, g, h)) => Ipv6Addr::new(a, b, c, d, e, f, g, h).to_string(),
+    });
+    Ok(shown.collect::<Vec<_>>().join(" "))
 }
 
 async fn look_up(name: &str) -> Result<Ipv4Addr, String> {

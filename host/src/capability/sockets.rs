@@ -4,6 +4,7 @@
 //! This file is WASI 0.2's side of it, `sockets_p3.rs` that of 0.3; both are judged here. The engine's own functions make and use sockets; here stands in front of them what they may be asked for. A lookup
 //! gives an address that was judged, and the call's sockets may use it for that name.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use lath_host_core::egress::{Denial, Egress};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
-use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, Network};
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpAddressFamily, Network};
 use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{SocketError, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
@@ -37,8 +38,11 @@ pub(crate) struct Sockets {
     pub(crate) log: Arc<GuestLog>,
 }
 
+/// Most addresses of one name; the rest of a longer answer is left out.
+const ADDRESSES: usize = 32;
+
 /// Names that a call has looked up, and what each stands for in it.
-pub(super) type Found = Mutex<Vec<(RequestHost, IpAddr)>>;
+pub(super) type Found = Mutex<Vec<(RequestHost, Vec<IpAddr>)>>;
 
 /// Why a call gets no socket, or no address of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +71,15 @@ pub(crate) struct SocketUse {
     made: u32,
     /// None where nothing is granted: most calls have no use for it.
     found: Option<Arc<Found>>,
+    /// The addresses of each lookup of WASI 0.2 that come after the first, by the handle that gives them.
+    more: BTreeMap<u32, std::vec::IntoIter<IpAddr>>,
 }
 
 impl SocketUse {
     /// Begins another call of the same instance.
     pub(crate) fn begin(&mut self) {
         self.made = 0;
+        self.more.clear();
         if let Some(found) = &self.found {
             found.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
@@ -98,7 +105,7 @@ impl Sockets {
             let allowed = sockets.may_use(peer, why, &found);
             Box::pin(std::future::ready(allowed))
         });
-        SocketUse { made: 0, found: Some(known) }
+        SocketUse { found: Some(known), ..SocketUse::default() }
     }
 
     fn may_use(&self, peer: SocketAddr, why: SocketAddrUse, found: &Found) -> bool {
@@ -121,7 +128,7 @@ impl Sockets {
         };
         let address = peer.ip().to_canonical();
         let found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = found.iter().filter(|(_, known)| *known == address).map(|(name, _)| name);
+        let names = found.iter().filter(|(_, known)| known.contains(&address)).map(|(name, _)| name);
         let judged = self.egress.judge_socket(scheme, peer, names);
         if let Err(denial) = &judged {
             self.denied(denial);
@@ -133,8 +140,9 @@ impl Sockets {
         self.log.denied(&format!("a socket refused: {denial}"));
     }
 
-    /// Looks a name up that a grant names, and notes the address for the sockets of the call.
-    pub(super) async fn look_up(&self, known: &Found, name: &str) -> Result<IpAddr, Refused> {
+    /// Looks a name up that a grant names, and notes its addresses for the sockets of the call: one at least, in the
+    /// order of the answer.
+    pub(super) async fn look_up(&self, known: &Found, name: &str) -> Result<Vec<IpAddr>, Refused> {
         let host = self.egress.judge_lookup(name).map_err(|denial| {
             self.denied(&denial);
             Refused::NotGranted
@@ -147,9 +155,17 @@ impl Sockets {
             RequestHost::Address(address) => vec![*address],
             RequestHost::Name(name) => self.outside.resolve(name).await.map_err(|_| Refused::Unresolvable)?,
         };
-        let first = found.first().ok_or(Refused::Unresolvable)?.to_canonical();
-        known.lock().unwrap_or_else(PoisonError::into_inner).push((host, first));
-        Ok(first)
+        let mut addresses = Vec::new();
+        for address in found.iter().map(IpAddr::to_canonical).take(ADDRESSES) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(Refused::Unresolvable);
+        }
+        known.lock().unwrap_or_else(PoisonError::into_inner).push((host, addresses.clone()));
+        Ok(addresses)
     }
 }
 
@@ -186,23 +202,42 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
             Box::new(async move {
                 let (sockets, known) = (store.data().sockets().clone(), store.data().socket_use.known());
                 let stream = match sockets.look_up(&known, &name).await {
-                    // The engine is asked for the address itself, which needs no lookup.
-                    Ok(address) => {
-                        let address = address.to_string();
-                        plain(ip_name_lookup::Host::resolve_addresses(
-                            &mut view(&mut store),
-                            network,
-                            address,
-                        ))?
-                    }
+                    Ok(addresses) => plain(stream_of(&mut store, network, addresses))?,
                     Err(refused) => Err(refused.into()),
                 };
                 Ok::<(Result<Resource<ResolveAddressStream>, ErrorCode>,), wasmtime::Error>((stream,))
             })
         },
     )?;
+    linker.instance(&format!("wasi:sockets/ip-name-lookup@{VERSION}"))?.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |mut store: StoreContextMut<'_, CallState>, (stream,): (Resource<ResolveAddressStream>,)| {
+            let handle = stream.rep();
+            let next =
+                ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut view(&mut store), stream);
+            let next = plain(next)?.map(|first| {
+                first.or_else(|| {
+                    store.data_mut().socket_use.more.get_mut(&handle)?.next().map(IpAddress::from)
+                })
+            });
+            Ok::<(Result<Option<IpAddress>, ErrorCode>,), wasmtime::Error>((next,))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+/// A stream of addresses. The engine is asked for the first one itself, which needs no lookup; the others follow it.
+fn stream_of(
+    store: &mut StoreContextMut<'_, CallState>,
+    network: Resource<Network>,
+    addresses: Vec<IpAddr>,
+) -> Result<Resource<ResolveAddressStream>, SocketError> {
+    let mut addresses = addresses.into_iter();
+    let first = addresses.next().ok_or(ErrorCode::NameUnresolvable)?.to_string();
+    let stream = ip_name_lookup::Host::resolve_addresses(&mut view(store), network, first)?;
+    store.data_mut().socket_use.more.insert(stream.rep(), addresses);
+    Ok(stream)
 }
 
 impl CallState {

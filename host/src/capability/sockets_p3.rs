@@ -53,7 +53,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
                     (state.sockets().clone(), state.socket_use.known())
                 });
                 let found = sockets.look_up(&known, &name).await;
-                let found = found.map(|address| vec![IpAddress::from(address)]).map_err(LookupError::from);
+                let found = found.map(|found| found.into_iter().map(IpAddress::from).collect());
+                let found = found.map_err(LookupError::from);
                 Ok::<(Result<Vec<IpAddress>, LookupError>,), wasmtime::Error>((found,))
             })
         },

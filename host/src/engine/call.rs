@@ -3,7 +3,6 @@
 //! Values are dynamic here. A typed path for callees that are compiled together would begin at
 //! [`Prepared::invoke`]: it is the one place that lowers and lifts.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,6 +14,7 @@ use wasmtime::component::Val;
 use crate::engine::base::Tasks;
 use crate::engine::counts::Recorder;
 use crate::engine::exports::{ExportedFunction, ExportedFunctionId};
+use crate::engine::pipes;
 use crate::engine::prepared::host_failed;
 use crate::engine::targets::MAX_HOPS;
 use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
@@ -55,6 +55,7 @@ impl InFlight {
         ctx.deadline = Some(due);
         let recorder = Recorder::start(&prepared.counters, due);
         let ended = match prepared.exports().get(function) {
+            Some(function) if function.types.handles.any() => Err(within_links_only(function)),
             Some(_) if prepared.runs_apart(&ctx) => {
                 invoke_apart(Arc::clone(&self.prepared), function, params, results, ctx, due).await
             }
@@ -78,6 +79,7 @@ impl InFlight {
         let due = prepared.deadline(&ctx);
         ctx.deadline = Some(due);
         match prepared.exports().get(function) {
+            Some(function) if function.types.handles.any() => Err(within_links_only(function)),
             Some(function) => prepared.invoke(function, &[], results, ctx, due).await,
             None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
         }
@@ -110,7 +112,7 @@ impl Prepared {
                         live.store
                             .run_concurrent(async |accessor| {
                                 callee.call_concurrent(accessor, params, results).await?;
-                                poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                                pipes::settled(accessor).await;
                                 Ok(())
                             })
                             .await?
@@ -158,6 +160,14 @@ async fn invoke_apart(
         // A panic of the host is that call's alone (I2).
         Err(_) => Err(host_failed()),
     }
+}
+
+/// Refuses a call from outside of components.
+fn within_links_only(function: &ExportedFunction) -> CallError {
+    let (name, handles) = (&function.name, function.types.handles.name());
+    CallError::NoSuchFunction(format!(
+        "`{name}` takes or gives {handles}: only components on its host can call it"
+    ))
 }
 
 /// Refuses a call that has come through too many components.

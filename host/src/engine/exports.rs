@@ -1,17 +1,18 @@
 //! What a component can be asked: its HTTP handler and its functions, found once when it is linked.
 //!
-//! Only functions of plain values are listed: handles, streams and futures belong to one store and cannot
-//! leave it, so nobody could call a function that needs them.
+//! Functions whose resources are not the component's own, or whose streams no link carries, are not listed: nobody
+//! could call them. Those with resources, streams and futures are called within the host only.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::engine::base::Tasks;
+use crate::engine::handles::{Resources, function_types, resources_of};
 use crate::engine::targets::FunctionTypes;
 use crate::engine::unit::CallState;
 
@@ -21,10 +22,12 @@ pub struct Exports {
     /// Whether it answers HTTP requests: it exports `wasi:http/incoming-handler` or `wasi:http/handler` of a version
     /// that this host knows.
     pub handles_http: bool,
-    /// Its functions of plain values.
+    /// Its functions.
     pub functions: Vec<ExportedFunction>,
-    /// The instances and names of these functions, for all who serve them.
+    /// The instances and names of those of plain values, for all who serve them.
     pub(crate) names: Arc<FunctionNames>,
+    /// The resources of its interfaces.
+    pub(crate) resources: Resources,
     pub(crate) http: Option<HttpExport>,
 }
 
@@ -79,16 +82,22 @@ impl Exports {
     /// Reads the exports of `component`, of which `pre` is any unit.
     pub(crate) fn of(component: &Component, pre: &InstancePre<CallState>, tasks: Tasks) -> Self {
         let engine = component.engine();
+        let resources = Resources::exported(component);
+        let exported = |instance: Option<&str>, name: &str, function: &ComponentFunc| {
+            let function = exported(component, instance, name, function)?;
+            let is_own = |ty| resources.of(ty).is_some();
+            resources_of(&function.types).into_iter().all(is_own).then_some(function)
+        };
         let mut functions = Vec::new();
         for (name, item) in component.component_type().exports(engine) {
             match item.ty {
                 ComponentItem::ComponentFunc(function) => {
-                    functions.extend(exported(component, None, name, &function));
+                    functions.extend(exported(None, name, &function));
                 }
                 ComponentItem::ComponentInstance(instance) => {
                     for (inner, item) in instance.exports(engine) {
                         if let ComponentItem::ComponentFunc(function) = item.ty {
-                            functions.extend(exported(component, Some(name), inner, &function));
+                            functions.extend(exported(Some(name), inner, &function));
                         }
                     }
                 }
@@ -100,9 +109,12 @@ impl Exports {
             }
         }
         let http = HttpExport::of(pre, tasks);
-        let names =
-            functions.iter().map(|function| (function.instance.clone(), function.name.clone())).collect();
-        Self { handles_http: http.is_some(), functions, names: Arc::new(names), http }
+        let names = functions
+            .iter()
+            .filter(|function: &&ExportedFunction| !function.types.handles.any())
+            .map(|function| (function.instance.clone(), function.name.clone()))
+            .collect();
+        Self { handles_http: http.is_some(), functions, names: Arc::new(names), resources, http }
     }
 
     /// The function `name` of `instance`. An interface of another version fits when the two are compatible as
@@ -147,49 +159,6 @@ fn exported(
     };
     let index = component.get_export_index(parent.as_ref(), name)?;
     Some(ExportedFunction { instance: instance.map(str::to_owned), name: name.to_owned(), types, index })
-}
-
-/// The types of a function, or which kind of value of it cannot leave a store.
-pub(crate) fn function_types(function: &ComponentFunc) -> Result<FunctionTypes, &'static str> {
-    let params: Box<[Type]> = function.params().map(|(_, ty)| ty).collect();
-    let results: Box<[Type]> = function.results().collect();
-    params.iter().chain(&results).try_for_each(plain)?;
-    Ok(FunctionTypes { params, results, is_async: function.async_() })
-}
-
-/// Checks that a value of the type can be copied from one store to another.
-fn plain(ty: &Type) -> Result<(), &'static str> {
-    match ty {
-        Type::Bool
-        | Type::S8
-        | Type::U8
-        | Type::S16
-        | Type::U16
-        | Type::S32
-        | Type::U32
-        | Type::S64
-        | Type::U64
-        | Type::Float32
-        | Type::Float64
-        | Type::Char
-        | Type::String
-        | Type::Enum(_)
-        | Type::Flags(_) => Ok(()),
-        Type::List(list) => plain(&list.ty()),
-        Type::FixedLengthList(list) => plain(&list.ty()),
-        Type::Map(map) => plain(&map.key()).and_then(|()| plain(&map.value())),
-        Type::Record(record) => record.fields().try_for_each(|field| plain(&field.ty)),
-        Type::Tuple(tuple) => tuple.types().try_for_each(|ty| plain(&ty)),
-        Type::Variant(variant) => variant.cases().filter_map(|case| case.ty).try_for_each(|ty| plain(&ty)),
-        Type::Option(option) => plain(&option.ty()),
-        Type::Result(result) => {
-            [result.ok(), result.err()].into_iter().flatten().try_for_each(|ty| plain(&ty))
-        }
-        Type::Own(_) | Type::Borrow(_) => Err("resources"),
-        Type::Stream(_) => Err("streams"),
-        Type::Future(_) => Err("futures"),
-        Type::ErrorContext => Err("error contexts"),
-    }
 }
 
 /// Whether two instance names mean the same interface in versions that fit together.

@@ -4,8 +4,6 @@
 //! store runs until no task of the guest is left and the answer was read or dropped: whoever leaves a body unfinished
 //! is ended by its deadline, and its reader sees an error, never a short body.
 
-use std::future::poll_fn;
-
 use futures::FutureExt as _;
 use futures::future::Shared;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
@@ -17,6 +15,7 @@ use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
 use crate::engine::Prepared;
 use crate::engine::body::Body;
 use crate::engine::kept::Live;
+use crate::engine::pipes;
 
 /// Resolves when nobody reads the answer any more: well, when it was read to its end.
 pub(super) type Read = Shared<oneshot::Receiver<()>>;
@@ -56,7 +55,7 @@ pub(super) async fn run(
                 }
                 Err(code) => answered(Err(format!("{code:?}"))),
             }
-            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            pipes::settled(accessor).await;
             // Nobody reads an answer that never came: its sender is gone, which is an end too.
             let _ended = read.await;
             Ok(())

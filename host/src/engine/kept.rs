@@ -58,6 +58,13 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Whoever reads what the guest has not written to its end learns that it is lost.
+        self.store.data().pipes.end();
+    }
+}
+
 /// The instances of one prepared component that nothing calls.
 pub(crate) struct Shelf {
     most_calls: u32,

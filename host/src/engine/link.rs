@@ -5,18 +5,36 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{Builtin, ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
+use lath_control_api::{Builtin, ComponentId, ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
+use wasmtime::AsContextMut as _;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 
 use crate::capability::bound::Bindings;
 use crate::capability::{self, Provision};
 use crate::engine::code::Code;
-use crate::engine::exports::function_types;
+use crate::engine::crossing;
+use crate::engine::handles::{Resources, function_types, resources_of};
 use crate::engine::http_link::{HttpLink, add_handler};
 use crate::engine::linked::LinkedFunction;
 use crate::engine::unit::CallState;
 use crate::engine::{FunctionTypes, PrepareError, Targets};
+
+/// A component that must serve on the host of its caller, because what the caller calls it with does not leave a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// The target of the link.
+    pub(crate) target: ComponentId,
+    /// Which interface and function need it, and why.
+    pub(crate) because: String,
+}
+
+/// A component whose imports are connected.
+pub(crate) struct Connected {
+    pub(crate) pre: InstancePre<CallState>,
+    /// Each target once.
+    pub(crate) beside: Vec<Beside>,
+}
 
 /// Most missing imports that a message lists.
 const MAX_LISTED: usize = 10;
@@ -57,7 +75,7 @@ pub(crate) fn link(
     spec: &ComponentSpec,
     targets: &Arc<dyn Targets>,
     bound: &Bindings,
-) -> Result<InstancePre<CallState>, PrepareError> {
+) -> Result<Connected, PrepareError> {
     let component = &code.component;
     let engine = component.engine();
     let (mut ways, mut problems) = (Vec::new(), Vec::new());
@@ -80,9 +98,76 @@ pub(crate) fn link(
         }
     }
     if problems.is_empty() && ways.iter().all(|(_, way)| way.is_the_same_for_all()) {
-        return code.unlinked(|| connect_all(base, component, ways, problems, targets));
+        let resources = Arc::default();
+        let pre = code.unlinked(|| connect_all(base, component, ways, problems, (targets, &resources)))?;
+        return Ok(Connected { pre, beside: Vec::new() });
     }
-    connect_all(base, component, ways, problems, targets)
+    let resources = Arc::new(Resources::imported(component));
+    problems.extend(misplaced(&ways, &resources));
+    let beside = beside(&ways);
+    let pre = connect_all(base, component, ways, problems, (targets, &resources))?;
+    Ok(Connected { pre, beside })
+}
+
+/// Functions of links whose resources do not come from the component that the link leads to.
+fn misplaced(ways: &[(&str, Way<'_>)], resources: &Resources) -> Vec<String> {
+    let home = |instance: &str| {
+        ways.iter().find_map(|(name, way)| match way {
+            Way::Link(link, _) if *name == instance => Some(&link.target),
+            _ => None,
+        })
+    };
+    let mut problems = Vec::new();
+    for (name, link, function, types) in linked_functions(ways) {
+        for ty in resources_of(types) {
+            let Some(resource) = resources.of(ty) else { continue };
+            let (of, from) = (&resource.name, &resource.instance);
+            let problem = match home(from) {
+                Some(target) if *target == link.target => continue,
+                Some(target) => format!(
+                    "the link of `{from}` leads to `{target}`, and the link of `{name}` to `{}`: lead both to one \
+                     component",
+                    link.target
+                ),
+                None => {
+                    "it is the host's own, which no link carries; give bytes, strings, a resource of the \
+                         interface itself, or in WASI 0.3 a stream"
+                        .to_owned()
+                }
+            };
+            problems.push(format!(
+                "`{name}`: its function `{function}` has the resource `{of}` of `{from}`: {problem}"
+            ));
+        }
+    }
+    problems
+}
+
+/// The targets that must serve on the same host.
+fn beside(ways: &[(&str, Way<'_>)]) -> Vec<Beside> {
+    let mut found: Vec<Beside> = Vec::new();
+    for (name, link, function, types) in linked_functions(ways) {
+        if types.handles.any() && found.iter().all(|other| other.target != link.target) {
+            let because = format!("the function `{function}` of `{name}` has {}", types.handles.name());
+            found.push(Beside { target: link.target.clone(), because });
+        }
+    }
+    found
+}
+
+/// Every function that goes over a link: interface, link, name, types.
+fn linked_functions<'a>(
+    ways: &'a [(&'a str, Way<'a>)],
+) -> impl Iterator<Item = (&'a str, &'a LinkSpec, &'a str, &'a FunctionTypes)> {
+    ways.iter().flat_map(|(name, way)| {
+        let of_link = match way {
+            Way::Link(link, functions) => Some((*link, functions)),
+            _ => None,
+        };
+        of_link.into_iter().flat_map(move |(link, functions)| {
+            functions.iter().map(move |(function, types)| (*name, link, function.as_str(), types))
+        })
+    })
 }
 
 /// Connects what can be, so that all problems are told at once.
@@ -91,11 +176,11 @@ fn connect_all(
     component: &Component,
     ways: Vec<(&str, Way<'_>)>,
     mut problems: Vec<String>,
-    targets: &Arc<dyn Targets>,
+    (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
 ) -> Result<InstancePre<CallState>, PrepareError> {
     let mut linker = base.clone();
     for (name, way) in ways {
-        let connected = connect(&mut linker, name, way, targets);
+        let connected = connect(&mut linker, name, way, (targets, resources));
         problems.extend(connected.err().map(|error| format!("`{name}`: {error:#}")));
     }
     if !problems.is_empty() {
@@ -127,13 +212,34 @@ fn way<'a>(
         }
         (Provision::Unknown, None) if holds_types_only(instance, engine) => Ok(Way::TypesOnly),
         (Provision::Unknown, None) => Err(match interface {
-            Some(WitInterface { namespace, package, interface }) => format!(
-                "`{name}`: no link carries it and the host has no such capability; give the component a `link` \
-                 trait with namespace `{namespace}`, package `{package}` and interfaces [`{interface}`]"
+            Some(interface) => format!(
+                "`{name}`: no link carries it and the host has no such capability; {}",
+                remedy(&interface, links)
             ),
             None => format!("`{name}`: it is no interface of a package, so no link can carry it"),
         }),
     }
+}
+
+/// What to change so that something answers an interface.
+fn remedy(wanted: &WitInterface, links: &[LinkSpec]) -> String {
+    let WitInterface { namespace, package, interface } = wanted;
+    let of_package = |link: &&LinkSpec| link.namespace == *namespace && link.package == *package;
+    if let Some(link) = links.iter().find(of_package) {
+        let (target, carried) = (&link.target_name, link.interfaces.join(", "));
+        return format!(
+            "the `link` to `{target}` carries [{carried}] of `{namespace}:{package}`: add `{interface}` to its \
+             interfaces, or link another component that exports it"
+        );
+    }
+    let to = capability::builtins_with(wanted).map_or_else(
+        || "a component that exports it".to_owned(),
+        |builtins| format!("a capability `{builtins}`"),
+    );
+    format!(
+        "give the component a `link` trait with namespace `{namespace}`, package `{package}` and interfaces \
+         [`{interface}`], to {to}"
+    )
 }
 
 /// Whether an import is the handler of WASI 0.3, whose requests pass through the host.
@@ -191,17 +297,12 @@ fn functions(
     for (function, item) in instance.exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(ty) => {
-                let types = function_types(&ty).map_err(|kind| {
-                    format!("`{name}`: its function `{function}` has {kind}, which no link carries yet")
+                let types = function_types(&ty).map_err(|part| {
+                    format!("`{name}`: its function `{function}` has {part}, which no link carries")
                 })?;
                 functions.push((function.to_owned(), types));
             }
-            ComponentItem::Resource(_) => {
-                return Err(format!(
-                    "`{name}`: it has the resource `{function}`, and no link carries resources yet"
-                ));
-            }
-            ComponentItem::Type(_) => {}
+            ComponentItem::Type(_) | ComponentItem::Resource(_) => {}
             ComponentItem::CoreFunc(_)
             | ComponentItem::Module(_)
             | ComponentItem::Component(_)
@@ -221,7 +322,7 @@ fn connect(
     linker: &mut Linker<CallState>,
     name: &str,
     way: Way<'_>,
-    targets: &Arc<dyn Targets>,
+    (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
 ) -> wasmtime::Result<()> {
     match way {
         Way::Core | Way::TypesOnly => Ok(()),
@@ -231,36 +332,50 @@ fn connect(
         Way::Link(link, functions) => {
             let link = Arc::new(link.clone());
             let mut instance = linker.instance(name)?;
+            for resource in resources.iter().filter(|resource| resource.instance == name) {
+                let Some(number) = resources.number(resource.ty) else { continue };
+                let ty = ResourceType::host_dynamic(number);
+                instance.resource(&resource.name, ty, crossing::dropped)?;
+            }
             for (function, types) in functions {
-                let linked = Arc::new(LinkedFunction::new(
+                let linked = LinkedFunction::new(
                     Arc::clone(targets),
                     Arc::clone(&link),
                     name.to_owned(),
-                    function.clone(),
-                    types,
-                ));
-                if linked.is_async() {
-                    instance.func_new_concurrent(&function, move |accessor, _, params, results| {
-                        let linked = Arc::clone(&linked);
-                        Box::pin(async move {
-                            let (unit, ctx) = accessor.with(|mut store| {
-                                let state = store.get();
-                                (Arc::clone(&state.unit), state.ctx.clone())
-                            });
-                            linked.call(unit.caller(), ctx, params, results).await
-                        })
-                    })?;
-                    continue;
-                }
-                instance.func_new_async(&function, move |store, _, params, results| {
-                    let linked = Arc::clone(&linked);
-                    let (unit, ctx) = (Arc::clone(&store.data().unit), store.data().ctx.clone());
-                    Box::new(async move { linked.call(unit.caller(), ctx, params, results).await })
-                })?;
+                    (function.clone(), types),
+                    Arc::clone(resources),
+                );
+                connect_function(&mut instance, &function, linked)?;
             }
             Ok(())
         }
     }
+}
+
+fn connect_function(
+    instance: &mut LinkerInstance<'_, CallState>,
+    name: &str,
+    linked: LinkedFunction,
+) -> wasmtime::Result<()> {
+    let linked = Arc::new(linked);
+    if linked.is_async() {
+        return instance.func_new_concurrent(name, move |accessor, _, params, results| {
+            let linked = Arc::clone(&linked);
+            Box::pin(async move {
+                let begun = accessor.with(|mut store| linked.begin(store.as_context_mut(), params))?;
+                let received = linked.wait(begun, params, results).await?;
+                accessor.with(|mut store| LinkedFunction::finish(store.as_context_mut(), received, results))
+            })
+        });
+    }
+    instance.func_new_async(name, move |mut store, _, params, results| {
+        let linked = Arc::clone(&linked);
+        Box::new(async move {
+            let begun = linked.begin(store.as_context_mut(), params)?;
+            let received = linked.wait(begun, params, results).await?;
+            LinkedFunction::finish(store, received, results)
+        })
+    })
 }
 
 fn unsatisfied(problems: &[String]) -> PrepareError {

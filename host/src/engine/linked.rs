@@ -2,15 +2,23 @@
 //!
 //! On this host values go straight from one store to the other, without encoding. A failed call traps the
 //! caller, as in 1.x: the interface has no place for the platform's failures.
+//!
+//! A call has three steps, because its caller's store must not be held while the callee runs: [`LinkedFunction::begin`],
+//! [`LinkedFunction::wait`], [`LinkedFunction::finish`].
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use lath_control_api::LinkSpec;
+use wasmtime::StoreContextMut;
 use wasmtime::component::Val;
 
+use crate::engine::crossing::{self, Given, Passed};
 use crate::engine::exports::ExportedFunctionId;
 use crate::engine::failure::LinkedCallFailed;
+use crate::engine::handles::{Resources, same_types};
+use crate::engine::session::{Answer, Session};
+use crate::engine::unit::{CallState, Unit};
 use crate::engine::{CallContext, CallError, Caller, FunctionTypes, InFlight, Prepared, RemoteCall, Targets};
 
 /// An imported function and its link.
@@ -20,6 +28,8 @@ pub(crate) struct LinkedFunction {
     instance: String,
     name: String,
     types: FunctionTypes,
+    /// The resources that the component imports.
+    resources: Arc<Resources>,
     /// Where the function was found in the callee of the last call on this host.
     bound: ArcSwapOption<Binding>,
 }
@@ -28,6 +38,33 @@ pub(crate) struct LinkedFunction {
 struct Binding {
     callee: u64,
     function: Result<ExportedFunctionId, String>,
+    /// The number that the caller has for each resource of the callee.
+    numbers: Vec<Option<u32>>,
+}
+
+/// A call that was begun.
+pub(crate) enum Begun {
+    /// Of values alone, to whichever instance suits.
+    Plain(Arc<Unit>, CallContext),
+    /// To the instance that the caller has of its callee.
+    InSession(Box<Asking>),
+}
+
+/// A call to an instance that stays.
+pub(crate) struct Asking {
+    session: Arc<Session>,
+    binding: Arc<Binding>,
+    function: ExportedFunctionId,
+    params: Vec<Val>,
+    passed: Vec<Passed>,
+    ctx: CallContext,
+}
+
+/// Handles among the results of a call, which are yet to be put into the caller's store.
+pub(crate) struct Received {
+    session: Arc<Session>,
+    binding: Arc<Binding>,
+    given: Vec<Given>,
 }
 
 impl LinkedFunction {
@@ -35,10 +72,10 @@ impl LinkedFunction {
         targets: Arc<dyn Targets>,
         link: Arc<LinkSpec>,
         instance: String,
-        name: String,
-        types: FunctionTypes,
+        (name, types): (String, FunctionTypes),
+        resources: Arc<Resources>,
     ) -> Self {
-        Self { targets, link, instance, name, types, bound: ArcSwapOption::empty() }
+        Self { targets, link, instance, name, types, resources, bound: ArcSwapOption::empty() }
     }
 
     /// Whether its caller may go on while it runs.
@@ -46,26 +83,103 @@ impl LinkedFunction {
         self.types.is_async
     }
 
-    /// Makes the call. Its failure is an error with [`LinkedCallFailed`], which traps the caller.
-    pub(crate) async fn call(
+    /// Takes out of the caller's store what the call needs of it. Its failure, as that of the other steps, is an error
+    /// with [`LinkedCallFailed`], which traps the caller.
+    pub(crate) fn begin(
+        &self,
+        mut store: StoreContextMut<'_, CallState>,
+        params: &[Val],
+    ) -> wasmtime::Result<Begun> {
+        let state = store.data_mut();
+        let session = state.session_of(&self.link.target);
+        let mut ctx = state.ctx.clone();
+        ctx.hops = ctx.hops.saturating_add(1);
+        if session.is_none() && !self.types.handles.any() {
+            return Ok(Begun::Plain(Arc::clone(&state.unit), ctx));
+        }
+        let session = match session {
+            Some(session) => session,
+            None => self.start_session(state, ctx.clone())?,
+        };
+        let binding = self.binding_in(session.callee());
+        let function =
+            binding.function.clone().map_err(|cause| self.failed(CallError::NoSuchFunction(cause)))?;
+        let mut params = params.to_vec();
+        let passed = crossing::pass(store, &session, &mut params)?;
+        Ok(Begun::InSession(Box::new(Asking { session, binding, function, params, passed, ctx })))
+    }
+
+    /// Waits for the answer. Plain results are in their places then; others come with what [`Self::finish`] needs.
+    pub(crate) async fn wait(
+        &self,
+        begun: Begun,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> wasmtime::Result<Option<Received>> {
+        match begun {
+            Begun::Plain(unit, ctx) => {
+                self.call(unit.caller(), ctx, params, results).await?;
+                Ok(None)
+            }
+            Begun::InSession(asking) => {
+                let Asking { session, binding, function, params, passed, ctx } = *asking;
+                let answered = session.call(function, params, passed, ctx).await;
+                let Answer { results: answer, given } = answered.map_err(|cause| self.failed(cause))?;
+                place(answer, results).map_err(|cause| self.failed(cause))?;
+                Ok(Some(Received { session, binding, given }))
+            }
+        }
+    }
+
+    /// Puts the handles among the results into the caller's store.
+    pub(crate) fn finish(
+        store: StoreContextMut<'_, CallState>,
+        received: Option<Received>,
+        results: &mut [Val],
+    ) -> wasmtime::Result<()> {
+        match received {
+            Some(Received { session, binding, given }) => {
+                crossing::receive(store, &session, &binding.numbers, results, given)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn start_session(&self, state: &mut CallState, ctx: CallContext) -> wasmtime::Result<Arc<Session>> {
+        let target = &self.link.target;
+        let Some(callee) = self.targets.beside(state.unit.caller(), target) else {
+            return Err(self.failed(CallError::Failed(format!(
+                "`{target}` does not serve on this host, and {} do not leave a host",
+                self.types.handles.name()
+            ))));
+        };
+        let session = Session::start(callee, target.clone(), ctx);
+        if self.types.handles.resources {
+            state.keep_session(&session);
+        }
+        Ok(session)
+    }
+
+    fn failed(&self, cause: CallError) -> wasmtime::Error {
+        wasmtime::Error::new(LinkedCallFailed {
+            function: format!("{}.{}", self.instance, self.name),
+            target: self.link.target.to_string(),
+            cause,
+        })
+    }
+
+    async fn call(
         &self,
         caller: &Caller,
-        mut ctx: CallContext,
+        ctx: CallContext,
         params: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
-        ctx.hops = ctx.hops.saturating_add(1);
         let answered = match self.targets.local(caller, &self.link.target) {
             Some(callee) => self.call_local(callee, ctx, params, results).await,
             None => self.call_remote(caller, ctx, params, results).await,
         };
-        answered.map_err(|cause| {
-            wasmtime::Error::new(LinkedCallFailed {
-                function: format!("{}.{}", self.instance, self.name),
-                target: self.link.target.to_string(),
-                cause,
-            })
-        })
+        answered.map_err(|cause| self.failed(cause))
     }
 
     async fn call_local(
@@ -96,30 +210,32 @@ impl LinkedFunction {
             types: &self.types,
             ctx,
         };
-        let answer = self.targets.remote(call).await?;
-        if answer.len() != results.len() {
-            let message = format!("the target gave {} results instead of {}", answer.len(), results.len());
-            return Err(CallError::Failed(message));
-        }
-        for (place, value) in results.iter_mut().zip(answer) {
-            *place = value;
-        }
-        Ok(())
+        place(self.targets.remote(call).await?, results)
     }
 
     /// The function in `callee`, if it has it with the same types.
     fn find_in(&self, callee: &Prepared) -> Result<ExportedFunctionId, CallError> {
-        let bound = self.bound.load();
-        let found = match bound.as_deref() {
-            Some(binding) if binding.callee == callee.serial => binding.function.clone(),
-            _ => {
-                let function = self.look_up(callee);
-                self.bound
-                    .store(Some(Arc::new(Binding { callee: callee.serial, function: function.clone() })));
-                function
-            }
-        };
-        found.map_err(CallError::NoSuchFunction)
+        if let Some(binding) = self.bound.load().as_deref()
+            && binding.callee == callee.serial
+        {
+            return binding.function.clone().map_err(CallError::NoSuchFunction);
+        }
+        self.binding_in(callee).function.clone().map_err(CallError::NoSuchFunction)
+    }
+
+    fn binding_in(&self, callee: &Prepared) -> Arc<Binding> {
+        if let Some(binding) = self.bound.load_full()
+            && binding.callee == callee.serial
+        {
+            return binding;
+        }
+        let binding = Arc::new(Binding {
+            callee: callee.serial,
+            function: self.look_up(callee),
+            numbers: callee.exports().resources.numbers_in(&self.resources),
+        });
+        self.bound.store(Some(Arc::clone(&binding)));
+        binding
     }
 
     fn look_up(&self, callee: &Prepared) -> Result<ExportedFunctionId, String> {
@@ -129,10 +245,24 @@ impl LinkedFunction {
             format!("`{id}` does not export `{}` with a function `{}`", self.instance, self.name)
         })?;
         match exports.get(function) {
-            Some(found) if found.types.same(&self.types) => Ok(function),
+            Some(found) if same_types((&self.types, &self.resources), (&found.types, &exports.resources)) => {
+                Ok(function)
+            }
             _ => {
                 Err(format!("`{id}` has `{}.{}` with other types than its caller", self.instance, self.name))
             }
         }
     }
+}
+
+/// Puts an answer into the places of the results.
+fn place(answer: Vec<Val>, results: &mut [Val]) -> Result<(), CallError> {
+    if answer.len() != results.len() {
+        let message = format!("the target gave {} results instead of {}", answer.len(), results.len());
+        return Err(CallError::Failed(message));
+    }
+    for (place, value) in results.iter_mut().zip(answer) {
+        *place = value;
+    }
+    Ok(())
 }

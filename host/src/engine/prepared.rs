@@ -21,10 +21,11 @@ use crate::engine::exports::Exports;
 use crate::engine::gate::{Gate, Place};
 use crate::engine::kept::{Kept, Live, Shelf};
 use crate::engine::lanes::{Lanes, Pressure};
+use crate::engine::link::{Beside, Connected};
 use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
 use crate::engine::watch::Watch;
-use crate::engine::{CallContext, CallError, PrepareError};
+use crate::engine::{CallContext, CallError, Caller, PrepareError};
 
 /// The unit takes no calls any more; look the target up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,8 @@ pub struct Closed;
 pub struct Prepared {
     pub(crate) unit: Arc<Unit>,
     pub(crate) pre: InstancePre<CallState>,
+    /// Components that must serve on the same host.
+    pub(crate) beside: Vec<Beside>,
     pub(crate) counters: Counters,
     /// What is wrong by the probe that is asked again and again.
     pub(crate) probed: ArcSwapOption<String>,
@@ -77,7 +80,7 @@ impl Prepared {
         code: Arc<Code>,
         unit: Arc<Unit>,
         spec: &ComponentSpec,
-        pre: InstancePre<CallState>,
+        Connected { pre, beside }: Connected,
         places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -86,6 +89,7 @@ impl Prepared {
         Self {
             unit,
             pre,
+            beside,
             exports,
             code,
             counters: Counters::default(),
@@ -234,6 +238,11 @@ impl Prepared {
     /// Who it is.
     pub fn identity(&self) -> &UnitIdentity {
         &self.unit.identity
+    }
+
+    /// It as one who calls others.
+    pub(crate) fn caller(&self) -> &Caller {
+        self.unit.caller()
     }
 
     /// Runs a call to its end, on the threads that suit it. None when the host has failed in it.

@@ -9,6 +9,7 @@ use http::{Request, Response};
 use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
 use wasmtime::component::{Type, Val};
 
+use crate::engine::handles::Handles;
 use crate::engine::{Body, CallError, InFlight};
 
 /// Most components that one call may pass through, so that a circle of links ends in an error instead of in
@@ -65,6 +66,8 @@ pub struct FunctionTypes {
     pub results: Box<[Type]>,
     /// Whether it is an `async func`. That is how its caller waits for it, and nothing that its callee must share.
     pub is_async: bool,
+    /// What they hold beside plain data.
+    pub handles: Handles,
 }
 
 impl FunctionTypes {
@@ -79,6 +82,11 @@ impl FunctionTypes {
 pub trait Targets: Send + Sync + 'static {
     /// Begins a call of `target` on this host, on the unit that suits `caller`; `None` when it does not serve here.
     fn local(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight>;
+
+    /// As [`Targets::local`], for a call that cannot leave this host: another revision here is better than none.
+    fn beside(&self, caller: &Caller, target: &ComponentId) -> Option<InFlight> {
+        self.local(caller, target)
+    }
 
     /// Calls `function` of `instance` over `link` on another host.
     ///

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, Revision};
 use lath_host_core::egress::Egress;
@@ -21,9 +21,13 @@ use crate::capability::bound::Bindings;
 use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
 use crate::capability::outside::Outside;
+use crate::capability::preopens::Folders;
 use crate::capability::sockets::{SocketUse, Sockets};
+use crate::engine::crossing::Held;
 use crate::engine::http_link::HttpLink;
 use crate::engine::limits::{HEADER_BYTES, MemoryLimit, RANDOM_BYTES};
+use crate::engine::pipes::Pipes;
+use crate::engine::session::Session;
 use crate::engine::{CallContext, Caller, Targets};
 
 /// Who a prepared component is.
@@ -52,6 +56,7 @@ pub(crate) struct Unit {
     variables: WasiConfigVariables,
     env: Vec<(String, String)>,
     arguments: Vec<String>,
+    folders: Folders,
     http: Arc<HttpClient>,
     sockets: Sockets,
     /// Where its outgoing requests go, when that is another component.
@@ -63,7 +68,7 @@ impl Unit {
     pub(crate) fn new(
         identity: UnitIdentity,
         spec: &ComponentSpec,
-        bound: Bindings,
+        (bound, folders): (Bindings, Folders),
         outside: &Outside,
         targets: &Arc<dyn Targets>,
     ) -> Self {
@@ -77,6 +82,7 @@ impl Unit {
             config: spec.config.clone(),
             env: spec.grants.env.clone().into_iter().collect(),
             arguments: spec.grants.arguments.clone(),
+            folders,
             http: Arc::new(HttpClient::new(Arc::clone(&egress), outside.clone(), Arc::clone(&log))),
             sockets: Sockets { egress, outside: outside.clone(), log: Arc::clone(&log) },
             http_link: HttpLink::outgoing(&spec.links, targets).map(Arc::new),
@@ -120,6 +126,10 @@ pub(crate) struct CallState {
     /// Standard output and error, of which a line may be unfinished when a call ends.
     output: [GuestStream; 2],
     table: ResourceTable,
+    /// The instances of other components that it holds resources of.
+    sessions: Vec<Weak<Session>>,
+    /// Streams and futures that lead out of the store and into it.
+    pub(crate) pipes: Arc<Pipes>,
     http: WasiHttpCtx,
     outgoing: GuestHttp,
     pub(crate) socket_use: SocketUse,
@@ -137,6 +147,10 @@ impl CallState {
             .stdout(stdout)
             .stderr(stderr)
             .max_random_size(RANDOM_BYTES);
+        if let Err(error) = unit.folders.give(&mut wasi) {
+            // The component reads that there is no such folder.
+            unit.log.failed(&format!("a granted folder cannot be opened: {error:#}"));
+        }
         let socket_use = unit.sockets.configure(&mut wasi);
         let wasi = wasi.build();
         let mut table = ResourceTable::new();
@@ -158,8 +172,26 @@ impl CallState {
             wasi,
             output,
             table,
+            sessions: Vec::new(),
+            pipes: Arc::default(),
             http,
         }
+    }
+
+    /// The instance of `target` that the guest holds resources of.
+    pub(crate) fn session_of(&self, target: &ComponentId) -> Option<Arc<Session>> {
+        self.sessions.iter().filter_map(Weak::upgrade).find(|session| session.target() == target)
+    }
+
+    /// Finds the instance again as long as the guest holds a resource of it.
+    pub(crate) fn keep_session(&mut self, session: &Arc<Session>) {
+        self.sessions.retain(|kept| kept.strong_count() > 0);
+        self.sessions.push(Arc::downgrade(session));
+    }
+
+    /// The handles that the guest holds of what is the host's.
+    pub(crate) const fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
     }
 
     /// Begins another call on an instance that is kept.
@@ -173,7 +205,9 @@ impl CallState {
     /// what belongs to the request that it has answered.
     pub(crate) fn end(&mut self) -> bool {
         self.output.iter().for_each(GuestStream::end_line);
-        self.memory.refusal().is_none() && !self.table.iter_mut().any(|entry| is_of_a_request(entry))
+        self.memory.refusal().is_none()
+            && !self.pipes.is_open()
+            && !self.table.iter_mut().any(|entry| is_of_a_request(entry))
     }
 
     /// What sockets of the component may reach.
@@ -187,7 +221,7 @@ impl CallState {
     }
 }
 
-/// Whether a resource belongs to one request and its answer.
+/// Whether a resource belongs to one call: to a request and its answer, or to an instance that stays for this call.
 fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
     entry.is::<p3::Request>()
         || entry.is::<p3::Response>()
@@ -197,6 +231,7 @@ fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
         || entry.is::<HostResponseOutparam>()
         || entry.is::<HostOutgoingResponse>()
         || entry.is::<HostOutgoingBody>()
+        || entry.is::<Held>()
 }
 
 impl WasiView for CallState {

@@ -86,8 +86,8 @@ impl Supervisor {
             id: unit.id.clone(),
             revision: spec.revision,
         };
-        let needs = self.needs(unit, &spec);
-        let job = Job { unit: unit.clone(), identity, needs, spec, unverified };
+        let (needs, neighbours) = (self.needs(unit, &spec), self.neighbours(unit, &spec));
+        let job = Job { unit: unit.clone(), identity, needs, neighbours, spec, unverified };
         let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));
         self.spawn(token, async move {
             let prepared = preparer.prepare(&job, &teller).await;
@@ -107,6 +107,17 @@ impl Supervisor {
             }
         }
         needs
+    }
+
+    /// Components of the same revision that are wanted here; none when this one is not: it is left from before.
+    fn neighbours(&self, unit: &UnitKey, spec: &ComponentSpec) -> Option<BTreeSet<ComponentId>> {
+        let bundles = self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles);
+        let of_revision = bundles.filter(|bundle| {
+            let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
+            bundle.stable.iter().chain(candidate).any(|other| other.revision == spec.revision)
+        });
+        let ids: BTreeSet<_> = of_revision.map(|bundle| bundle.id.clone()).collect();
+        ids.contains(&unit.id).then_some(ids)
     }
 
     /// Writes down what serves of each app of which that has changed: once for a burst of news, as with the routes.

@@ -80,6 +80,11 @@ impl Of<'_> {
             (!spec.grants.arguments.is_empty()).then(|| format!("{:?}", spec.grants.arguments))
         };
         self.compare("arguments", arguments(&old.spec), arguments(&new.spec));
+        let folders = |spec: &ComponentSpec| {
+            let folders: Vec<_> = spec.grants.preopens.iter().map(ToString::to_string).collect();
+            Some(folders.join("; "))
+        };
+        self.compare("folders", folders(&old.spec), folders(&new.spec));
         self.pairs("limit", &limits::properties(&old.spec.limits), &limits::properties(&new.spec.limits));
         let process = |plan: &ComponentPlan| plan.spec.wire_id(&plan.id).map(|id| id.to_string());
         self.compare("process", process(old), process(new));

@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 
 use lath_control_api::egress::{AllowedHost, EntryError};
+use lath_control_api::preopen::{Access, PathError, Preopen};
 
 use super::{bounded_list, shapes};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::NodeId;
-use crate::limits::{MAX_ALLOWED_HOSTS, MAX_CONFIG_VALUE, MAX_ENVIRONMENT, MAX_NAME};
+use crate::limits::{MAX_ALLOWED_HOSTS, MAX_CONFIG_VALUE, MAX_ENVIRONMENT, MAX_NAME, MAX_PREOPENS};
 use crate::problem::{Place, Problem};
 use crate::read::Pair;
 use crate::report::{At, Report, Spanned, shown};
@@ -28,6 +29,7 @@ pub(crate) struct DraftGrants<'t> {
     pub(crate) allowed_hosts: Option<BTreeSet<AllowedHost>>,
     pub(crate) env: Vec<Pair<'t>>,
     pub(crate) arguments: Vec<String>,
+    pub(crate) preopens: Vec<Preopen>,
 }
 
 pub(super) fn read<'t>(report: &mut Report<'t>, id: NodeId) -> DraftGrants<'t> {
@@ -70,7 +72,54 @@ pub(super) fn read<'t>(report: &mut Report<'t>, id: NodeId) -> DraftGrants<'t> {
             }
         }
     }
+    if let Some(list) = object.get(report, "preopens") {
+        for item in bounded_list(report, list, "folders", MAX_PREOPENS) {
+            let Some(preopen) = read_preopen(report, *item) else { continue };
+            if let Some(other) = grants.preopens.iter().find(|other| other.path() == preopen.path()) {
+                let message = format!("two folders are seen at `{}`", other.path());
+                let at = report.at(*item);
+                report.add(
+                    at,
+                    "",
+                    Diagnostic::error(code::GRANT, message).help("give each a path of its own"),
+                );
+                continue;
+            }
+            grants.preopens.push(preopen);
+        }
+    }
     grants
+}
+
+fn read_preopen(report: &mut Report<'_>, id: NodeId) -> Option<Preopen> {
+    let object = report.object(id, &shapes::PREOPEN)?;
+    let folder = object.required(report, "folder").and_then(|id| report.text(id));
+    let path = object.required(report, "path").and_then(|id| report.text(id));
+    let access = match object.get(report, "access") {
+        None => Access::Read,
+        Some(id) => {
+            let text = report.text(id)?;
+            match text.value {
+                "read" => Access::Read,
+                "write" => Access::Write,
+                other => {
+                    let message = format!("there is no access `{}`", shown(other));
+                    let help = "it is `read` or `write`";
+                    report.add(text.at, "", Diagnostic::error(code::GRANT, message).help(help));
+                    return None;
+                }
+            }
+        }
+    };
+    let (folder, path) = (folder?, path?);
+    match Preopen::new(folder.value, path.value, access) {
+        Ok(preopen) => Some(preopen),
+        Err(PathError { message, help, in_component }) => {
+            let at = if in_component { path.at } else { folder.at };
+            report.add(at, "", Diagnostic::error(code::GRANT, message).help(help));
+            None
+        }
+    }
 }
 
 /// The list of the app: a text with commas, since the properties of a policy are texts.

@@ -27,6 +27,7 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &LIMITS,
     &INSTANCES,
     &GRANTS,
+    &PREOPEN,
 ];
 
 macro_rules! shape {
@@ -94,4 +95,5 @@ shape!(
     ]
 );
 shape!(INSTANCES, "`instances`", "Instances", Refuse, ["policy", "calls", "keep", "idle"]);
-shape!(GRANTS, "`grants`", "Grants", Refuse, ["allowed_hosts", "env", "arguments"]);
+shape!(GRANTS, "`grants`", "Grants", Refuse, ["allowed_hosts", "env", "arguments", "preopens"]);
+shape!(PREOPEN, "a folder of `preopens`", "Preopen", Refuse, ["folder", "path", "access"]);

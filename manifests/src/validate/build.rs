@@ -96,6 +96,7 @@ impl Scope<'_, '_> {
             allowed_hosts: allowed_hosts.cloned().unwrap_or_default(),
             env: own.map(|grants| pairs(&grants.env)).unwrap_or_default(),
             arguments: own.map(|grants| grants.arguments.clone()).unwrap_or_default(),
+            preopens: own.map(|grants| grants.preopens.clone()).unwrap_or_default(),
         }
     }
 

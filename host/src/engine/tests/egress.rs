@@ -192,6 +192,34 @@ async fn k3_e07_sockets_need_a_grant_of_their_own() {
     assert_eq!(names.asked(), ["db.example.com"]);
 }
 
+/// The first address of a name may be one where nobody listens: a guest gets them all, once each, in their order.
+#[tokio::test]
+async fn a_lookup_gives_every_address_of_a_name() {
+    let tcp = echo_tcp().await;
+    let names = Names::leading(&["127.0.0.2", "127.0.0.1", "::1", "::ffff:127.0.0.1"]);
+    let (engine, port) = (outside(&names), tcp.port());
+    let entries = [format!("tcp://db.example.com:{port}"), format!("tcp://127.0.0.0/8:{port}")];
+    let guest = caller(&engine, &[&entries[0], &entries[1]]).await;
+    for _ in 0..2 {
+        let found = ask(&guest, "/lookup", &[("name", "db.example.com")]).await;
+        assert_eq!(found.heard.as_deref(), Some("[127.0.0.2, 127.0.0.1, ::1]"), "{found:?}");
+    }
+    let came = ask(&guest, "/tcp", &[("to", &format!("db.example.com:{port}"))]).await;
+    assert_eq!(came.heard.as_deref(), Some("ping"), "{came:?}");
+    let guest = alone(&engine, "http-hello-p3-v1", |spec| {
+        spec.grants.allowed_hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+    })
+    .await;
+    let found = answer(&guest, "/lookup?name=db.example.com").await.unwrap();
+    assert_eq!(found, (200, "127.0.0.2 127.0.0.1 ::1".into()));
+    // No more than a host wants to keep of one answer.
+    let many: Vec<String> = (1..=33).map(|last| format!("127.0.1.{last}")).collect();
+    let engine = outside(&Names::leading(&many.iter().map(String::as_str).collect::<Vec<_>>()));
+    let guest = caller(&engine, &[&entries[0]]).await;
+    let found = ask(&guest, "/lookup", &[("name", "db.example.com")]).await.heard.unwrap();
+    assert_eq!(found.split(", ").count(), 32, "{found}");
+}
+
 #[tokio::test]
 async fn e07_a_name_opens_no_address_that_is_not_public_to_sockets() {
     let tcp = echo_tcp().await;

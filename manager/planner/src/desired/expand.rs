@@ -273,6 +273,7 @@ fn grants(component: &Component) -> Grants {
         allowed_hosts: component.grants.allowed_hosts.clone(),
         env: component.grants.env.clone(),
         arguments: component.grants.arguments.clone(),
+        preopens: component.grants.preopens.clone(),
     }
 }
 

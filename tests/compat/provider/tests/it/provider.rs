@@ -9,8 +9,9 @@ use crate::lattice::{Lattice, eventually, runs};
 
 fn process(lattice: &Lattice) -> String {
     let log = lattice.host_log();
-    let started = log.lines().filter(|line| line.contains("a provider was started"));
-    let pid = started.last().and_then(|line| line.split("pid=").nth(1)).unwrap_or_else(|| panic!("{log}"));
+    let mut started = log.lines().filter(|line| line.contains("a provider was started"));
+    let pid =
+        started.next_back().and_then(|line| line.split("pid=").nth(1)).unwrap_or_else(|| panic!("{log}"));
     pid.chars().filter(char::is_ascii_digit).take(10).collect()
 }
 

@@ -20,7 +20,7 @@ pub enum Access {
     Write,
 }
 
-/// One folder. The order is that of the paths that components see.
+/// One folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "Written")]
 pub struct Preopen {
@@ -79,16 +79,19 @@ impl Preopen {
             })
         };
         let below = "write a path below the folder that hosts give, such as `reports/2026`";
-        match fault(folder) {
-            Some(what) => return wrong(folder, what, below, false),
-            None if folder.starts_with('/') => return wrong(folder, "begins with `/`", below, false),
-            None => {}
+        if folder.starts_with('/') {
+            return wrong(folder, "begins with `/`", below, false);
+        }
+        if let Some(what) = fault(folder) {
+            return wrong(folder, what, below, false);
         }
         let whole = "write a whole path as the component sees it, such as `/reports`";
-        match (fault(path.strip_prefix('/').unwrap_or(path)), path.starts_with('/')) {
-            (_, false) => wrong(path, "does not begin with `/`", whole, true),
-            (Some(what), true) => wrong(path, what, whole, true),
-            (None, true) => Ok(Self { path: path.to_owned(), folder: folder.to_owned(), access }),
+        let Some(inner) = path.strip_prefix('/') else {
+            return wrong(path, "does not begin with `/`", whole, true);
+        };
+        match fault(inner) {
+            Some(what) => wrong(path, what, whole, true),
+            None => Ok(Self { path: path.to_owned(), folder: folder.to_owned(), access }),
         }
     }
 
@@ -133,8 +136,8 @@ fn fault(path: &str) -> Option<&'static str> {
     if path.contains(|c: char| c.is_control() || c == '\\') {
         return Some("has a control character or a backslash");
     }
-    let mut parts = path.strip_prefix('/').unwrap_or(path).split('/');
-    parts.any(|part| matches!(part, "" | "." | "..")).then_some("has an empty part, `.` or `..`")
+    let is_no_name = |part: &str| matches!(part, "" | "." | "..");
+    path.split('/').any(is_no_name).then_some("has an empty part, `.` or `..`")
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ codes! {
     HTTP = "E0339", "The configuration of the HTTP server cannot be followed.";
     TEXT = "E0341", "A text is empty, too long, or has characters that are not allowed there.";
     PROBE = "E0342", "The probe of a component cannot be made.";
-    GRANT = "E0343", "A grant does not name a host, network, variable or argument that can be granted.";
+    GRANT = "E0343", "A grant does not name a host, network, variable, argument or folder that can be granted.";
     TRUNCATED = "E0399", "There are more problems than are listed.";
     MOVING_TAG = "W0340", "The image tag moves: the same reference may stand for other code tomorrow.";
     IGNORED_FIELD = "W0341", "A field has no meaning where it stands and is ignored.";

@@ -56,6 +56,10 @@ impl Drop for Up {
         let down = self.run(&["down"]);
         if !down.status.success() || std::thread::panicking() {
             eprintln!("lath down: {}", String::from_utf8_lossy(&down.stderr));
+            for log in ["host-1", "manager"] {
+                let log = self.folder.path().join(format!("data/log/{log}.log"));
+                eprintln!("--- {}\n{}", log.display(), std::fs::read_to_string(&log).unwrap_or_default());
+            }
         }
     }
 }

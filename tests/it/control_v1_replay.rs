@@ -42,21 +42,16 @@ struct Difference {
     why: &'static str,
 }
 
-const DIFFERENCES: [Difference; 3] = [
-    Difference {
-        of: ("provider.start.", ".par.gz"),
-        ours: |answer| is_refusal(answer, "do not run external providers yet"),
-        why: "hosts run no provider processes yet, and say so",
-    },
+const DIFFERENCES: [Difference; 2] = [
     Difference {
         of: ("provider.stop.", "\"provider_id\":\"kv\""),
         ours: |answer| is_refusal(answer, "provider with that ID is not running"),
-        why: "it was not started",
+        why: "its archive is not to be had here, so it never ran",
     },
     Difference {
         of: ("provider.stop.", "\"provider_id\":\"exthttp\""),
         ours: |answer| is_refusal(answer, "provider with that ID is not running"),
-        why: "it was not started",
+        why: "its archive is not to be had here, so it never ran",
     },
 ];
 
@@ -83,7 +78,7 @@ const WADM_DIFFERENCES: [Difference; 2] = [
 
 /// Calls that nobody takes here: whom they went to, and why.
 const NOT_CALLED: [(&str, &str); 4] = [
-    ("default.kv.", "hosts run no provider processes yet"),
+    ("default.kv.", "the archive of that provider is not to be had here"),
     ("default.counter.", "it calls that provider, and is not made ready without it"),
     ("default.greeter.wrpc.0.0.1.demo:greet", "the guest that stands for that one has another interface"),
     ("default.front.", "it calls that interface, and is not made ready without a link for its own"),

@@ -367,11 +367,11 @@ async fn code_in(kind: Kind, path: &str) -> Result<Bytes, String> {
         return Err(format!("{path} is no absolute path"));
     }
     let bytes = files::read(path.to_owned()).await;
-    let bytes = bytes.map_err(|error| format!("failed to read {path}: {error}"))?;
-    let kind = match kind {
-        Kind::Component => lath_manifests::manifest::Kind::Component,
-        Kind::Capability => lath_manifests::manifest::Kind::Capability,
+    let (kind, called) = match kind {
+        Kind::Component => (lath_manifests::manifest::Kind::Component, "component"),
+        Kind::Capability => (lath_manifests::manifest::Kind::Capability, "provider"),
     };
+    let bytes = bytes.map_err(|error| format!("failed to read {called}: {error}"))?;
     files::usable(kind, &bytes).map_err(|found| format!("{path} is {found}"))?;
     Ok(bytes)
 }

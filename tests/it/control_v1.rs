@@ -309,11 +309,11 @@ async fn what_cannot_be_started_says_so_in_words() {
     tool.does(&scaled, &scale("needs", &file("needs-missing-v1"), 1, &[])).await;
     let told = tool.event("component_scale_failed", |data| data["component_id"] == "needs").await;
     assert!(told["error"].as_str().unwrap().starts_with("import-unsatisfied: "), "{told}");
-    let external = json!({ "provider_id": "ext", "provider_ref": "ghcr.io/acme/provider:1" });
-    let refused = tool.refused(&provider, &external).await;
-    assert!(refused.contains("do not run external providers yet"), "{refused}");
+    // Taken on, as in 1.x; that it did not start is an event.
+    let missing = "file:///srv/components/missing.par.gz";
+    tool.does(&provider, &json!({ "provider_id": "ext", "provider_ref": missing })).await;
     let told = tool.event("provider_start_failed", |data| data["provider_id"] == "ext").await;
-    assert_eq!(told["provider_ref"], "ghcr.io/acme/provider:1");
+    assert_eq!(told["provider_ref"], missing);
     // Hosts that nobody knows are nobody's.
     let nobody = format!("component.scale.N{}", "A".repeat(55));
     let asked = tool

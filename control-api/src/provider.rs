@@ -15,8 +15,8 @@ use crate::id::{AppName, ComponentId, HostId, IdError};
 use crate::link::{LinkName, LinkSpec};
 use crate::secret::SecretRef;
 
-/// What a process of a provider is called on the wire: `{component id}-{first 8 hexadecimal digits of its content}`. It
-/// is the process's provider key, so that its subjects, its health and its shutdown are its alone.
+/// What calls of its own app reach a process of a provider by: `{component id}-{first 8 hexadecimal digits of its content}`.
+/// It is the same on every host that runs this content; what tells the processes of two hosts apart is the hosts' affair.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WireId(Box<str>);

@@ -99,26 +99,39 @@ async fn upstream(up: &Up, id: &str) -> Upstream {
     Upstream::new(client, prefix.clone(), Some(prefix.into())).await.unwrap()
 }
 
-/// Serves every function of `echo` as `peer`; counts the calls.
-async fn serve_peer(up: &Up, served: &Arc<AtomicU64>) -> Upstream {
+/// How far calls of the peer have come, all together: who hangs can be seen by it.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Accepted by the published transport.
+    taken: AtomicU64,
+    /// Whose parameters have come to their end.
+    read: AtomicU64,
+    /// Whose results are sent.
+    answered: AtomicU64,
+}
+
+/// Serves every function of `echo` as `peer`.
+async fn serve_peer(up: &Up, progress: &Arc<Progress>) -> Upstream {
     let peer = upstream(up, "peer").await;
     for function in &made::FUNCTIONS {
         let calls = peer.serve(ECHO, function.name, Arc::from([])).await.unwrap();
-        let served = Arc::clone(served);
+        let progress = Arc::clone(progress);
         tokio::spawn(async move {
             let mut calls = std::pin::pin!(calls);
             while let Some(call) = calls.next().await {
                 let Ok((_, mut outgoing, mut incoming)) = call else { continue };
-                let served = Arc::clone(&served);
+                progress.taken.fetch_add(1, Ordering::Relaxed);
+                let progress = Arc::clone(&progress);
                 tokio::spawn(async move {
                     let mut params = Vec::new();
                     incoming.read_to_end(&mut params).await.unwrap();
+                    progress.read.fetch_add(1, Ordering::Relaxed);
                     // A peer that fails gives no results, and the caller shows which function it was.
                     let written = (function.again)(&params).unwrap();
                     assert_eq!(written, params, "{}: our host wrote other bytes", function.name);
                     outgoing.write_all(&written).await.unwrap();
                     outgoing.shutdown().await.unwrap();
-                    served.fetch_add(1, Ordering::Relaxed);
+                    progress.answered.fetch_add(1, Ordering::Relaxed);
                 });
             }
         });
@@ -188,13 +201,17 @@ fn the_published_crate_understands_itself() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// All of the published transport runs on one thread. On several it loses a message now and then: its queue of
+/// subscriptions shows none of them while a thread that was interrupted has not put in an earlier one, and what arrives
+/// for a subscription that is not seen yet is dropped. The call then waits for its deadline. On two busy processors that
+/// was one of some 40,000 calls.
+#[tokio::test]
 async fn a_component_and_a_published_peer_call_each_other_with_all_values() {
     let calls = number("LATH_CALLS", CALLS);
     let up = Up::start();
     let folder = tempfile::tempdir().unwrap();
-    let served = Arc::new(AtomicU64::new(0));
-    let _peer = serve_peer(&up, &served).await;
+    let progress = Arc::new(Progress::default());
+    let _peer = serve_peer(&up, &progress).await;
     start_middle(&up, &folder).await;
     let began = Instant::now();
     let exchanges = calls.div_ceil(2);
@@ -213,8 +230,9 @@ async fn a_component_and_a_published_peer_call_each_other_with_all_values() {
             bytes += exchanged.with_context(|| format!("{}: no answer", function.name))??;
         }
     });
-    let bytes: usize = try_join_all(callers).await.unwrap().into_iter().sum();
-    assert_eq!(served.load(Ordering::Relaxed), exchanges);
+    let bytes = try_join_all(callers).await.unwrap_or_else(|error| panic!("{error:#}; {progress:?}"));
+    let bytes: usize = bytes.into_iter().sum();
+    assert_eq!(progress.answered.load(Ordering::Relaxed), exchanges);
     println!(
         "{} calls of {} functions, {bytes} bytes of parameters each way, all bytes equal, in {:.1} s",
         2 * exchanges,

@@ -5,8 +5,8 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `linked`, `exports`, `unit`,
-//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `call`, `body`, `http`, `http_p3`,
-//! `http_link`, `counts`.
+//! `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `typed`, `call`, `body`, `http`,
+//! `http_p3`, `http_link`, `counts`.
 
 mod base;
 pub mod body;
@@ -32,6 +32,7 @@ mod room;
 mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod typed;
 pub(crate) mod unit;
 mod watch;
 

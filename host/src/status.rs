@@ -69,12 +69,51 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: Epoch,
     pub(crate) sequence: u64,
     pub(crate) listeners: Vec<ListenerInventory>,
+    /// In order of their names. Those that have not changed are shared with the snapshot before.
+    pub(crate) apps: Vec<Arc<AppShown>>,
+}
+
+/// One app in a snapshot.
+#[derive(Debug)]
+pub(crate) struct AppShown {
     /// Without counts.
-    pub(crate) apps: Vec<AppInventory>,
+    pub(crate) inventory: AppInventory,
     /// Units that can have calls.
     pub(crate) units: BTreeMap<UnitKey, Arc<Prepared>>,
     /// What each unit was asked to be.
     pub(crate) specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
+    /// Bytes of JSON of the inventory, when somebody has asked for them.
+    bytes: OnceLock<usize>,
+}
+
+impl AppShown {
+    pub(crate) fn new(
+        inventory: AppInventory,
+        units: BTreeMap<UnitKey, Arc<Prepared>>,
+        specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
+    ) -> Self {
+        Self { inventory, units, specs, bytes: OnceLock::new() }
+    }
+
+    /// The least that the inventory takes as JSON: counts come on top.
+    fn least_bytes(&self) -> usize {
+        *self.bytes.get_or_init(|| serde_json::to_vec(&self.inventory).map_or(usize::MAX, |json| json.len()))
+    }
+
+    fn counted(&self) -> AppInventory {
+        let mut app = self.inventory.clone();
+        for component in &mut app.components {
+            for unit in &mut component.units {
+                let key = UnitKey {
+                    app: app.app.clone(),
+                    id: component.id.clone(),
+                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
+                };
+                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
+            }
+        }
+        app
+    }
 }
 
 impl Snapshot {
@@ -87,15 +126,18 @@ impl Snapshot {
             sequence: 0,
             listeners: Vec::new(),
             apps: Vec::new(),
-            units: BTreeMap::new(),
-            specs: BTreeMap::new(),
         }
     }
 
     /// Whether calls from outside are taken by anything here.
     pub(crate) fn serves(&self) -> bool {
-        let components = self.apps.iter().flat_map(|app| &app.components);
+        let components = self.apps.iter().flat_map(|app| &app.inventory.components);
         components.flat_map(|component| &component.units).any(|unit| unit.serving)
+    }
+
+    /// Every unit that can have calls.
+    pub(crate) fn units(&self) -> impl Iterator<Item = &Arc<Prepared>> {
+        self.apps.iter().flat_map(|app| app.units.values())
     }
 
     pub(crate) fn summary(&self, facts: &Facts) -> HostSummary {
@@ -116,8 +158,20 @@ impl Snapshot {
 
     /// The whole inventory.
     pub(crate) fn inventory(&self, facts: &Facts) -> HostInventory {
-        let apps = self.apps.iter().map(|app| self.counted(app)).collect();
+        let apps = self.apps.iter().map(|app| app.counted()).collect();
         HostInventory { summary: self.summary(facts), listeners: self.listeners.clone(), apps }
+    }
+
+    /// Whether the whole inventory certainly has more bytes of JSON.
+    fn is_larger_than(&self, limit: usize) -> bool {
+        let mut left = limit;
+        self.apps.iter().any(|app| match left.checked_sub(app.least_bytes()) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
     }
 
     /// The apps after `after` that fit on one page; always at least one, so that pages come to an end.
@@ -130,10 +184,10 @@ impl Snapshot {
         after: Option<&AppName>,
         limit: usize,
     ) -> Result<InventoryPage, ApiError> {
-        let rest = self.apps.iter().filter(|app| after.is_none_or(|after| app.app > *after));
+        let rest = self.apps.iter().filter(|app| after.is_none_or(|after| app.inventory.app > *after));
         let (mut apps, mut size, mut next) = (Vec::new(), 0, None);
         for app in rest {
-            let app = self.counted(app);
+            let app = app.counted();
             let bytes = serde_json::to_vec(&app).map_or(usize::MAX, |json| json.len());
             if bytes > limit {
                 let message = format!(
@@ -157,22 +211,8 @@ impl Snapshot {
 
     /// The apps that have a candidate with traffic, with their counts.
     fn tried(&self) -> Vec<AppInventory> {
-        self.apps.iter().filter(|app| calls::is_tried(app)).map(|app| self.counted(app)).collect()
-    }
-
-    fn counted(&self, app: &AppInventory) -> AppInventory {
-        let mut app = app.clone();
-        for component in &mut app.components {
-            for unit in &mut component.units {
-                let key = UnitKey {
-                    app: app.app.clone(),
-                    id: component.id.clone(),
-                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
-                };
-                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
-            }
-        }
-        app
+        let tried = self.apps.iter().filter(|app| calls::is_tried(&app.inventory));
+        tried.map(|app| app.counted()).collect()
     }
 }
 
@@ -241,8 +281,12 @@ impl Reporter {
 
     async fn inventory(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-        let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
         let limit = self.connection.max_payload() / 2;
+        if snapshot.is_larger_than(limit) {
+            // As below, without writing it first.
+            return self.heartbeat().await;
+        }
+        let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
         match serde_json::to_vec(&event) {
             // The heartbeat shows a newer sequence, and whoever wants to know asks for the pages.
             Ok(json) if json.len() > limit => self.heartbeat().await,

@@ -150,7 +150,7 @@ impl Stopper {
         let drained = async {
             let (_, _served) = tokio::join!(self.ingress.stop(), &mut *server);
             let snapshot = Arc::clone(&self.snapshots.borrow());
-            for unit in snapshot.units.values() {
+            for unit in snapshot.units() {
                 unit.idle().await;
             }
         };
@@ -162,7 +162,7 @@ impl Stopper {
     }
 
     fn abort_all(&self) {
-        for unit in self.snapshots.borrow().units.values() {
+        for unit in self.snapshots.borrow().units() {
             unit.abort();
         }
     }

@@ -4,6 +4,7 @@
 //! to be on it before its answer, and for nothing else: whatever takes time is a task that sends news.
 
 mod carry;
+mod derived;
 mod health;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ use crate::settings::{Change, Settings};
 use crate::slots::Slots;
 use crate::status::{Snapshot, now};
 use crate::wrpc_serve::ServingHandle;
+use derived::Derived;
 
 /// Messages that may wait for the supervisor. Senders wait when it is full.
 const WAITING: usize = 1_024;
@@ -149,6 +151,8 @@ pub(crate) struct Supervisor {
     unwritten: BTreeSet<AppName>,
     /// When the rest after the states that readers were given would be over.
     rested: Instant,
+    /// What routes, offers and readers were given of each app.
+    derived: Derived,
     /// Readers have not seen the newest state.
     stale: bool,
     /// What is served to the lattice may have changed since.
@@ -194,6 +198,7 @@ impl Supervisor {
             unpublished: false,
             unwritten: BTreeSet::new(),
             rested: Instant::now(),
+            derived: Derived::default(),
             stale: true,
             offered: false,
         }
@@ -278,7 +283,7 @@ impl Supervisor {
             return Err(going());
         }
         // The disk is waited for below; calls do not wait with it.
-        self.publish().await;
+        self.publish();
         self.write_down().await;
         let mut next = self.core.clone();
         let (reply, steps) = next.apply(request, now())?;
@@ -358,14 +363,15 @@ impl Supervisor {
     /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
     /// lattice's calls must find it by then.
     async fn show(&mut self) {
-        // The disk is no work: nobody is to go without a state because it is slow.
-        self.write_down().await;
         let begun = Instant::now();
-        self.publish().await;
+        self.publish();
+        let mut cost = begun.elapsed();
+        // The disk is no work: nobody is to go without a state because it is slow. Calls do not wait for it either: nothing
+        // that served before has been touched yet, and after a restart the older entry leads to the same state.
+        self.write_down().await;
         if !std::mem::take(&mut self.stale) {
             return;
         }
-        let mut cost = begun.elapsed();
         if std::mem::take(&mut self.offered) {
             let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
             if settled.is_err() {
@@ -378,10 +384,8 @@ impl Supervisor {
             labels: self.settings.labels(),
             epoch: self.core.epoch(),
             sequence: self.core.sequence() + self.changes,
-            listeners: self.core.listeners(),
-            apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
-            units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),
-            specs: self.core.specs().collect(),
+            listeners: self.derived.listeners(),
+            apps: self.derived.shown(&self.core, &self.slots),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
         cost += begun.elapsed();

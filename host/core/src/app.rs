@@ -84,6 +84,11 @@ impl App {
         }
     }
 
+    /// Whether news with this ticket are not too late.
+    pub(crate) fn expects(&self, place: &Place, ticket: Ticket) -> bool {
+        self.units.get(place).is_some_and(|unit| unit.ticket == ticket)
+    }
+
     /// Takes news of a unit in; false when they are too late or say nothing new.
     /// Notes the step that it takes when it was running and is not any more.
     pub(crate) fn hear(

@@ -3,9 +3,11 @@
 //! Nothing is kept for later: while there is no connection nobody hears, and what has happened meanwhile is told as one
 //! change when there is one again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lath_control_api::AppName;
 use lath_wasmcloud::subject;
 use lath_wasmcloud::{Event, EventData, Texts, uuid};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::inventory;
 use super::view::{Failed, Item, Kind, View};
 use crate::control::Control;
-use crate::status::wall_clock;
+use crate::status::{AppShown, wall_clock};
 
 /// Longest wait for the connection to take an event.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(1);
@@ -27,7 +29,8 @@ const STOP: &str = "stop";
 pub(crate) struct EventsV1 {
     control: Control,
     heartbeat: Duration,
-    told: View,
+    /// What was told of each app, and the state that it was read from.
+    told: BTreeMap<AppName, (Arc<AppShown>, View)>,
     labels: Texts,
     /// The host has said that it is there.
     started: bool,
@@ -36,7 +39,7 @@ pub(crate) struct EventsV1 {
 impl EventsV1 {
     /// Tells nothing yet; a heartbeat comes every `heartbeat`.
     pub(crate) fn new(control: Control, heartbeat: Duration) -> Self {
-        Self { control, heartbeat, told: View::default(), labels: Texts::new(), started: false }
+        Self { control, heartbeat, told: BTreeMap::new(), labels: Texts::new(), started: false }
     }
 
     /// Tells until `shutdown`, last of all that the host has stopped.
@@ -83,14 +86,32 @@ impl EventsV1 {
             let host_id = self.control.facts.host.to_string();
             self.publish(EventData::LabelsChanged { host_id, labels }).await;
         }
-        let view = View::of(&snapshot);
-        if view == self.told {
+        let mut told = BTreeMap::new();
+        for app in &snapshot.apps {
+            let name = &app.inventory.app;
+            let (before, view) = match self.told.remove(name) {
+                Some((shown, view)) if Arc::ptr_eq(&shown, app) => {
+                    told.insert(name.clone(), (shown, view));
+                    continue;
+                }
+                Some((_, before)) => (before, View::of_app(app)),
+                None => (View::default(), View::of_app(app)),
+            };
+            self.tell(&before, &view).await;
+            told.insert(name.clone(), (Arc::clone(app), view));
+        }
+        for (_, before) in std::mem::replace(&mut self.told, told).into_values() {
+            self.tell(&before, &View::default()).await;
+        }
+    }
+
+    async fn tell(&self, before: &View, after: &View) {
+        if before == after {
             return;
         }
-        for event in news(&self.told, &view, self.control.facts.host.as_str()) {
+        for event in news(before, after, self.control.facts.host.as_str()) {
             self.publish(event).await;
         }
-        self.told = view;
     }
 
     async fn publish(&self, data: EventData) {

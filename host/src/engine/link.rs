@@ -15,6 +15,7 @@ use crate::engine::code::Code;
 use crate::engine::exports::function_types;
 use crate::engine::http_link::{HttpLink, add_handler};
 use crate::engine::linked::LinkedFunction;
+use crate::engine::typed;
 use crate::engine::unit::CallState;
 use crate::engine::{FunctionTypes, PrepareError, Targets};
 
@@ -226,6 +227,10 @@ fn connect(
                     function.clone(),
                     types,
                 ));
+                if let Some(add) = typed::way(linked.types()) {
+                    add(&mut instance, &function, linked)?;
+                    continue;
+                }
                 if linked.is_async() {
                     instance.func_new_concurrent(&function, move |accessor, _, params, results| {
                         let linked = Arc::clone(&linked);

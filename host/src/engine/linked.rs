@@ -11,6 +11,7 @@ use wasmtime::component::Val;
 
 use crate::engine::exports::ExportedFunctionId;
 use crate::engine::failure::LinkedCallFailed;
+use crate::engine::typed::Values;
 use crate::engine::{CallContext, CallError, Caller, FunctionTypes, InFlight, Prepared, RemoteCall, Targets};
 
 /// An imported function and its link.
@@ -41,6 +42,11 @@ impl LinkedFunction {
         Self { targets, link, instance, name, types, bound: ArcSwapOption::empty() }
     }
 
+    /// What it takes and gives.
+    pub(crate) const fn types(&self) -> &FunctionTypes {
+        &self.types
+    }
+
     /// Whether its caller may go on while it runs.
     pub(crate) const fn is_async(&self) -> bool {
         self.types.is_async
@@ -57,15 +63,47 @@ impl LinkedFunction {
         ctx.hops = ctx.hops.saturating_add(1);
         let answered = match self.targets.local(caller, &self.link.target) {
             Some(callee) => self.call_local(callee, ctx, params, results).await,
-            None => self.call_remote(caller, ctx, params, results).await,
+            None => self.call_remote(caller, ctx, params.to_vec(), results).await,
         };
-        answered.map_err(|cause| {
-            wasmtime::Error::new(LinkedCallFailed {
-                function: format!("{}.{}", self.instance, self.name),
-                target: self.link.target.to_string(),
-                cause,
-            })
+        answered.map_err(|cause| self.failed(cause))
+    }
+
+    /// As [`LinkedFunction::call`] with values that pass whole.
+    pub(crate) async fn call_typed<P: Values, R: Values>(
+        &self,
+        caller: &Caller,
+        mut ctx: CallContext,
+        params: P,
+    ) -> wasmtime::Result<R> {
+        ctx.hops = ctx.hops.saturating_add(1);
+        let answered = match self.targets.local(caller, &self.link.target) {
+            Some(callee) => match self.find_in(callee.prepared()) {
+                Ok(function) => Box::pin(callee.call_typed(function, params, ctx)).await,
+                Err(error) => Err(error),
+            },
+            None => self.call_remote_typed(caller, ctx, params).await,
+        };
+        answered.map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: CallError) -> wasmtime::Error {
+        wasmtime::Error::new(LinkedCallFailed {
+            function: format!("{}.{}", self.instance, self.name),
+            target: self.link.target.to_string(),
+            cause,
         })
+    }
+
+    async fn call_remote_typed<P: Values, R: Values>(
+        &self,
+        caller: &Caller,
+        ctx: CallContext,
+        params: P,
+    ) -> Result<R, CallError> {
+        let mut results = vec![Val::Bool(false); self.types.results.len()];
+        self.call_remote(caller, ctx, params.into_vals(), &mut results).await?;
+        R::of_vals(results)
+            .ok_or_else(|| CallError::Failed("the target gave results of other types".to_owned()))
     }
 
     async fn call_local(
@@ -84,7 +122,7 @@ impl LinkedFunction {
         &self,
         caller: &Caller,
         ctx: CallContext,
-        params: &[Val],
+        params: Vec<Val>,
         results: &mut [Val],
     ) -> Result<(), CallError> {
         let call = RemoteCall {
@@ -92,7 +130,7 @@ impl LinkedFunction {
             link: &self.link,
             instance: &self.instance,
             function: &self.name,
-            params: params.to_vec(),
+            params,
             types: &self.types,
             ctx,
         };

@@ -1,19 +1,18 @@
 //! Carrying transitions out, one after another. The order was decided in the core; nothing is decided here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::{ComponentName, ComponentSpec, Timestamp};
-use lath_host_core::{Labelled, News, RouteTable, Ticket, Transition, UnitKey};
-use lath_wrpc::AppRevision;
+use lath_host_core::{News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
 use crate::engine::{Prepared, UnitIdentity};
 use crate::prepare::{Job, Needs, Product};
 use crate::status::now;
-use crate::wrpc_serve::{Offer, Served};
+use crate::wrpc_serve::Served;
 
 /// How long a component stays that is wanted no more, for calls of requests that entered its revision on other hosts:
 /// they are told of a change at about the same time. One that another revision has replaced stays until none has come
@@ -39,8 +38,10 @@ const fn touches_what_served(step: &Transition) -> bool {
 impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
         for step in steps {
-            if touches_what_served(&step) {
-                self.publish().await;
+            if touches_what_served(&step) && self.unpublished {
+                // What takes its place is on disk first: a restart must not bring back what is stopped.
+                self.write_down().await;
+                self.publish();
             }
             match step {
                 Transition::Persist(app) => {
@@ -120,41 +121,18 @@ impl Supervisor {
     ///
     /// Once for a burst of news, not for each: the table is that of the whole host, and a thousand components that
     /// become ready at the same time would make it a thousand times.
-    pub(super) async fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         if !std::mem::take(&mut self.unpublished) {
             return;
         }
-        self.write_down().await;
-        let table = self.core.routes();
+        let (table, offers) = self.derived.routes(&self.core, &self.slots);
         let open: BTreeSet<_> =
             table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();
-        let offers = self.offers(&table);
-        let slots = &self.slots;
-        self.tools.router.publish(table.map(|unit| slots.component(unit).cloned()));
+        self.tools.router.publish(table);
         self.tools.ingress.listen(&open);
         self.tools.serving.offer(offers);
         self.offered = true;
         self.stale = true;
-    }
-
-    /// Each revision that has a unit here takes the calls that began in it; new calls are taken by what serves.
-    fn offers(&self, table: &RouteTable<UnitKey>) -> BTreeMap<Served, Offer> {
-        let mut offers = BTreeMap::<Served, Offer>::new();
-        for (id, target) in table.targets() {
-            for Labelled { app, revision, unit } in target.units() {
-                let (Some(slot), Some(prepared)) = (self.slots.get(unit), self.slots.component(unit)) else {
-                    continue;
-                };
-                let own = AppRevision { app: app.clone(), revision: *revision };
-                let own = Served { id: id.clone(), revision: Some(own) };
-                offers.entry(own).or_insert_with(|| Offer::of(prepared, slot.max_instances));
-                if target.is_serving() {
-                    let anyone = offers.entry(Served::by_anyone(id)).or_default();
-                    anyone.add(prepared, slot.max_instances);
-                }
-            }
-        }
-        offers
     }
 
     /// Waits until nothing new can arrive and nothing is in flight. A request that entered this revision elsewhere may
@@ -164,11 +142,11 @@ impl Supervisor {
         let (serving, ingress) = (self.tools.serving.clone(), self.tools.ingress.clone());
         let (product, addresses) = (self.product(unit), self.addresses(unit));
         let replaced = self.is_replaced(unit);
-        let (teller, id) = (self.teller(unit, ticket), unit.id.clone());
+        let (teller, served) = (self.teller(unit, ticket), Served::by_anyone(&unit.app, &unit.id));
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
-                    serving.taken_down(&Served::by_anyone(&id)).await;
+                    serving.taken_down(&served).await;
                     let within = deadline.since(now()) / 2;
                     let _or_late = tokio::time::timeout(within, last_call(&prepared, replaced)).await;
                     prepared.idle().await;
@@ -197,8 +175,7 @@ impl Supervisor {
         let token = self.slots.begin(unit, ticket);
         let (teller, prepared) = (self.teller(unit, ticket), self.slots.component(unit).cloned());
         let serving = self.tools.serving.clone();
-        let own = AppRevision { app: unit.app.clone(), revision: unit.spec.revision };
-        let served = Served { id: unit.id.clone(), revision: Some(own) };
+        let served = Served::of_revision(&unit.app, &unit.id, unit.spec.revision);
         self.spawn(token, async move {
             if let Some(prepared) = prepared {
                 serving.taken_down(&served).await;

@@ -1,28 +1,23 @@
 //! How soon something new answers: from an accepted bundle to its first answer, and the first call of a component that
 //! is there and was never called.
-//!
-//! Needs the guests of `cargo xtask components`. Run with `cargo bench --workspace --bench latency`.
-#![expect(clippy::expect_used, reason = "a measurement that cannot be made stops at once")]
 
 use std::time::{Duration, Instant};
 
-use lath_benches::bundle::{component, guest, request, server, variant};
-use lath_benches::numbers::{print, print_machine};
-use lath_benches::process::{Host, Http};
 use lath_control_api::Digest;
 
-const ROUNDS: u32 = 300;
+use crate::bundle::{component, guest, request, server, variant};
+use crate::numbers::within;
+use crate::process::{Host, Http};
+use crate::row::{Aim, Row, Value};
+use crate::run::Run;
+
+const SUITE: &str = "latency";
 /// Time between rounds, so that one does not run into what another left to do.
 const PAUSE: Duration = Duration::from_millis(5);
 
-fn main() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    print_machine();
-    runtime.block_on(measure());
-}
-
-async fn measure() {
-    let host = Host::start(None).await;
+pub(super) async fn measure(run: &Run) -> Vec<Row> {
+    let rounds = run.count(300, 60);
+    let host = Host::start(&run.lath, None).await;
     let http = Http::default();
     let hello = guest("http-hello-v1");
     let digest = host.push(&hello).await;
@@ -30,55 +25,65 @@ async fn measure() {
     deploy(&host, "first", &digest, 1).await;
     until_answered(&host, &http, "first").await;
 
-    let (mut commands, mut answers) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    let (mut commands, mut shared) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
         let (command, answer) = first_answer(&host, &http, &format!("shared{round}"), &digest).await;
         commands.push(command);
-        answers.push(answer);
+        shared.push(answer);
     }
-    print("command sent until accepted", commands);
-    print("accepted until the first answer, code in memory", answers);
 
     // Digests that the host has had once: their bytes and compiled code are on its disk, and nowhere else.
     let mut digests = Vec::new();
-    for round in 0..ROUNDS {
-        let digest = host.push(&variant(&hello, round)).await;
+    for round in 0..rounds {
+        let digest = host.push(&variant(&hello, u32::try_from(round).expect("few rounds"))).await;
         let app = format!("own{round}");
         deploy(&host, &app, &digest, 1).await;
         until_answered(&host, &http, &app).await;
         host.apply(&request(&app, 2, Vec::new())).await;
         digests.push(digest);
     }
-    host.running(2 + 2 * ROUNDS as usize).await;
-    let mut answers = Vec::new();
+    host.running(2 + 2 * rounds).await;
+    let mut on_disk = Vec::new();
     for (round, digest) in digests.iter().enumerate() {
-        answers.push(first_answer(&host, &http, &format!("cached{round}"), digest).await.1);
+        on_disk.push(first_answer(&host, &http, &format!("cached{round}"), digest).await.1);
     }
-    print("accepted until the first answer, code on disk", answers);
 
-    let first = ROUNDS as usize;
-    let mut calls = Vec::new();
-    for round in first..2 * first {
+    for round in 0..rounds {
         deploy(&host, &format!("resident{round}"), &digest, 1).await;
     }
-    host.running(2 + 6 * ROUNDS as usize).await;
-    for round in first..2 * first {
+    host.running(2 + 6 * rounds).await;
+    let mut first = Vec::new();
+    for round in 0..rounds {
         tokio::time::sleep(PAUSE).await;
-        let name = format!("resident{round}.test");
-        let begun = Instant::now();
-        let (status, _) = http.get(host.address, &name).await.expect("an answer");
-        calls.push(begun.elapsed());
-        assert_eq!(status, 200);
+        first.push(call(&host, &http, &format!("resident{round}.test")).await);
     }
-    print("first call of a resident component", calls);
-    let mut calls = Vec::new();
-    for _ in 0..10 * ROUNDS {
-        let begun = Instant::now();
-        let (status, _) = http.get(host.address, "first.test").await.expect("an answer");
-        calls.push(begun.elapsed());
-        assert_eq!(status, 200);
+    let mut later = Vec::new();
+    for _ in 0..10 * rounds {
+        later.push(call(&host, &http, "first.test").await);
     }
-    print("any later call, for comparison", calls);
+    let p50_and_p99 = |what: &str, times: &[Duration], aim: Option<f64>| {
+        let p99 = Row::new(SUITE, format!("{what}, p99"), Value::ms(within(times, 99)));
+        let p99 = match aim {
+            Some(most) => p99.aim(Aim::AtMost(most)),
+            None => p99,
+        };
+        [Row::new(SUITE, format!("{what}, p50"), Value::ms(within(times, 50))), p99]
+    };
+    [
+        p50_and_p99("command sent until accepted", &commands, None),
+        p50_and_p99("accepted until the first answer, code in memory", &shared, Some(5.0)),
+        p50_and_p99("accepted until the first answer, code on disk", &on_disk, None),
+        p50_and_p99("first call of a resident component", &first, Some(1.0)),
+        p50_and_p99("any later call", &later, None),
+    ]
+    .concat()
+}
+
+async fn call(host: &Host, http: &Http, name: &str) -> Duration {
+    let begun = Instant::now();
+    let (status, _) = http.get(host.address, name).await.expect("an answer");
+    assert_eq!(status, 200);
+    begun.elapsed()
 }
 
 async fn deploy(host: &Host, app: &str, digest: &Digest, generation: u64) {

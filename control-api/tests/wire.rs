@@ -21,7 +21,7 @@ use lath_control_api::app::{
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
-    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostCalls, HostChangeReply, HostGone,
+    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostAlive, HostCalls, HostChangeReply, HostGone,
     HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
     InventoryRequest, LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply,
     PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
@@ -339,6 +339,7 @@ fn events_are_frozen() {
     frozen("event-heartbeat", &event(EventData::Heartbeat(Box::new(summary()))));
     frozen("event-inventory", &event(EventData::Inventory(Box::new(inventory()))));
     frozen("event-calls", &event(EventData::Calls(Box::new(calls()))));
+    frozen("host-alive", &HostAlive { boot: summary().boot, sequence: 42, epoch: Epoch(3) });
     frozen("event-stopped", &event(EventData::HostStopped(HostGone { host: host(), boot: summary().boot })));
     frozen("event-app", &event(EventData::App(Box::new(status()))));
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lath_control_api::{
     ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, ComponentSpec, Epoch, ErrorCode,
-    EventData, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
+    EventData, HostAlive, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
     InventoryPage, Labels, ListenerInventory, Subjects, Timestamp,
 };
 use lath_control_api_client::Connection;
@@ -27,6 +27,8 @@ use crate::settings::Settings;
 
 /// How often a host says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often it says with that what it is, although nothing of it has changed: for those who have begun to listen since.
+const WHOLE_HEARTBEAT: Duration = Duration::from_secs(60);
 /// Shortest time between two inventory events: a burst of changes is told once.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 /// How often it is told how calls of candidates go.
@@ -223,9 +225,20 @@ pub(crate) struct Reporter {
     pub(crate) connection: Connection,
     pub(crate) subjects: Subjects,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What the host has last said that it is, and when.
+    said: Option<(HostSummary, Instant)>,
 }
 
 impl Reporter {
+    pub(crate) fn new(
+        facts: Arc<Facts>,
+        connection: Connection,
+        subjects: Subjects,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> Self {
+        Self { facts, connection, subjects, snapshots, said: None }
+    }
+
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -236,7 +249,7 @@ impl Reporter {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = heartbeat.tick() => self.heartbeat().await,
+                _ = heartbeat.tick() => self.beat().await,
                 _ = calls.tick() => self.calls(&mut left_out).await,
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
@@ -274,9 +287,26 @@ impl Reporter {
         self.inventory().await;
     }
 
-    async fn heartbeat(&self) {
+    /// Says that the host lives: in few words as long as it is what it has said last.
+    async fn beat(&mut self) {
         let summary = self.snapshots.borrow().summary(&self.facts);
-        self.publish(HostEventKind::Heartbeat, EventData::Heartbeat(Box::new(summary))).await;
+        let is_said =
+            self.said.as_ref().is_some_and(|(said, at)| *said == summary && at.elapsed() < WHOLE_HEARTBEAT);
+        if !is_said {
+            return self.heartbeat().await;
+        }
+        let HostSummary { boot, sequence, epoch, .. } = summary;
+        match serde_json::to_vec(&HostAlive { boot, sequence, epoch }) {
+            Ok(json) => self.send(self.subjects.host_alive(&self.facts.host), json).await,
+            Err(error) => tracing::error!(%error, "a sign of life has no JSON form"),
+        }
+    }
+
+    async fn heartbeat(&mut self) {
+        let summary = self.snapshots.borrow().summary(&self.facts);
+        self.publish(HostEventKind::Heartbeat, EventData::Heartbeat(Box::new(summary.clone()))).await;
+        // What was not sent was not said.
+        self.said = self.connection.is_up().then(|| (summary, Instant::now()));
     }
 
     async fn inventory(&mut self) {
@@ -290,7 +320,9 @@ impl Reporter {
         match serde_json::to_vec(&event) {
             // The heartbeat shows a newer sequence, and whoever wants to know asks for the pages.
             Ok(json) if json.len() > limit => self.heartbeat().await,
-            Ok(json) => self.send(HostEventKind::Inventory, json).await,
+            Ok(json) => {
+                self.send(self.subjects.host_event(&self.facts.host, HostEventKind::Inventory), json).await;
+            }
             Err(error) => tracing::error!(%error, "the inventory has no JSON form"),
         }
     }
@@ -330,17 +362,16 @@ impl Reporter {
 
     async fn publish(&self, kind: HostEventKind, event: EventData) {
         match serde_json::to_vec(&self.event(event)) {
-            Ok(json) => self.send(kind, json).await,
+            Ok(json) => self.send(self.subjects.host_event(&self.facts.host, kind), json).await,
             Err(error) => tracing::error!(%error, "an event has no JSON form"),
         }
     }
 
-    async fn send(&self, kind: HostEventKind, json: Vec<u8>) {
+    async fn send(&self, subject: String, json: Vec<u8>) {
         // Without a connection nothing is kept for later: later there is newer news.
         if !self.connection.is_up() {
             return;
         }
-        let subject = self.subjects.host_event(&self.facts.host, kind);
         let sent = timeout(PUBLISH_WITHIN, self.connection.nats().publish(subject, json.into())).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::warn!("an event could not be sent");

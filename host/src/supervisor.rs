@@ -8,15 +8,17 @@ mod derived;
 mod health;
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
 use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::engine::PrepareError;
 use crate::ingress::Ingress;
@@ -149,6 +151,10 @@ pub(crate) struct Supervisor {
     unpublished: bool,
     /// Apps whose journal does not hold yet what serves of them.
     unwritten: BTreeSet<AppName>,
+    /// Writes some of them down, one after another.
+    writing: Option<JoinHandle<()>>,
+    /// Ends when the lattice's calls find what the routes lead to, and when it is not waited for any longer.
+    settling: Option<(Instant, AbortOnDropHandle<()>)>,
     /// When the rest after the states that readers were given would be over.
     rested: Instant,
     /// What routes, offers and readers were given of each app.
@@ -197,6 +203,8 @@ impl Supervisor {
             frozen: false,
             unpublished: false,
             unwritten: BTreeSet::new(),
+            writing: None,
+            settling: None,
             rested: Instant::now(),
             derived: Derived::default(),
             stale: true,
@@ -216,13 +224,18 @@ impl Supervisor {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(wake) => self.tick().await,
                 _ = health.tick() => self.look_at_health().await,
+                () = ended(self.writing.as_mut()) => self.writing = None,
+                () = ended(self.settling.as_mut().map(|(_, settling)| settling)) => {
+                    self.settling = None;
+                    self.offered = false;
+                }
                 order = self.orders.recv() => {
                     let Some(order) = order else { break };
                     self.obey_burst(order).await;
                 }
             }
             if self.until_show().is_zero() {
-                self.show().await;
+                self.show_when_served();
             }
         }
         self.write_down().await;
@@ -348,7 +361,9 @@ impl Supervisor {
 
     fn until_wake(&self) -> Duration {
         let due = self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP));
-        if self.stale || self.unpublished || !self.unwritten.is_empty() {
+        let readers_wait = self.stale && self.settling.is_none();
+        let disk_waits = !self.unwritten.is_empty() && self.writing.is_none();
+        if readers_wait || self.unpublished || disk_waits {
             due.min(self.until_show())
         } else {
             due
@@ -360,24 +375,57 @@ impl Supervisor {
         self.rested.saturating_duration_since(Instant::now() + OWED)
     }
 
-    /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
-    /// lattice's calls must find it by then.
+    /// Gives readers the newest state at once, for whoever waits for an answer. Others stop what this host takes over once
+    /// they see it serving, so the lattice's calls must find it by then.
     async fn show(&mut self) {
-        let begun = Instant::now();
-        self.publish();
-        let mut cost = begun.elapsed();
-        // The disk is no work: nobody is to go without a state because it is slow. Calls do not wait for it either: nothing
-        // that served before has been touched yet, and after a restart the older entry leads to the same state.
-        self.write_down().await;
-        if !std::mem::take(&mut self.stale) {
+        let cost = self.publish_later_written();
+        if !self.stale {
             return;
         }
+        self.settling = None;
         if std::mem::take(&mut self.offered) {
             let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
             if settled.is_err() {
                 tracing::debug!("subscriptions are late; NATS is slow or away");
             }
         }
+        self.snapshot(cost);
+    }
+
+    /// Gives readers the newest state, as soon as the lattice's calls find what serves in it. Nothing is held up meanwhile:
+    /// what becomes ready in that time is on its way to be served as well.
+    fn show_when_served(&mut self) {
+        let cost = self.publish_later_written();
+        if !self.stale {
+            return;
+        }
+        if self.offered && self.settling.is_none() {
+            let (until, serving) = (Instant::now() + SETTLE, self.tools.serving.clone());
+            self.settling = Some((until, settle(until, serving)));
+        }
+        if self.settling.is_none() {
+            self.snapshot(cost);
+        }
+    }
+
+    /// Has calls go by the newest routes, and what serves by them written down. The disk is no work, and calls do not wait
+    /// for it: nothing that served before has been touched yet, and after a restart the older entry leads to the same
+    /// state. Gives the time that it took.
+    fn publish_later_written(&mut self) -> Duration {
+        let begun = Instant::now();
+        if self.unpublished {
+            self.publish();
+            // What is waited for is the newest of them; all in all not longer than for the first.
+            if let Some((until, _)) = self.settling.take() {
+                self.settling = Some((until, settle(until, self.tools.serving.clone())));
+            }
+        }
+        self.write_later();
+        begun.elapsed()
+    }
+
+    fn snapshot(&mut self, cost: Duration) {
+        self.stale = false;
         let begun = Instant::now();
         let snapshot = Snapshot {
             state: if self.stopping { HostState::Stopping } else { self.settings.state() },
@@ -388,8 +436,24 @@ impl Supervisor {
             apps: self.derived.shown(&self.core, &self.slots),
         };
         self.snapshots.send_replace(Arc::new(snapshot));
-        cost += begun.elapsed();
-        let now = Instant::now();
+        let (now, cost) = (Instant::now(), cost + begun.elapsed());
         self.rested = (self.rested.max(now) + cost * REST).min(now + OWED + LONGEST_REST);
+    }
+}
+
+/// Ends when what was offered last is served, or at `until`.
+fn settle(until: Instant, serving: ServingHandle) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if tokio::time::timeout_at(until.into(), serving.settled()).await.is_err() {
+            tracing::debug!("subscriptions are late; NATS is slow or away");
+        }
+    }))
+}
+
+/// Resolves when a future has ended, however; never without one.
+async fn ended<F: Future + Unpin>(future: Option<F>) {
+    match future {
+        Some(future) => drop(future.await),
+        None => std::future::pending().await,
     }
 }

@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: builds what is measured and what it is measured beside, and hands over to the programs of
 //! `benches`. What is measured is not known here; see `docs/benchmarks.md`. Everything is built as a release.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,16 +37,14 @@ pub(crate) struct BenchArgs {
 
 /// Builds and measures; an error when a measurement cannot be made, or instructions have become too many.
 pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
-    let mut suites = args.suite.clone();
-    let counts = suites.is_empty() && !args.quick || suites.iter().any(|suite| suite == INSTRUCTIONS);
-    suites.retain(|suite| suite != INSTRUCTIONS);
-    if counts && args.against.is_none() {
-        if !count(workspace)? {
-            bail!("valgrind is not here, so no instructions were counted; install the package valgrind");
-        }
-        if suites.is_empty() && !args.suite.is_empty() {
-            return Ok(());
-        }
+    let asked = |name: &str| args.suite.iter().any(|suite| suite == name);
+    let suites: Vec<&String> = args.suite.iter().filter(|suite| *suite != INSTRUCTIONS).collect();
+    let whole = args.suite.is_empty() && !args.quick && args.against.is_none();
+    if (whole || asked(INSTRUCTIONS)) && !count(workspace)? {
+        println!("valgrind is not here: no instructions were counted");
+    }
+    if suites.is_empty() && asked(INSTRUCTIONS) {
+        return Ok(());
     }
     let nats_server = nats::find_or_fetch(workspace)?;
     components::build(workspace, components::Guests::Rust, components::Wanted::UpToDate)?;
@@ -59,17 +56,21 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     let mut command = Command::new(programs.join("lath-bench"));
     command.current_dir(workspace.root()).env(nats::VARIABLE, &nats_server).arg("run");
     command.arg("--lath").arg(programs.join("lath")).arg("--hyper").arg(programs.join("bare-hyper"));
-    command.args(suites.iter().flat_map(|suite| ["--suite", suite]));
+    command.args(suites.iter().flat_map(|suite| ["--suite", suite.as_str()]));
     if args.quick {
         command.arg("--quick");
     }
     if let Some(before) = before {
         return run(command.arg("--against").arg(before));
     }
-    let upstream = build_upstream(workspace)?;
-    let wasmtime = wasmtime(workspace)?;
-    command.arg("--upstream").arg(upstream).arg("--wasmtime").arg(wasmtime);
-    if !args.quick && suites.is_empty() {
+    // What is not here leaves its column empty.
+    for (flag, built) in [("--upstream", build_upstream(workspace)), ("--wasmtime", wasmtime(workspace))] {
+        match built {
+            Ok(program) => drop(command.arg(flag).arg(program)),
+            Err(error) => eprintln!("without {}: {error:#}", flag.trim_start_matches('-')),
+        }
+    }
+    if whole {
         command.args(["--docs", DOCUMENT, "--told", &told(workspace)?]);
     }
     run(&mut command)
@@ -158,11 +159,10 @@ fn wasmtime(workspace: &Workspace) -> Result<PathBuf> {
 
 /// What the document says of a run.
 fn told(workspace: &Workspace) -> Result<String> {
-    let day: OsString = output(Command::new("date").arg("+%-d %B %Y"))?.trim().into();
+    let day = output(Command::new("date").arg("+%-d %B %Y"))?;
     let revision = output(git(workspace).args(["describe", "--always", "--dirty"]))?;
-    let revision = revision.trim();
+    let (day, revision) = (day.trim(), revision.trim());
     Ok(format!(
-        "Measured on {} at `{revision}` by `cargo xtask bench`, clients, servers and nats-server on one machine: ",
-        day.to_string_lossy()
+        "Measured on {day} at `{revision}` by `cargo xtask bench`; clients, servers and nats-server on one machine: "
     ))
 }

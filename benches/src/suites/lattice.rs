@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use futures::stream::SelectAll;
 use lath_control_api::app::{AppRequest, AppState, Cause, DeployRequest};
 use lath_control_api::{
-    AppName, ApplyReply, ApplyRequest, Bucket, Digest, EventData, HostEventKind, HostGone, HostId, HostInventory,
+    AppName, ApplyReply, ApplyRequest, Bucket, Digest, EventData, HostAlive, HostEventKind, HostGone, HostId, HostInventory,
     HostSummary, InventoryPage, Order, PingReply, Reply, Subjects, Timestamp,
 };
 use lath_control_api_client::{ComponentStore, ConnectOptions, Connection, ControlClient, connect, envelope};
@@ -35,6 +35,7 @@ const COMPONENTS: usize = 10;
 const CONNECTIONS: usize = 20;
 /// As real hosts do.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+const WHOLE_HEARTBEAT: Duration = Duration::from_secs(60);
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 /// Deploys that are asked for at once.
 const DEPLOYS: usize = 16;
@@ -46,6 +47,8 @@ struct StandIn {
     told: BTreeMap<AppName, ApplyRequest>,
     /// What was told to others and not yet in an event.
     news: bool,
+    /// When it last said what it is.
+    said: Option<Instant>,
     lost: bool,
 }
 
@@ -64,6 +67,7 @@ impl StandIn {
             self.told.insert(request.app.clone(), request);
             self.summary.sequence += 1;
             self.news = true;
+            self.said = None;
         }
         ApplyReply { fence, unchanged }
     }
@@ -136,7 +140,7 @@ impl Hosts {
         loop {
             ticks.tick().await;
             number += 1;
-            let mut events = Vec::new();
+            let (mut events, mut alive) = (Vec::new(), Vec::new());
             for (at, stand_in) in self.held().values_mut().filter(|stand_in| !stand_in.lost).enumerate() {
                 let host = stand_in.summary.host.clone();
                 if std::mem::take(&mut stand_in.news) {
@@ -144,12 +148,22 @@ impl Hosts {
                     events.push((host.clone(), HostEventKind::Inventory, inventory));
                 }
                 if at % turns == number % turns {
+                    // As a real host: in few words while nothing has changed.
+                    if stand_in.said.is_some_and(|said| said.elapsed() < WHOLE_HEARTBEAT) {
+                        let HostSummary { boot, sequence, epoch, .. } = stand_in.summary.clone();
+                        alive.push((host, HostAlive { boot, sequence, epoch }));
+                        continue;
+                    }
+                    stand_in.said = Some(Instant::now());
                     let summary = EventData::Heartbeat(Box::new(stand_in.summary.clone()));
                     events.push((host, HostEventKind::Heartbeat, summary));
                 }
             }
             for (host, kind, data) in events {
                 self.event(&host, kind, data).await;
+            }
+            for (host, alive) in alive {
+                self.publish(self.subjects.host_alive(&host), json(&alive)).await;
             }
         }
     }
@@ -190,7 +204,7 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let (taken, mut groups, mut tasks) = (Arc::new(AtomicU64::new(0)), Vec::new(), JoinSet::new());
     for some in fleet.chunks(count.div_ceil(CONNECTIONS)) {
         let stand_in =
-            |summary: &HostSummary| StandIn { summary: summary.clone(), told: BTreeMap::new(), news: true, lost: false };
+            |summary: &HostSummary| StandIn { summary: summary.clone(), told: BTreeMap::new(), news: true, said: None, lost: false };
         let held = some.iter().map(|summary| (summary.host.clone(), stand_in(summary))).collect();
         let hosts = Arc::new(Hosts {
             connection: connection().await,

@@ -21,5 +21,5 @@ pub use buckets::{
 };
 pub use components::{ComponentStore, Put, StoreError};
 pub use connection::{Attempt, ConnectError, ConnectOptions, Connection, Link, Patience, connect};
-pub use events::{Events, Heard, envelope};
+pub use events::{Alive, Events, Heard, envelope};
 pub use request::{ControlClient, RequestError};

@@ -67,6 +67,9 @@ pub struct Listener {
     /// Whether new connections are taken. False while only what arrived before is finished.
     pub open: bool,
     vias: Vec<Arc<Via>>,
+    /// Places of those that name a host, by that, and of those that do not.
+    named: BTreeMap<Box<str>, Vec<usize>>,
+    any: Vec<usize>,
 }
 
 /// One way from a listener to a component.
@@ -202,14 +205,16 @@ impl<U> RouteTable<U> {
         path: &str,
         choice: Choice,
     ) -> Option<&Arc<Via>> {
-        let vias = &self.listeners.get(&address)?.vias;
+        let listener = self.listeners.get(&address)?;
+        let named = host.and_then(|host| listener.named.get(host));
         let best = |chosen: &dyn Fn(&Via) -> bool| {
-            let fits = |via: &&Arc<Via>| {
-                chosen(via) && (via.route.host.is_none() || via.route.host.as_deref() == host)
+            let longest = |places: &Vec<usize>| {
+                let vias = places.iter().filter_map(|at| listener.vias.get(*at));
+                let fitting = vias.filter(|via| chosen(via) && is_below(path, &via.segments));
+                // The first of equals wins: routes that serve stand before those that are only finishing.
+                fitting.reduce(|best, via| if via.segments.len() > best.segments.len() { via } else { best })
             };
-            let fitting = vias.iter().filter(fits).filter(|via| is_below(path, &via.segments));
-            // The first of equals wins: routes that serve stand before those that are only finishing.
-            fitting.reduce(|best, via| if via.rank() > best.rank() { via } else { best })
+            named.and_then(longest).or_else(|| longest(&listener.any))
         };
         match choice {
             Choice::Dice(dice) => {
@@ -229,7 +234,7 @@ impl<U> RouteTable<U> {
         for (address, answers, via) in parts.clone().flat_map(|part| &part.serving) {
             let listener = listeners.entry(*address).or_default();
             listener.open |= answers;
-            listener.vias.push(Arc::clone(via));
+            listener.add(via);
         }
         let open = listeners.iter().filter(|(_, listener)| listener.open).map(|(address, _)| *address);
         let taken: BTreeSet<SocketAddr> = open.collect();
@@ -238,7 +243,7 @@ impl<U> RouteTable<U> {
             let listener = listeners.entry(*address).or_default();
             if !taken.contains(address) {
                 listener.open |= open;
-                listener.vias.push(Arc::clone(via));
+                listener.add(via);
             }
         }
         let mut targets = BTreeMap::new();
@@ -288,6 +293,15 @@ impl Listener {
     pub fn vias(&self) -> &[Arc<Via>] {
         &self.vias
     }
+
+    fn add(&mut self, via: &Arc<Via>) {
+        let place = self.vias.len();
+        match &via.route.host {
+            Some(host) => self.named.entry(host.as_str().into()).or_default().push(place),
+            None => self.any.push(place),
+        }
+        self.vias.push(Arc::clone(via));
+    }
 }
 
 impl Via {
@@ -297,10 +311,6 @@ impl Via {
         let Labelled { app, revision, unit: UnitKey { id: source, .. } } = unit;
         let (app, revision, source) = (app.clone(), *revision, source.clone());
         Self { app, revision, source, route: route.clone(), segments, takes }
-    }
-
-    fn rank(&self) -> (bool, usize) {
-        (self.route.host.is_some(), self.segments.len())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Here stands what all tests share. No test says how long anything takes, except that a stop comes in seconds
 //! where the guest would go on for ever.
 
+mod bytes;
 mod calls;
 mod code;
 mod counts;

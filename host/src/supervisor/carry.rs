@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ComponentName, ComponentSpec, Timestamp};
-use lath_host_core::{News, Ticket, Transition, UnitKey};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
+use lath_host_core::{JournalEntry, News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
 use crate::engine::{Prepared, UnitIdentity};
+use crate::journal::Journal;
 use crate::prepare::{Job, Needs, Product};
 use crate::status::now;
 use crate::wrpc_serve::Served;
@@ -106,14 +107,27 @@ impl Supervisor {
         needs
     }
 
-    /// Writes down what serves of each app of which that has changed: once for a burst of news, as with the routes.
+    /// Writes down what serves of each app of which that has changed, and waits for it: once for a burst of news, as with
+    /// the routes.
     pub(super) async fn write_down(&mut self) {
-        for app in std::mem::take(&mut self.unwritten) {
-            if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
-                // What serves has changed already. After a restart the older entry leads to the same state.
-                tracing::error!(%app, %error, "the journal cannot be written");
-            }
+        if let Some(writing) = self.writing.take() {
+            // A panic in it was told by its hook; the entries that it held are written again with the next change.
+            let _ended = writing.await;
         }
+        write_all(self.tools.journal.clone(), self.take_unwritten()).await;
+    }
+
+    /// The same beside whatever else is to be done. What changes while something is being written waits for its turn.
+    pub(super) fn write_later(&mut self) {
+        if self.writing.is_none() && !self.unwritten.is_empty() {
+            let (journal, entries) = (self.tools.journal.clone(), self.take_unwritten());
+            self.writing = Some(tokio::spawn(write_all(journal, entries)));
+        }
+    }
+
+    fn take_unwritten(&mut self) -> Vec<(AppName, Option<JournalEntry>)> {
+        let apps = std::mem::take(&mut self.unwritten).into_iter();
+        apps.map(|app| (app.clone(), self.core.journal(&app))).collect()
     }
 
     /// Makes the newest routes those that calls take, if they are not. Routes first, then who listens and serves by
@@ -232,6 +246,15 @@ impl Supervisor {
                 () = work => {}
             }
         });
+    }
+}
+
+async fn write_all(journal: Journal, entries: Vec<(AppName, Option<JournalEntry>)>) {
+    for (app, entry) in entries {
+        if let Err(error) = journal.write(&app, entry).await {
+            // What serves has changed already. After a restart the older entry leads to the same state.
+            tracing::error!(%app, %error, "the journal cannot be written");
+        }
     }
 }
 

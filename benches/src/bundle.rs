@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, ComponentBundle, ComponentSpec, Digest, DrainPolicy, Epoch, Fence, Generation,
-    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName, LinkSpec, Revision, Step, Workload,
+    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName, LinkSpec, Revision, Step,
+    Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.

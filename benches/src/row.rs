@@ -147,8 +147,10 @@ impl Row {
     /// The columns of the table, as text.
     #[must_use]
     pub fn columns(&self) -> [String; 7] {
-        let (who, other) =
-            self.other.as_ref().map_or_else(Default::default, |(who, value)| (who.clone(), value.to_string()));
+        let (who, other) = self
+            .other
+            .as_ref()
+            .map_or_else(Default::default, |(who, value)| (who.clone(), value.to_string()));
         let aim = self.aim.map_or_else(String::new, |aim| match aim {
             Aim::TimesAtLeast(times) => format!("≥ {times}x"),
             Aim::TimesAtMost(times) => format!("≤ {times}x"),

@@ -41,7 +41,8 @@ pub fn markdown(rows: &[Row]) -> String {
     for row in rows {
         if row.suite != suite {
             suite = row.suite;
-            let _ = writeln!(text, "\n### {suite}\n\n| {} |\n|{}", HEADS.join(" | "), "---|".repeat(HEADS.len()));
+            let _ =
+                writeln!(text, "\n### {suite}\n\n| {} |\n|{}", HEADS.join(" | "), "---|".repeat(HEADS.len()));
         }
         let _ = writeln!(text, "| {} |", row.columns().join(" | "));
     }

@@ -21,8 +21,8 @@ use lath_control_api::app::{
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
-    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostAlive, HostCalls, HostChangeReply, HostGone,
-    HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
+    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostAlive, HostCalls, HostChangeReply,
+    HostGone, HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, InstancePolicy, InventoryPage,
     InventoryRequest, LabelRequest, Labels, Limits, LinkName, LinkSpec, ListenerInventory, Phase, PingReply,
     PingRequest, Probe, Reason, Reply, Revision, Role, Step, Timestamp, UnitInventory, Weight, Workload,
 };

@@ -363,11 +363,7 @@ impl Supervisor {
         let due = self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP));
         let readers_wait = self.stale && self.settling.is_none();
         let disk_waits = !self.unwritten.is_empty() && self.writing.is_none();
-        if readers_wait || self.unpublished || disk_waits {
-            due.min(self.until_show())
-        } else {
-            due
-        }
+        if readers_wait || self.unpublished || disk_waits { due.min(self.until_show()) } else { due }
     }
 
     /// How long readers are to go without the next state.

@@ -15,8 +15,8 @@ use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
 use lath_host_core::Reach;
 use lath_wrpc::serve::Call;
 use lath_wrpc::{
-    AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeAsk, ServeOptions, Service, Serving, codec,
-    http,
+    AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeAsk, ServeOptions, Service, Serving,
+    codec, http,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -233,7 +233,8 @@ impl Server {
     /// Serves what is asked for now. Apps that are as they were are not looked at.
     async fn follow(&mut self, offers: &Arc<Offers>) {
         let before = std::mem::replace(&mut self.followed_offers, Arc::clone(offers));
-        let gone = before.iter().filter(|(app, part)| !offers.get(*app).is_some_and(|now| is_same(now, part)));
+        let gone =
+            before.iter().filter(|(app, part)| !offers.get(*app).is_some_and(|now| is_same(now, part)));
         for served in gone.flat_map(|(_, part)| part.keys()).filter(|served| !is_offered(offers, served)) {
             self.end(served.clone());
         }

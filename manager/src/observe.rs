@@ -11,8 +11,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::FutureExt;
 use lath_control_api::{
-    AppName, Epoch, EventData, HostAlive, HostCalls, HostEventKind, HostId, HostInventory, HostSummary, PingReply,
-    Timestamp,
+    AppName, Epoch, EventData, HostAlive, HostCalls, HostEventKind, HostId, HostInventory, HostSummary,
+    PingReply, Timestamp,
 };
 use lath_control_api_client::{Alive, ControlClient, Events, Heard, Link, RequestError};
 use lath_manager_planner::ObservedState;

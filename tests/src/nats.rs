@@ -108,7 +108,8 @@ impl Nats {
     /// When the server does not answer, or with something else.
     pub fn traffic(&self) -> Result<(u64, u64), String> {
         let document = monitored(self.monitor, "/varz")?;
-        let bytes = |field: &str| document[field].as_u64().ok_or_else(|| format!("no {field} in {document:#}"));
+        let bytes =
+            |field: &str| document[field].as_u64().ok_or_else(|| format!("no {field} in {document:#}"));
         Ok((bytes("in_bytes")?, bytes("out_bytes")?))
     }
 

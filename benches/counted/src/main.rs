@@ -65,7 +65,10 @@ fn judge(file: &Path) -> ExitCode {
         println!("{name:<52} {now:>14} {shown:>14}  {verdict}");
     }
     if bad > 0 {
-        eprintln!("{bad} of {} cases take over {TOLERANCE} % more than on record, or are not there;", counts.len());
+        eprintln!(
+            "{bad} of {} cases take over {TOLERANCE} % more than on record, or are not there;",
+            counts.len()
+        );
         eprintln!("if that is meant: LATH_BLESS=1 cargo xtask bench --suite instructions");
         return ExitCode::FAILURE;
     }
@@ -76,11 +79,16 @@ fn judge(file: &Path) -> ExitCode {
 fn count(name: &str) -> u64 {
     let this = std::env::current_exe().expect("this program");
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--toggle-collect=*counted_region*"]);
+    valgrind.args([
+        "--tool=callgrind",
+        "--callgrind-out-file=/dev/null",
+        "--toggle-collect=*counted_region*",
+    ]);
     let output = valgrind.arg(this).args(["--case", name]).output().expect("valgrind can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name}: {said}");
-    let collected = said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
+    let collected =
+        said.lines().find_map(|line| line.split_once("Collected :")).map(|(_, count)| count.trim());
     let count = collected.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
     count.unwrap_or_else(|| unreachable!("valgrind counts what {name} does: {said}"))
 }

@@ -60,6 +60,10 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         Row::new(SUITE, what("of it until its command is accepted"), each(accepted)),
         Row::new(SUITE, what("resident memory of the host"), kibibytes(after.resident, before.resident))
             .aim(Aim::AtMost(20.0)),
-        Row::new(SUITE, what("beside it in the nats-server"), kibibytes(nats_after.resident, nats_before.resident)),
+        Row::new(
+            SUITE,
+            what("beside it in the nats-server"),
+            kibibytes(nats_after.resident, nats_before.resident),
+        ),
     ]
 }

@@ -64,7 +64,9 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         let reuse = format!("--max-instance-reuse-count={REUSED}");
         let p3 = ["-Scli,config,p3", "-Wcomponent-model-async"];
         servers.push(wasmtime_serve("wasmtime fresh", wasmtime, &p2, "http-hello-v1", &folder).await);
-        servers.push(wasmtime_serve("wasmtime reuse", wasmtime, &[p2[0], &reuse], "http-hello-v1", &folder).await);
+        servers.push(
+            wasmtime_serve("wasmtime reuse", wasmtime, &[p2[0], &reuse], "http-hello-v1", &folder).await,
+        );
         servers.push(wasmtime_serve("wasmtime 0.3", wasmtime, &p3, "http-hello-p3-v1", &folder).await);
     }
     for server in &servers {
@@ -95,9 +97,19 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     row(reuse, "lath reuse", ("wasmtime reuse", "wasmtime serve, reused as often"), Aim::TimesAtLeast(1.0));
     row("the same beside a bare server", "lath reuse", ("bare hyper", "hyper alone"), Aim::TimesAtLeast(0.5));
     let default = "hello of WASI 0.3, fresh (default)";
-    row(default, "lath 0.3 fresh", ("wasmtime 0.3", "wasmtime serve (default: reused)"), Aim::TimesAtLeast(1.0));
+    row(
+        default,
+        "lath 0.3 fresh",
+        ("wasmtime 0.3", "wasmtime serve (default: reused)"),
+        Aim::TimesAtLeast(1.0),
+    );
     let reuse3 = "hello of WASI 0.3, reused";
-    row(reuse3, "lath 0.3 reuse", ("wasmtime 0.3", "wasmtime serve (default: reused)"), Aim::TimesAtLeast(1.0));
+    row(
+        reuse3,
+        "lath 0.3 reuse",
+        ("wasmtime 0.3", "wasmtime serve (default: reused)"),
+        Aim::TimesAtLeast(1.0),
+    );
     rows.extend(at_a_rate(run, &servers));
     rows
 }

@@ -57,6 +57,11 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         tokio::time::sleep(PAUSE).await;
         first.push(call(&host, &http, &format!("resident{round}.test")).await);
     }
+    let mut paused = Vec::new();
+    for _ in 0..rounds {
+        tokio::time::sleep(PAUSE).await;
+        paused.push(call(&host, &http, "first.test").await);
+    }
     let mut later = Vec::new();
     for _ in 0..10 * rounds {
         later.push(call(&host, &http, "first.test").await);
@@ -74,7 +79,8 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         p50_and_p99("accepted until the first answer, code in memory", &shared, Some(5.0)),
         p50_and_p99("accepted until the first answer, code on disk", &on_disk, None),
         p50_and_p99("first call of a resident component", &first, Some(1.0)),
-        p50_and_p99("any later call", &later, None),
+        p50_and_p99("a later call after as long a pause", &paused, None),
+        p50_and_p99("a later call without a pause", &later, None),
     ]
     .concat()
 }

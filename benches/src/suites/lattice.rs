@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use futures::stream::SelectAll;
 use lath_control_api::app::{AppRequest, AppState, Cause, DeployRequest};
 use lath_control_api::{
-    AppName, ApplyReply, ApplyRequest, Bucket, Digest, EventData, HostAlive, HostEventKind, HostGone, HostId, HostInventory,
-    HostSummary, InventoryPage, Order, PingReply, Reply, Subjects, Timestamp,
+    AppName, ApplyReply, ApplyRequest, Bucket, Digest, EventData, HostAlive, HostEventKind, HostGone, HostId,
+    HostInventory, HostSummary, InventoryPage, Order, PingReply, Reply, Subjects, Timestamp,
 };
 use lath_control_api_client::{ComponentStore, ConnectOptions, Connection, ControlClient, connect, envelope};
 use lath_manager_planner::example::{self, App};
@@ -92,7 +92,9 @@ impl Hosts {
         let hosts: Vec<HostId> = self.held().keys().cloned().collect();
         for host in hosts {
             let told = self.connection.nats().subscribe(self.subjects.host_requests(&host)).await;
-            requests.push(told.expect("a subscription").map(move |message| (Some(host.clone()), message)).boxed());
+            requests.push(
+                told.expect("a subscription").map(move |message| (Some(host.clone()), message)).boxed(),
+            );
         }
         let everyone = self.connection.nats().subscribe(self.subjects.ping_hosts()).await;
         requests.push(everyone.expect("a subscription").map(|message| (None, message)).boxed());
@@ -197,14 +199,20 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let size = format!("{count} hosts, {apps} apps of {COMPONENTS}");
     let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
     let nats = Nats::start(&folder.path().join("nats")).await;
-    let connection = || async { connect(ConnectOptions::new(&nats.url(), "bench")).await.expect("a connection") };
+    let connection =
+        || async { connect(ConnectOptions::new(&nats.url(), "bench")).await.expect("a connection") };
     let subjects = Subjects::new("default".parse().expect("a name"));
     let names: Vec<String> = (0..count).map(|number| format!("h{number}")).collect();
     let fleet = example::fleet(&names.join(" "));
     let (taken, mut groups, mut tasks) = (Arc::new(AtomicU64::new(0)), Vec::new(), JoinSet::new());
     for some in fleet.chunks(count.div_ceil(CONNECTIONS)) {
-        let stand_in =
-            |summary: &HostSummary| StandIn { summary: summary.clone(), told: BTreeMap::new(), news: true, said: None, lost: false };
+        let stand_in = |summary: &HostSummary| StandIn {
+            summary: summary.clone(),
+            told: BTreeMap::new(),
+            news: true,
+            said: None,
+            lost: false,
+        };
         let held = some.iter().map(|summary| (summary.host.clone(), stand_in(summary))).collect();
         let hosts = Arc::new(Hosts {
             connection: connection().await,
@@ -238,10 +246,15 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     vec![
         Row::new(SUITE, format!("all apps deployed and running, {size}"), Value::ms(deployed)),
         Row::new(SUITE, format!("idle control traffic in all, {size}"), idle).aim(Aim::AtMost(200.0)),
-        Row::new(SUITE, format!("the manager's memory then, {size}"), mebibytes(memory.resident)).aim(Aim::AtMost(256.0)),
+        Row::new(SUITE, format!("the manager's memory then, {size}"), mebibytes(memory.resident))
+            .aim(Aim::AtMost(256.0)),
         Row::new(SUITE, format!("the most that it was, {size}"), mebibytes(after.most)),
-        Row::new(SUITE, format!("a host is lost, until others were told of all that was on it, {size}"), Value::ms(replaced))
-            .aim(Aim::AtMost(2_000.0)),
+        Row::new(
+            SUITE,
+            format!("a host is lost, until others were told of all that was on it, {size}"),
+            Value::ms(replaced),
+        )
+        .aim(Aim::AtMost(2_000.0)),
     ]
 }
 
@@ -310,7 +323,9 @@ async fn idle_traffic(run: &Run, nats: &Nats) -> Value {
 async fn lose(groups: &[Arc<Hosts>], client: &ControlClient, apps: usize) -> Duration {
     let busiest = groups.iter().flat_map(|group| {
         let held = group.held();
-        held.iter().map(|(host, held)| (placed(held).len(), host.clone(), Arc::clone(group))).collect::<Vec<_>>()
+        held.iter()
+            .map(|(host, held)| (placed(held).len(), host.clone(), Arc::clone(group)))
+            .collect::<Vec<_>>()
     });
     let (_, lost, group) = busiest.max_by_key(|(count, ..)| *count).expect("there are hosts");
     let (wanted, boot) = {

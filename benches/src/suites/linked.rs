@@ -15,8 +15,7 @@ const MANY: u32 = 100;
 
 pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let host = Host::start(&run.lath, None).await;
-    let policies =
-        [("fresh", InstancePolicy::Fresh), ("reuse", InstancePolicy::Reuse { calls: 1_000_000 })];
+    let policies = [("fresh", InstancePolicy::Fresh), ("reuse", InstancePolicy::Reuse { calls: 1_000_000 })];
     for (app, policy) in policies {
         let (front, echo) = (host.push(&guest("http-bench-v1")).await, host.push(&guest("echoer-v1")).await);
         let front = linked(component(app, "front", &front), app, "echo", "echo");
@@ -32,8 +31,10 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let reuse = Ask::root(host.address, "reuse.test");
 
     let mut rows = vec![
-        Row::new(SUITE, "added by one call, fresh, p50", added(run, &fresh, "/number", 1)).aim(Aim::AtMost(40.0)),
-        Row::new(SUITE, "added by one call, reused, p50", added(run, &reuse, "/number", MANY)).aim(Aim::AtMost(4.0)),
+        Row::new(SUITE, "added by one call, fresh, p50", added(run, &fresh, "/number", 1))
+            .aim(Aim::AtMost(40.0)),
+        Row::new(SUITE, "added by one call, reused, p50", added(run, &reuse, "/number", MANY))
+            .aim(Aim::AtMost(4.0)),
     ];
     let [large, small] = in_turn(run.rounds(), |at| {
         let path = ["/bytes?size=65536", "/bytes?size=16"][at];

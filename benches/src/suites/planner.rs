@@ -81,7 +81,8 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let change = Duration::from_secs_f64(middle(changes));
     vec![
         Row::new(SUITE, format!("all planned anew, {size}"), Value::ms(all)).aim(Aim::AtMost(1_000.0)),
-        Row::new(SUITE, format!("one app changed, to its commands, {size}"), Value::ms(change)).aim(Aim::AtMost(2.0)),
+        Row::new(SUITE, format!("one app changed, to its commands, {size}"), Value::ms(change))
+            .aim(Aim::AtMost(2.0)),
         Row::new(SUITE, format!("a host is lost, all that was on it replaced, {size}"), Value::ms(replaced))
             .aim(Aim::AtMost(2_000.0)),
     ]

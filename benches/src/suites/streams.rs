@@ -64,9 +64,8 @@ async fn echo(address: SocketAddr, host: &str, size: usize) -> Duration {
     let begun = Instant::now();
     let stream = TcpStream::connect(address).await.expect("a connection");
     let (mut from, mut to) = stream.into_split();
-    let head = format!(
-        "POST /echo HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n"
-    );
+    let head =
+        format!("POST /echo HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n");
     let sender = tokio::spawn(async move {
         to.write_all(head.as_bytes()).await.expect("the head is taken");
         let piece = vec![b'x'; PIECE];

@@ -279,11 +279,7 @@ impl<U> AppRoutes<U> {
             let draining = target.draining.iter().filter_map(&mut labelled).collect();
             (id.clone(), Arc::new(Target { stable, candidate, draining }))
         });
-        AppRoutes {
-            targets: targets.collect(),
-            serving: self.serving.clone(),
-            closing: self.closing.clone(),
-        }
+        AppRoutes { targets: targets.collect(), serving: self.serving.clone(), closing: self.closing.clone() }
     }
 }
 
@@ -340,7 +336,13 @@ impl AppState {
     /// What the app adds to the routes of its host, on which routes without an address belong to `default`.
     #[must_use]
     pub fn routes(&self, default: Option<SocketAddr>) -> AppRoutes<UnitKey> {
-        let mut part = Part { app: &self.0, default, targets: BTreeMap::new(), serving: Vec::new(), closing: Vec::new() };
+        let mut part = Part {
+            app: &self.0,
+            default,
+            targets: BTreeMap::new(),
+            serving: Vec::new(),
+            closing: Vec::new(),
+        };
         part.add_serving();
         part.add_draining();
         let targets = part.targets.into_iter().filter(|(_, target)| target.units().next().is_some());

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use lath_control_api::{
-    ApiError, AppName, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
-    ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Probe, Weight, Workload,
+    ApiError, AppName, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName,
+    ComponentSpec, ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Probe, Weight, Workload,
 };
 
 use crate::planted::planted;

@@ -97,11 +97,7 @@ impl News {
     pub(crate) const fn is_of_a_preparation_that_goes_on(&self) -> bool {
         match self {
             Self::Fetching | Self::Compiling | Self::Linking | Self::Starting => true,
-            Self::Ready
-            | Self::Failed { .. }
-            | Self::Unhealthy { .. }
-            | Self::Healthy
-            | Self::Idle => false,
+            Self::Ready | Self::Failed { .. } | Self::Unhealthy { .. } | Self::Healthy | Self::Idle => false,
         }
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    AppInventory, AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload, annotation,
+    AppInventory, AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload,
+    annotation,
 };
 use lath_host_core::{SpecKey, UnitKey};
 use lath_wasmcloud::{ComponentDescription, ComponentLimits, ProviderDescription, Texts};

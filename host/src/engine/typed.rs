@@ -251,7 +251,10 @@ mod tests {
         comes_back(Ok::<(), String>(()));
         comes_back(Err::<(), String>("no".to_owned()));
         comes_back(Ok::<Option<Vec<u8>>, String>(Some(vec![7])));
-        assert_eq!(<(String, Vec<u8>)>::of_vals(("k".to_owned(), vec![1]).into_vals()), Some(("k".to_owned(), vec![1])));
+        assert_eq!(
+            <(String, Vec<u8>)>::of_vals(("k".to_owned(), vec![1]).into_vals()),
+            Some(("k".to_owned(), vec![1]))
+        );
         assert_eq!(<(Vec<u8>,)>::of_vals(vec![Val::String("x".to_owned())]), None);
         assert_eq!(<(Vec<u8>,)>::of_vals(vec![Val::List(vec![Val::U16(1)])]), None);
         assert_eq!(<()>::of_vals(vec![Val::Bool(true)]), None);

@@ -62,11 +62,7 @@ impl Derived {
 }
 
 /// Derives anew what is of an app that has changed, and lets go of what is of one that is gone.
-fn refresh<T>(
-    held: &mut BTreeMap<AppName, (AppState, T)>,
-    core: &Core,
-    derive: impl Fn(&AppState) -> T,
-) {
+fn refresh<T>(held: &mut BTreeMap<AppName, (AppState, T)>, core: &Core, derive: impl Fn(&AppState) -> T) {
     let mut before = std::mem::take(held);
     for app in core.apps() {
         let derived = match before.remove(app.name()) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::{
-    AppInventory, AppName, HostAlive, HostCalls, HostId, HostInventory, HostState, HostSummary, Timestamp, UnitInventory,
+    AppInventory, AppName, HostAlive, HostCalls, HostId, HostInventory, HostState, HostSummary, Timestamp,
+    UnitInventory,
 };
 
 /// Longest that a message is on its way: three heartbeats.
@@ -246,8 +247,7 @@ impl ObservedState {
     /// Whether a host is there and takes work.
     #[must_use]
     pub fn takes_work(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
-        self.is_alive(host, now, lost_after)
-            && self.hosts.get(host).is_some_and(|known| known.takes_work())
+        self.is_alive(host, now, lost_after) && self.hosts.get(host).is_some_and(|known| known.takes_work())
     }
 }
 

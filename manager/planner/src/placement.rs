@@ -63,11 +63,7 @@ pub fn candidates<'a>(
 
 /// Places every component of `spec`, keeping to `current` where it can.
 #[must_use]
-pub fn place(
-    spec: &AppSpec,
-    hosts: &BTreeMap<HostId, Candidate<'_>>,
-    current: &Assignment,
-) -> Placement {
+pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate<'_>>, current: &Assignment) -> Placement {
     let mut placing = Placing { hosts, current, placement: Placement::default() };
     // Daemons and what already has a place first: the rest is drawn to them.
     let mut names: Vec<&ComponentName> = spec.components.keys().collect();

@@ -6,13 +6,14 @@
 mod carry;
 mod derived;
 mod health;
+mod show;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, LatticeId};
 use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -35,16 +36,6 @@ use derived::Derived;
 const WAITING: usize = 1_024;
 /// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
 const BURST: usize = 1_024;
-/// Longest wait for the subscriptions of what serves, before readers see that it serves. Without NATS there is none.
-const SETTLE: Duration = Duration::from_secs(2);
-/// How many times longer than it took to give readers a state they go without the next one, if nobody waits for an answer:
-/// a state is that of the whole host, and thousands of components that become ready one after another would have it made
-/// thousands of times.
-const REST: u32 = 4;
-/// The longest of these times, whatever is owed.
-const LONGEST_REST: Duration = Duration::from_millis(200);
-/// How much of them may be owed, so that a change by itself is seen at once.
-const OWED: Duration = Duration::from_millis(100);
 /// Longest sleep, so that a machine that was suspended is not late for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -365,85 +356,6 @@ impl Supervisor {
         let disk_waits = !self.unwritten.is_empty() && self.writing.is_none();
         if readers_wait || self.unpublished || disk_waits { due.min(self.until_show()) } else { due }
     }
-
-    /// How long readers are to go without the next state.
-    fn until_show(&self) -> Duration {
-        self.rested.saturating_duration_since(Instant::now() + OWED)
-    }
-
-    /// Gives readers the newest state at once, for whoever waits for an answer. Others stop what this host takes over once
-    /// they see it serving, so the lattice's calls must find it by then.
-    async fn show(&mut self) {
-        let cost = self.publish_later_written();
-        if !self.stale {
-            return;
-        }
-        self.settling = None;
-        if std::mem::take(&mut self.offered) {
-            let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
-            if settled.is_err() {
-                tracing::debug!("subscriptions are late; NATS is slow or away");
-            }
-        }
-        self.snapshot(cost);
-    }
-
-    /// Gives readers the newest state, as soon as the lattice's calls find what serves in it. Nothing is held up meanwhile:
-    /// what becomes ready in that time is on its way to be served as well.
-    fn show_when_served(&mut self) {
-        let cost = self.publish_later_written();
-        if !self.stale {
-            return;
-        }
-        if self.offered && self.settling.is_none() {
-            let (until, serving) = (Instant::now() + SETTLE, self.tools.serving.clone());
-            self.settling = Some((until, settle(until, serving)));
-        }
-        if self.settling.is_none() {
-            self.snapshot(cost);
-        }
-    }
-
-    /// Has calls go by the newest routes, and what serves by them written down. The disk is no work, and calls do not wait
-    /// for it: nothing that served before has been touched yet, and after a restart the older entry leads to the same
-    /// state. Gives the time that it took.
-    fn publish_later_written(&mut self) -> Duration {
-        let begun = Instant::now();
-        if self.unpublished {
-            self.publish();
-            // What is waited for is the newest of them; all in all not longer than for the first.
-            if let Some((until, _)) = self.settling.take() {
-                self.settling = Some((until, settle(until, self.tools.serving.clone())));
-            }
-        }
-        self.write_later();
-        begun.elapsed()
-    }
-
-    fn snapshot(&mut self, cost: Duration) {
-        self.stale = false;
-        let begun = Instant::now();
-        let snapshot = Snapshot {
-            state: if self.stopping { HostState::Stopping } else { self.settings.state() },
-            labels: self.settings.labels(),
-            epoch: self.core.epoch(),
-            sequence: self.core.sequence() + self.changes,
-            listeners: self.derived.listeners(),
-            apps: self.derived.shown(&self.core, &self.slots),
-        };
-        self.snapshots.send_replace(Arc::new(snapshot));
-        let (now, cost) = (Instant::now(), cost + begun.elapsed());
-        self.rested = (self.rested.max(now) + cost * REST).min(now + OWED + LONGEST_REST);
-    }
-}
-
-/// Ends when what was offered last is served, or at `until`.
-fn settle(until: Instant, serving: ServingHandle) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        if tokio::time::timeout_at(until.into(), serving.settled()).await.is_err() {
-            tracing::debug!("subscriptions are late; NATS is slow or away");
-        }
-    }))
 }
 
 /// Resolves when a future has ended, however; never without one.

@@ -3,7 +3,7 @@
 //! A refused command leaves no trace. An accepted one is remembered with its fence, also after its app is gone,
 //! so that a late older command cannot bring it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone)]
 pub struct Core {
     pub(crate) apps: BTreeMap<AppName, Arc<App>>,
+    /// Apps that change by time alone, by when: few of them, mostly.
+    due: BTreeSet<(Timestamp, AppName)>,
     /// Where routes that name no address listen; none on a host that takes no such routes.
     pub(crate) http_default: Option<SocketAddr>,
     epoch: Epoch,
@@ -41,6 +43,7 @@ impl Core {
     pub fn new(http_default: Option<SocketAddr>) -> Self {
         Self {
             apps: BTreeMap::new(),
+            due: BTreeSet::new(),
             http_default,
             epoch: Epoch(0),
             sequence: 0,
@@ -72,6 +75,7 @@ impl Core {
             let mut app = App::restored(&entry.request, serving, specs, now);
             app.empty_since = entry.empty_since;
             app.advance(&mut core.tickets, &mut changes, now);
+            schedule(&mut core.due, &mut app);
             core.apps.insert(entry.request.app.clone(), Arc::new(app));
         }
         changes.routes();
@@ -117,6 +121,7 @@ impl Core {
             changes.step(Transition::Persist(request.app.clone()));
             app.accept(request, now);
             app.advance(&mut self.tickets, &mut changes, now);
+            schedule(&mut self.due, app);
         }
         let reply = ApplyReply { fence: request.fence, unchanged };
         Ok((reply, self.settle(changes)))
@@ -135,6 +140,7 @@ impl Core {
                 // What others of the app do does not hang on how far it has come.
                 if !on_its_way {
                     app.advance(&mut self.tickets, &mut changes, now);
+                    schedule(&mut self.due, app);
                 }
             }
         }
@@ -144,16 +150,17 @@ impl Core {
     /// Does what time alone has made due: drains that are over, what has failed to try again, fences to forget.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Transition> {
         let mut changes = Changes::default();
-        for app in self.apps.values_mut().filter(|app| app.wake_at(FORGET_AFTER).is_some_and(|at| at <= now))
-        {
-            Arc::make_mut(app).advance(&mut self.tickets, &mut changes, now);
-        }
-        let gone = |app: &App| app.empty_since.is_some_and(|since| since.plus(FORGET_AFTER) <= now);
-        let forgotten: Vec<AppName> =
-            self.apps.values().filter(|app| gone(app)).map(|app| app.name.clone()).collect();
-        for app in forgotten {
-            self.apps.remove(&app);
-            changes.step(Transition::Persist(app));
+        let due: Vec<AppName> =
+            self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, app)| app.clone()).collect();
+        for name in due {
+            let Some(app) = self.apps.get_mut(&name).map(Arc::make_mut) else { continue };
+            app.advance(&mut self.tickets, &mut changes, now);
+            schedule(&mut self.due, app);
+            if app.empty_since.is_some_and(|since| since.plus(FORGET_AFTER) <= now) {
+                self.due.retain(|(_, due)| *due != name);
+                self.apps.remove(&name);
+                changes.step(Transition::Persist(name));
+            }
         }
         self.settle(changes)
     }
@@ -161,7 +168,7 @@ impl Core {
     /// The next time at which [`Core::tick`] has something to do.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.apps.values().filter_map(|app| app.wake_at(FORGET_AFTER)).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// How a unit is to be asked whether it is well.
@@ -212,6 +219,21 @@ impl Core {
         }
         changes.into_steps()
     }
+}
+
+/// Notes when time alone changes an app next.
+fn schedule(due: &mut BTreeSet<(Timestamp, AppName)>, app: &mut App) {
+    let next = app.wake_at(FORGET_AFTER);
+    if next == app.due {
+        return;
+    }
+    if let Some(before) = app.due.take() {
+        due.remove(&(before, app.name.clone()));
+    }
+    if let Some(at) = next {
+        due.insert((at, app.name.clone()));
+    }
+    app.due = next;
 }
 
 /// One app as it was at a moment. What is derived of it can be kept as long as it is the same.

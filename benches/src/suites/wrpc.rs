@@ -132,12 +132,18 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     rows
 }
 
-/// One of the ways to call, with its own connection and the process that answers.
-enum Caller {
-    Ours(Client, Process),
-    Raw(async_nats::Client, Process),
-    /// A process that measures when it is asked, and tells over HTTP's plainest cousin: a line in, a line out.
-    Upstream(SocketAddr, Process, Process),
+/// One of the ways to call, with the processes that answer and, of the last one, call.
+struct Caller {
+    way: Way,
+    _processes: Vec<Process>,
+}
+
+/// With a connection of its own.
+enum Way {
+    Ours(Client),
+    Raw(async_nats::Client),
+    /// A process that measures when it is asked: a line in, a line out.
+    Upstream(SocketAddr),
 }
 
 impl Caller {
@@ -153,7 +159,7 @@ impl Caller {
                 let mut caller = Command::new(upstream);
                 caller.args(["call", url, &address.to_string()]);
                 let caller = Process::start("upstream", caller, &log("call"));
-                let caller = Self::Upstream(address, server, caller);
+                let caller = Self { way: Way::Upstream(address), _processes: vec![server, caller] };
                 caller.ready().await;
                 caller
             }
@@ -162,12 +168,13 @@ impl Caller {
                 let mut server = Command::new(program);
                 server.args(["peer", kind.name(), url]);
                 let server = Process::start(kind.name(), server, &log("serve"));
-                let caller = if kind == Kind::Raw {
-                    Self::Raw(connect().await, server)
+                let way = if kind == Kind::Raw {
+                    Way::Raw(connect().await)
                 } else {
                     let client = Client::new(connect().await, Limits::default()).await;
-                    Self::Ours(client.expect("an inbox"), server)
+                    Way::Ours(client.expect("an inbox"))
                 };
+                let caller = Self { way, _processes: vec![server] };
                 caller.ready().await;
                 caller
             }
@@ -175,40 +182,38 @@ impl Caller {
     }
 
     async fn ready(&self) {
-        eventually(PATIENCE, "a peer to answer", async || match self {
-            Self::Upstream(address, ..) => {
-                ask(*address, "1 1").await.map(drop).map_err(|error| error.to_string())
-            }
-            Self::Ours(..) | Self::Raw(..) => self.call().await,
+        eventually(PATIENCE, "a peer to answer", async || match &self.way {
+            Way::Upstream(address) => ask(*address, "1 1").await.map(drop).map_err(|error| error.to_string()),
+            Way::Ours(_) | Way::Raw(_) => self.call().await,
         })
         .await;
     }
 
     async fn call(&self) -> Result<(), String> {
-        match self {
-            Self::Ours(client, _) => {
+        match &self.way {
+            Way::Ours(client) => {
                 let deadline = (Instant::now() + PATIENCE).into();
                 let params = Bytes::from_static(PARAMS);
                 let called = client.invoke(&target(), HeaderMap::new(), params, deadline).await;
                 let answer = called.map_err(|error| error.to_string())?;
                 if answer.results == PARAMS { Ok(()) } else { Err("another answer".to_owned()) }
             }
-            Self::Raw(nats, _) => {
+            Way::Raw(nats) => {
                 let answer = nats.request(RAW, Bytes::from_static(PARAMS)).await;
                 answer.map(drop).map_err(|error| error.to_string())
             }
-            Self::Upstream(..) => Err("it calls by itself".to_owned()),
+            Way::Upstream(_) => Err("it calls by itself".to_owned()),
         }
     }
 
     /// Calls in a second, with so many at the same time.
     async fn rate(&self, in_flight: usize, time: Duration) -> f64 {
-        let caller: Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync> = match self {
-            Self::Upstream(address, ..) => {
+        let caller: Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync> = match &self.way {
+            Way::Upstream(address) => {
                 let said = ask(*address, &format!("{in_flight} {}", time.as_millis())).await;
                 return said.expect("it answers").trim().parse().expect("a rate");
             }
-            Self::Ours(client, _) => {
+            Way::Ours(client) => {
                 let (client, target) = (client.clone(), target());
                 Arc::new(move || {
                     let (client, target) = (client.clone(), target.clone());
@@ -220,7 +225,7 @@ impl Caller {
                     })
                 })
             }
-            Self::Raw(nats, _) => {
+            Way::Raw(nats) => {
                 let nats = nats.clone();
                 Arc::new(move || {
                     let nats = nats.clone();

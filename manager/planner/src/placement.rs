@@ -204,7 +204,7 @@ impl Placing<'_> {
 fn shares(total: u32, spreads: &[Spread]) -> Vec<(&Spread, u32)> {
     let sum: u64 = spreads.iter().map(|spread| u64::from(spread.weight)).sum();
     let mut by_weight: Vec<&Spread> = spreads.iter().collect();
-    by_weight.sort_by_key(|spread| std::cmp::Reverse(spread.weight));
+    by_weight.sort_by_key(|spread| Reverse(spread.weight));
     let share = |spread: &Spread| {
         let exact = u64::from(total) * u64::from(spread.weight);
         u32::try_from(exact.checked_div(sum).unwrap_or(0)).unwrap_or(total)

@@ -3,7 +3,6 @@
 //! Here stands what all tests share. No test says how long anything takes, except that a stop comes in seconds
 //! where the guest would go on for ever.
 
-mod bytes;
 mod calls;
 mod code;
 mod counts;
@@ -15,6 +14,7 @@ mod kept;
 mod languages;
 mod limits;
 mod probe;
+mod whole;
 mod worlds;
 
 use std::collections::BTreeMap;

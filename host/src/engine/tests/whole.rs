@@ -96,7 +96,7 @@ async fn bytes_come_back_as_the_target_gave_them() {
 /// Whether the import of the component is one whose values pass whole.
 fn typed_way(front: &Prepared) -> bool {
     let function = front.exports().find(None, "turn").unwrap();
-    crate::engine::typed::way(&front.exports().get(function).unwrap().types).is_some()
+    typed::way(&front.exports().get(function).unwrap().types).is_some()
 }
 
 #[tokio::test]
@@ -142,5 +142,5 @@ async fn signatures_without_bytes_go_by_values() {
     let engine = engine();
     let greeter = alone(&engine, "greeter-v1", |_| {}).await;
     let greet = greeter.exports().find(Some(GREETER), "greet").unwrap();
-    assert!(crate::engine::typed::way(&greeter.exports().get(greet).unwrap().types).is_none());
+    assert!(typed::way(&greeter.exports().get(greet).unwrap().types).is_none());
 }

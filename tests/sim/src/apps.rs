@@ -58,7 +58,7 @@ pub(crate) enum Habit {
 impl Habit {
     /// Whether there are providers is taken from the seed itself: the histories of all other seeds stay what they were.
     pub(crate) fn draw(seed: u64, rng: &mut Rng) -> Self {
-        match (rng.chance(250), seed % 8 == 7) {
+        match (rng.chance(250), seed % 9 == 7) {
             (_, true) => Self::Providers,
             (true, false) => Self::Gated,
             (false, false) => Self::Usual,

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, ComponentBundle, ComponentSpec, Digest, DrainPolicy, Epoch, Fence, Generation,
-    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, Revision, Step, UnverifiedLinks, Workload,
+    Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName, LinkSpec, Revision, Step,
+    UnverifiedLinks, Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.
@@ -58,6 +59,38 @@ pub fn server(app: &str, address: SocketAddr, host: &str, target: &str) -> Compo
         timeout_ms: None,
     };
     bundle(app, "web", Workload::Builtin { builtin, reference: builtin.to_string() }, vec![route])
+}
+
+/// The same bundle with another rule for instances.
+#[must_use]
+pub fn keeping(mut bundle: ComponentBundle, policy: InstancePolicy) -> ComponentBundle {
+    if let Some(spec) = &mut bundle.stable {
+        spec.instance_policy = policy;
+    }
+    bundle
+}
+
+/// The same bundle with a link to `target` of its app for an interface of package `lath:bench`.
+#[must_use]
+pub fn linked(mut bundle: ComponentBundle, app: &str, target: &str, interface: &str) -> ComponentBundle {
+    let link = LinkSpec {
+        name: LinkName::default(),
+        namespace: "lath".into(),
+        package: "bench".into(),
+        interfaces: vec![interface.into()],
+        target: format!("{app}-{target}").parse().expect("an id"),
+        target_name: target.parse().expect("a name"),
+        source_config: BTreeMap::new(),
+        target_config: BTreeMap::new(),
+        builtin: None,
+        provider: None,
+        source_secrets: Vec::new(),
+        target_secrets: Vec::new(),
+    };
+    if let Some(spec) = &mut bundle.stable {
+        spec.links.push(link);
+    }
+    bundle
 }
 
 fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> ComponentBundle {

@@ -1,7 +1,7 @@
 //! A host as a process of its own, with what is asked of it and what it takes.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use lath_control_api::{ApplyReply, ApplyRequest, Bucket, Digest, HostId, HostInv
 use lath_control_api_client::{ComponentStore, ConnectOptions, ControlClient, connect};
 use lath_tests::nats::Nats;
 use lath_tests::process::Process;
-use lath_tests::{binary, eventually, ports};
+use lath_tests::{eventually, ports};
 use tempfile::TempDir;
 
 /// Longest wait for anything.
@@ -30,28 +30,35 @@ pub struct Host {
     control: ControlClient,
     nats: Nats,
     folder: TempDir,
+    lath: PathBuf,
 }
 
 impl Host {
-    /// Starts both. With `group`, the host runs in that control group from its first moment on.
+    /// Starts both, the host from the program `lath`. With `group`, the host runs in that control group from its first moment on.
     ///
     /// # Panics
     /// When one of them does not start.
-    pub async fn start(group: Option<&Group>) -> Self {
+    pub async fn start(lath: &Path, group: Option<&Group>) -> Self {
         let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
         let nats = Nats::start(&folder.path().join("nats")).await;
         let connection = connect(ConnectOptions::new(&nats.url(), "bench")).await.expect("a connection");
         let control = ControlClient::new(connection, "default".parse().expect("a name"));
         let address = ports::free_address();
-        let (process, id) = launch(&folder, &nats, address, group).await;
-        Self { address, id, process, control, nats, folder }
+        let (process, id) = launch(lath, &folder, &nats, address, group).await;
+        Self { address, id, process, control, nats, folder, lath: lath.to_owned() }
+    }
+
+    /// Where its nats-server is.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        self.nats.url()
     }
 
     /// Ends the process and starts it again with its data; gives the time until it takes commands.
     pub async fn restart(&mut self, group: Option<&Group>) -> Duration {
         let _ended = self.process.stop(PATIENCE).await;
         let begun = Instant::now();
-        (self.process, self.id) = launch(&self.folder, &self.nats, self.address, group).await;
+        (self.process, self.id) = launch(&self.lath, &self.folder, &self.nats, self.address, group).await;
         begun.elapsed()
     }
 
@@ -126,6 +133,7 @@ impl Host {
 }
 
 async fn launch(
+    lath: &Path,
     folder: &TempDir,
     nats: &Nats,
     address: SocketAddr,
@@ -133,7 +141,6 @@ async fn launch(
 ) -> (Process, HostId) {
     let ready = folder.path().join("ready.json");
     let _absent = std::fs::remove_file(&ready);
-    let lath = binary::lath();
     let mut command = match group {
         // The shell puts itself into the group and becomes the host.
         Some(group) => {
@@ -194,7 +201,12 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn of(process: u32) -> Self {
+    /// What the process with this id takes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn of(process: u32) -> Self {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -233,4 +245,19 @@ impl Http {
         let body = answer.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok((status, body.to_bytes()))
     }
+}
+
+/// Asks until there is an answer of the component, whatever it says to `/`.
+///
+/// # Panics
+/// When there is none for long.
+pub async fn answered(host: &Host, name: &str) {
+    let http = Http::default();
+    eventually(PATIENCE, &format!("{name} to answer"), async || match http.get(host.address, name).await {
+        Ok((200 | 400, _)) => Ok(()),
+        // A host that does not know the way says 404 too, with a text of its own.
+        Ok((404, text)) if text.starts_with(b"there are /ok") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -11,7 +12,7 @@ use crate::id::IdError;
 /// SHA-256 of some bytes, as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Digest(Box<str>);
+pub struct Digest(Arc<str>);
 
 impl Digest {
     /// The grammar in words, for messages.
@@ -78,7 +79,7 @@ impl TryFrom<String> for Digest {
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> String {
-        digest.0.into()
+        (*digest.0).into()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::AppStatus;
-use crate::id::HostId;
+use crate::id::{Epoch, HostId};
 use crate::inventory::{AppInventory, HostInventory, HostSummary};
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ pub struct CloudEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", content = "data")]
 pub enum EventData {
-    /// A host lives. Every five seconds.
+    /// A host lives, and is this. When something of it has changed, and once a minute; between, [`HostAlive`] says less.
     #[serde(rename = "dev.lath.host.heartbeat.v1")]
     Heartbeat(Box<HostSummary>),
     /// Something changed on a host; all that runs there, unless it is too large for one message.
@@ -64,6 +64,19 @@ pub struct HostCalls {
     pub sequence: u64,
     /// The apps with a candidate that takes calls on this host, whole, in order of their names.
     pub apps: Vec<AppInventory>,
+}
+
+/// A host lives, and nothing of it has changed since its last heartbeat or inventory. Every five seconds, not as an event
+/// but by itself on a subject that names the host: a lattice of a thousand hosts says little else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostAlive {
+    /// Its run.
+    pub boot: String,
+    /// As in [`HostSummary::sequence`]: whoever knows an older one asks for the inventory.
+    pub sequence: u64,
+    /// As in [`HostSummary::epoch`].
+    pub epoch: Epoch,
 }
 
 /// A host that has left.

@@ -2,10 +2,12 @@
 //!
 //! No bare string or integer crosses a crate boundary as an identifier. The grammars are chosen so that an
 //! identifier is one NATS subject token and one key-value key part: no dot, wildcard, space or control
-//! character fits in any of them, which is what makes the joins in `subject.rs` injective.
+//! character fits in any of them, which is what makes the joins in `subject.rs` injective. A clone shares its text:
+//! what a host or a manager knows of ten thousand components is mostly their names, many times over.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +35,7 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The grammar in words, for messages.
@@ -65,7 +67,7 @@ macro_rules! text_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0.into()
+                (*id.0).into()
             }
         }
 

@@ -40,7 +40,7 @@ pub use command::{
     PingRequest, Reply,
 };
 pub use error::{ApiError, ErrorCode};
-pub use event::{CloudEvent, EventData, HostCalls, HostGone};
+pub use event::{CloudEvent, EventData, HostAlive, HostCalls, HostGone};
 pub use fence::{Fence, Order};
 pub use id::{
     AppName, ComponentId, ComponentName, Epoch, Generation, HostId, IdError, LatticeId, Revision, Step,

@@ -127,6 +127,27 @@ impl Subjects {
         format!("{ROOT}.{}.evt.host.{host}.{}", self.lattice, kind.as_str())
     }
 
+    /// Where a host says that it lives: `HostAlive`.
+    #[must_use]
+    pub fn host_alive(&self, host: &HostId) -> String {
+        format!("{ROOT}.{}.alive.{host}", self.lattice)
+    }
+
+    /// Where all hosts say that they live.
+    #[must_use]
+    pub fn hosts_alive(&self) -> String {
+        format!("{ROOT}.{}.alive.*", self.lattice)
+    }
+
+    /// The host of a subject of [`Subjects::host_alive`]: a host may only publish below its own id, so the subject tells
+    /// who speaks.
+    ///
+    /// # Errors
+    /// When the subject does not end with the id of one.
+    pub fn host_of_alive(subject: &str) -> Result<HostId, IdError> {
+        Self::verb(subject).parse()
+    }
+
     /// Events of all hosts.
     #[must_use]
     pub fn host_events(&self) -> String {

@@ -22,8 +22,8 @@ use lath_control_api::preopen::{Access, Preopen};
 use lath_control_api::{
     ApiError, AppInventory, ApplyReply, ApplyRequest, Builtin, BuiltinAliases, CallCounts, Candidate,
     CloudEvent, ComponentBundle, ComponentInventory, ComponentSpec, Digest, DrainPolicy, DrainRequest, Epoch,
-    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostCalls, HostChangeReply, HostGone,
-    HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, IncomingLink, InstancePolicy,
+    ErrorCode, EventData, Fence, Generation, Grants, HoldPolicy, HostAlive, HostCalls, HostChangeReply,
+    HostGone, HostId, HostInventory, HostState, HostSummary, HttpRoute, Image, IncomingLink, InstancePolicy,
     InventoryPage, InventoryRequest, LabelRequest, Labels, Limits, LinkAnswer, LinkDeleteRequest, LinkHeld,
     LinkInventory, LinkKey, LinkName, LinkPutRequest, LinkReply, LinkSpec, LinkState, LinksReply,
     LinksRequest, ListenerInventory, Phase, PingReply, PingRequest, Probe, ProviderTarget, Reason, Reply,
@@ -451,6 +451,7 @@ fn events_are_frozen() {
     frozen("event-heartbeat", &event(EventData::Heartbeat(Box::new(summary()))));
     frozen("event-inventory", &event(EventData::Inventory(Box::new(inventory()))));
     frozen("event-calls", &event(EventData::Calls(Box::new(calls()))));
+    frozen("host-alive", &HostAlive { boot: summary().boot, sequence: 42, epoch: Epoch(3) });
     frozen("event-stopped", &event(EventData::HostStopped(HostGone { host: host(), boot: summary().boot })));
     frozen("event-app", &event(EventData::App(Box::new(status()))));
 }

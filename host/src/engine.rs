@@ -5,8 +5,8 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `handles`, `linked`, `exports`,
-//! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `call`, `crossing`, `session`,
-//! `under_way`, `pipes`, `body`, `http`, `http_p3`, `http_link`, `counts`.
+//! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `typed`, `call`, `crossing`,
+//! `session`, `under_way`, `pipes`, `body`, `http`, `http_p3`, `http_link`, `counts`.
 
 mod base;
 pub mod body;
@@ -36,6 +36,7 @@ mod session;
 mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
+mod typed;
 mod under_way;
 pub(crate) mod unit;
 mod watch;

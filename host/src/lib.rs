@@ -207,12 +207,8 @@ impl Host {
         };
         let requests_v1 = v1.subscribe().await?;
         let events_v1 = EventsV1::new(control.clone(), self.config.heartbeat_1x);
-        let reporter = Reporter {
-            facts,
-            connection: self.connection.clone(),
-            subjects: self.subjects.clone(),
-            snapshots: snapshots.clone(),
-        };
+        let reporter =
+            Reporter::new(facts, self.connection.clone(), self.subjects.clone(), snapshots.clone());
         let admin = match self.config.http_admin {
             Some(address) => {
                 let (facts, connection) = (Arc::clone(&self.facts), self.connection.clone());

@@ -139,9 +139,4 @@ impl Slots {
     pub(crate) fn remove(&mut self, unit: &UnitKey) -> Option<Product> {
         self.slots.remove(unit)?.product
     }
-
-    /// Every component that is ready.
-    pub(crate) fn components(&self) -> impl Iterator<Item = (&UnitKey, &Arc<Prepared>)> {
-        self.slots.iter().filter_map(|(unit, slot)| Some((unit, slot.product.as_ref()?.component()?)))
-    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lath_control_api::{
     ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, ComponentSpec, Epoch, ErrorCode,
-    EventData, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
+    EventData, HostAlive, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
     InventoryPage, Labels, ListenerInventory, Subjects, Timestamp,
 };
 use lath_control_api_client::Connection;
@@ -28,6 +28,8 @@ use crate::settings::Settings;
 
 /// How often a host says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How often it says with that what it is, although nothing of it has changed: for those who have begun to listen since.
+const WHOLE_HEARTBEAT: Duration = Duration::from_secs(60);
 /// Shortest time between two inventory events: a burst of changes is told once.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(100);
 /// How often it is told how calls of candidates go.
@@ -70,16 +72,60 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: Epoch,
     pub(crate) sequence: u64,
     pub(crate) listeners: Vec<ListenerInventory>,
+    /// In order of their names. Those that have not changed are shared with the snapshot before.
+    pub(crate) apps: Vec<Arc<AppShown>>,
+    /// Links to providers of other apps.
+    pub(crate) callers: Option<Callers>,
+}
+
+/// One app in a snapshot.
+#[derive(Debug)]
+pub(crate) struct AppShown {
     /// Without counts.
-    pub(crate) apps: Vec<AppInventory>,
+    pub(crate) inventory: AppInventory,
     /// Units that can have calls.
     pub(crate) units: BTreeMap<UnitKey, Arc<Prepared>>,
     /// Processes of providers.
     pub(crate) processes: BTreeMap<UnitKey, Arc<Process>>,
-    /// Links to providers of other apps.
-    pub(crate) callers: Option<Callers>,
     /// What each unit was asked to be.
     pub(crate) specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
+    /// Bytes of JSON of the inventory, when somebody has asked for them.
+    bytes: OnceLock<usize>,
+}
+
+impl AppShown {
+    pub(crate) fn new(
+        inventory: AppInventory,
+        units: BTreeMap<UnitKey, Arc<Prepared>>,
+        processes: BTreeMap<UnitKey, Arc<Process>>,
+        specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
+    ) -> Self {
+        Self { inventory, units, processes, specs, bytes: OnceLock::new() }
+    }
+
+    /// The least that the inventory takes as JSON: counts come on top.
+    fn least_bytes(&self) -> usize {
+        *self.bytes.get_or_init(|| serde_json::to_vec(&self.inventory).map_or(usize::MAX, |json| json.len()))
+    }
+
+    fn counted(&self, callers: Option<&Callers>) -> AppInventory {
+        let mut app = self.inventory.clone();
+        for component in &mut app.components {
+            for unit in &mut component.units {
+                let key = UnitKey {
+                    app: app.app.clone(),
+                    id: component.id.clone(),
+                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
+                };
+                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
+                unit.links = match self.processes.get(&key) {
+                    Some(process) => process.links(),
+                    None => callers.map_or_else(Vec::new, |callers| callers.links(&key)),
+                };
+            }
+        }
+        app
+    }
 }
 
 impl Snapshot {
@@ -92,17 +138,19 @@ impl Snapshot {
             sequence: 0,
             listeners: Vec::new(),
             apps: Vec::new(),
-            units: BTreeMap::new(),
-            processes: BTreeMap::new(),
             callers: Some(callers),
-            specs: BTreeMap::new(),
         }
     }
 
     /// Whether calls from outside are taken by anything here.
     pub(crate) fn serves(&self) -> bool {
-        let components = self.apps.iter().flat_map(|app| &app.components);
+        let components = self.apps.iter().flat_map(|app| &app.inventory.components);
         components.flat_map(|component| &component.units).any(|unit| unit.serving)
+    }
+
+    /// Every unit that can have calls.
+    pub(crate) fn units(&self) -> impl Iterator<Item = &Arc<Prepared>> {
+        self.apps.iter().flat_map(|app| app.units.values())
     }
 
     pub(crate) fn summary(&self, facts: &Facts) -> HostSummary {
@@ -127,6 +175,18 @@ impl Snapshot {
         HostInventory { summary: self.summary(facts), listeners: self.listeners.clone(), apps }
     }
 
+    /// Whether the whole inventory certainly has more bytes of JSON.
+    fn is_larger_than(&self, limit: usize) -> bool {
+        let mut left = limit;
+        self.apps.iter().any(|app| match left.checked_sub(app.least_bytes()) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
+    }
+
     /// The apps after `after` that fit on one page; always at least one, so that pages come to an end.
     ///
     /// # Errors
@@ -137,7 +197,7 @@ impl Snapshot {
         after: Option<&AppName>,
         limit: usize,
     ) -> Result<InventoryPage, ApiError> {
-        let rest = self.apps.iter().filter(|app| after.is_none_or(|after| app.app > *after));
+        let rest = self.apps.iter().filter(|app| after.is_none_or(|after| app.inventory.app > *after));
         let (mut apps, mut size, mut next) = (Vec::new(), 0, None);
         for app in rest {
             let app = self.counted(app);
@@ -164,26 +224,12 @@ impl Snapshot {
 
     /// The apps that have a candidate with traffic, with their counts.
     fn tried(&self) -> Vec<AppInventory> {
-        self.apps.iter().filter(|app| calls::is_tried(app)).map(|app| self.counted(app)).collect()
+        let tried = self.apps.iter().filter(|app| calls::is_tried(&app.inventory));
+        tried.map(|app| self.counted(app)).collect()
     }
 
-    fn counted(&self, app: &AppInventory) -> AppInventory {
-        let mut app = app.clone();
-        for component in &mut app.components {
-            for unit in &mut component.units {
-                let key = UnitKey {
-                    app: app.app.clone(),
-                    id: component.id.clone(),
-                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
-                };
-                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
-                unit.links = match self.processes.get(&key) {
-                    Some(process) => process.links(),
-                    None => self.callers.as_ref().map_or_else(Vec::new, |callers| callers.links(&key)),
-                };
-            }
-        }
-        app
+    fn counted(&self, app: &AppShown) -> AppInventory {
+        app.counted(self.callers.as_ref())
     }
 }
 
@@ -194,9 +240,20 @@ pub(crate) struct Reporter {
     pub(crate) connection: Connection,
     pub(crate) subjects: Subjects,
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// What the host has last said that it is, and when.
+    said: Option<(HostSummary, Instant)>,
 }
 
 impl Reporter {
+    pub(crate) fn new(
+        facts: Arc<Facts>,
+        connection: Connection,
+        subjects: Subjects,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+    ) -> Self {
+        Self { facts, connection, subjects, snapshots, said: None }
+    }
+
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -207,7 +264,7 @@ impl Reporter {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = heartbeat.tick() => self.heartbeat().await,
+                _ = heartbeat.tick() => self.beat().await,
                 _ = calls.tick() => self.calls(&mut left_out).await,
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
@@ -245,19 +302,42 @@ impl Reporter {
         self.inventory().await;
     }
 
-    async fn heartbeat(&self) {
+    /// Says that the host lives: in few words as long as it is what it has said last.
+    async fn beat(&mut self) {
         let summary = self.snapshots.borrow().summary(&self.facts);
-        self.publish(HostEventKind::Heartbeat, EventData::Heartbeat(Box::new(summary))).await;
+        let is_said =
+            self.said.as_ref().is_some_and(|(said, at)| *said == summary && at.elapsed() < WHOLE_HEARTBEAT);
+        if !is_said {
+            return self.heartbeat().await;
+        }
+        let HostSummary { boot, sequence, epoch, .. } = summary;
+        match serde_json::to_vec(&HostAlive { boot, sequence, epoch }) {
+            Ok(json) => self.send(self.subjects.host_alive(&self.facts.host), json).await,
+            Err(error) => tracing::error!(%error, "a sign of life has no JSON form"),
+        }
+    }
+
+    async fn heartbeat(&mut self) {
+        let summary = self.snapshots.borrow().summary(&self.facts);
+        self.publish(HostEventKind::Heartbeat, EventData::Heartbeat(Box::new(summary.clone()))).await;
+        // What was not sent was not said.
+        self.said = self.connection.is_up().then(|| (summary, Instant::now()));
     }
 
     async fn inventory(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-        let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
         let limit = self.connection.max_payload() / 2;
+        if snapshot.is_larger_than(limit) {
+            // As below, without writing it first.
+            return self.heartbeat().await;
+        }
+        let event = self.event(EventData::Inventory(Box::new(snapshot.inventory(&self.facts))));
         match serde_json::to_vec(&event) {
             // The heartbeat shows a newer sequence, and whoever wants to know asks for the pages.
             Ok(json) if json.len() > limit => self.heartbeat().await,
-            Ok(json) => self.send(HostEventKind::Inventory, json).await,
+            Ok(json) => {
+                self.send(self.subjects.host_event(&self.facts.host, HostEventKind::Inventory), json).await;
+            }
             Err(error) => tracing::error!(%error, "the inventory has no JSON form"),
         }
     }
@@ -297,17 +377,16 @@ impl Reporter {
 
     async fn publish(&self, kind: HostEventKind, event: EventData) {
         match serde_json::to_vec(&self.event(event)) {
-            Ok(json) => self.send(kind, json).await,
+            Ok(json) => self.send(self.subjects.host_event(&self.facts.host, kind), json).await,
             Err(error) => tracing::error!(%error, "an event has no JSON form"),
         }
     }
 
-    async fn send(&self, kind: HostEventKind, json: Vec<u8>) {
+    async fn send(&self, subject: String, json: Vec<u8>) {
         // Without a connection nothing is kept for later: later there is newer news.
         if !self.connection.is_up() {
             return;
         }
-        let subject = self.subjects.host_event(&self.facts.host, kind);
         let sent = timeout(PUBLISH_WITHIN, self.connection.nats().publish(subject, json.into())).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::warn!("an event could not be sent");

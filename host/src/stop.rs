@@ -156,7 +156,7 @@ impl Stopper {
         let drained = async {
             let (_, _served) = tokio::join!(self.ingress.stop(), &mut *server);
             let snapshot = Arc::clone(&self.snapshots.borrow());
-            for unit in snapshot.units.values() {
+            for unit in snapshot.units() {
                 unit.idle().await;
             }
         };
@@ -171,7 +171,7 @@ impl Stopper {
     }
 
     fn abort_all(&self) {
-        for unit in self.snapshots.borrow().units.values() {
+        for unit in self.snapshots.borrow().units() {
             unit.abort();
         }
     }

@@ -4,18 +4,22 @@
 //! to be on it before its answer, and for nothing else: whatever takes time is a task that sends news.
 
 mod carry;
+mod derived;
 mod health;
+mod show;
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, HostState, LatticeId};
+use lath_control_api::{ApiError, AppName, ApplyReply, ApplyRequest, ErrorCode, LatticeId};
 use lath_host_core::{Core, News, Ticket, Transition, UnitKey};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::engine::PrepareError;
 use crate::ingress::Ingress;
@@ -27,21 +31,12 @@ use crate::settings::{Change, Settings};
 use crate::slots::Slots;
 use crate::status::{Snapshot, now};
 use crate::wrpc_serve::ServingHandle;
+use derived::Derived;
 
 /// Messages that may wait for the supervisor. Senders wait when it is full.
 const WAITING: usize = 1_024;
 /// Messages taken in one go before readers get a new snapshot, so that a burst costs one of them.
 const BURST: usize = 1_024;
-/// Longest wait for the subscriptions of what serves, before readers see that it serves. Without NATS there is none.
-const SETTLE: Duration = Duration::from_secs(2);
-/// How many times longer than it took to give readers a state they go without the next one, if nobody waits for an answer:
-/// a state is that of the whole host, and thousands of components that become ready one after another would have it made
-/// thousands of times.
-const REST: u32 = 4;
-/// The longest of these times, whatever is owed.
-const LONGEST_REST: Duration = Duration::from_millis(200);
-/// How much of them may be owed, so that a change by itself is seen at once.
-const OWED: Duration = Duration::from_millis(100);
 /// Longest sleep, so that a machine that was suspended is not late for long.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
@@ -149,8 +144,14 @@ pub(crate) struct Supervisor {
     unpublished: bool,
     /// Apps whose journal does not hold yet what serves of them.
     unwritten: BTreeSet<AppName>,
+    /// Writes some of them down, one after another.
+    writing: Option<JoinHandle<()>>,
+    /// Ends when the lattice's calls find what the routes lead to, and when it is not waited for any longer.
+    settling: Option<(Instant, AbortOnDropHandle<()>)>,
     /// When the rest after the states that readers were given would be over.
     rested: Instant,
+    /// What routes, offers and readers were given of each app.
+    derived: Derived,
     /// Readers have not seen the newest state.
     stale: bool,
     /// What is served to the lattice may have changed since.
@@ -195,7 +196,10 @@ impl Supervisor {
             frozen: false,
             unpublished: false,
             unwritten: BTreeSet::new(),
+            writing: None,
+            settling: None,
             rested: Instant::now(),
+            derived: Derived::default(),
             stale: true,
             offered: false,
         }
@@ -213,13 +217,15 @@ impl Supervisor {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(wake) => self.tick().await,
                 _ = health.tick() => self.look_at_health().await,
+                () = ended(self.writing.as_mut()) => self.writing = None,
+                () = ended(self.settling.as_mut().map(|(_, settling)| settling)) => self.settled().await,
                 order = self.orders.recv() => {
                     let Some(order) = order else { break };
                     self.obey_burst(order).await;
                 }
             }
             if self.until_show().is_zero() {
-                self.show().await;
+                self.show_when_served();
             }
         }
         self.write_down().await;
@@ -280,7 +286,7 @@ impl Supervisor {
             return Err(going());
         }
         // The disk is waited for below; calls do not wait with it.
-        self.publish().await;
+        self.publish();
         self.write_down().await;
         let mut next = self.core.clone();
         let (reply, steps) = next.apply(request, now())?;
@@ -345,56 +351,16 @@ impl Supervisor {
 
     fn until_wake(&self) -> Duration {
         let due = self.core.wake_at().map_or(LONGEST_SLEEP, |at| at.since(now()).min(LONGEST_SLEEP));
-        if self.stale || self.unpublished || !self.unwritten.is_empty() {
-            due.min(self.until_show())
-        } else {
-            due
-        }
+        let readers_wait = self.stale && self.settling.is_none();
+        let disk_waits = !self.unwritten.is_empty() && self.writing.is_none();
+        if readers_wait || self.unpublished || disk_waits { due.min(self.until_show()) } else { due }
     }
+}
 
-    /// How long readers are to go without the next state.
-    fn until_show(&self) -> Duration {
-        self.rested.saturating_duration_since(Instant::now() + OWED)
-    }
-
-    /// Gives readers the newest state. Others stop what this host takes over once they see it serving, so the
-    /// lattice's calls must find it by then.
-    async fn show(&mut self) {
-        // The disk is no work: nobody is to go without a state because it is slow.
-        self.write_down().await;
-        let begun = Instant::now();
-        self.publish().await;
-        if !std::mem::take(&mut self.stale) {
-            return;
-        }
-        let mut cost = begun.elapsed();
-        if std::mem::take(&mut self.offered) {
-            let settled = tokio::time::timeout(SETTLE, self.tools.serving.settled()).await;
-            if settled.is_err() {
-                tracing::debug!("subscriptions are late; NATS is slow or away");
-            }
-            self.settle_providers().await;
-        }
-        let begun = Instant::now();
-        let snapshot = Snapshot {
-            state: if self.stopping { HostState::Stopping } else { self.settings.state() },
-            labels: self.settings.labels(),
-            epoch: self.core.epoch(),
-            sequence: self.core.sequence() + self.changes,
-            listeners: self.core.listeners(),
-            apps: self.core.inventory(|_| lath_control_api::CallCounts::default()),
-            units: self.slots.components().map(|(unit, held)| (unit.clone(), Arc::clone(held))).collect(),
-            processes: self
-                .slots
-                .providers()
-                .map(|(unit, _, held)| (unit.clone(), Arc::clone(held.process())))
-                .collect(),
-            callers: self.snapshots.borrow().callers.clone(),
-            specs: self.core.specs().collect(),
-        };
-        self.snapshots.send_replace(Arc::new(snapshot));
-        cost += begun.elapsed();
-        let now = Instant::now();
-        self.rested = (self.rested.max(now) + cost * REST).min(now + OWED + LONGEST_REST);
+/// Resolves when a future has ended, however; never without one.
+async fn ended<F: Future + Unpin>(future: Option<F>) {
+    match future {
+        Some(future) => drop(future.await),
+        None => std::future::pending().await,
     }
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::join_all;
 use http_body_util::BodyExt as _;
 use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
 use lath_host_core::Reach;
 use lath_wrpc::serve::Call;
 use lath_wrpc::{
-    AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeOptions, Service, Serving, codec, http,
+    AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeAsk, ServeOptions, Service, Serving,
+    codec, http,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -29,7 +29,7 @@ use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
 
 /// Servings that begin at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 
 /// What a component is served with.
 #[derive(Debug, Clone, Default)]
@@ -85,20 +85,38 @@ impl Offer {
 /// Whose calls are taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Served {
+    /// The app that serves them.
+    app: AppName,
     /// The component.
-    pub(crate) id: ComponentId,
-    /// Calls that prefer this revision; none: those of anyone.
-    pub(crate) revision: Option<AppRevision>,
+    id: ComponentId,
+    /// Calls that prefer this revision of the app; none: those of anyone.
+    revision: Option<Revision>,
 }
 
 impl Served {
     /// New calls, of anyone.
-    pub(crate) fn by_anyone(id: &ComponentId) -> Self {
-        Self { id: id.clone(), revision: None }
+    pub(crate) fn by_anyone(app: &AppName, id: &ComponentId) -> Self {
+        Self { app: app.clone(), id: id.clone(), revision: None }
+    }
+
+    /// Calls that prefer a revision of the app.
+    pub(crate) fn of_revision(app: &AppName, id: &ComponentId, revision: Revision) -> Self {
+        Self { app: app.clone(), id: id.clone(), revision: Some(revision) }
     }
 }
 
-type Offers = BTreeMap<Served, Offer>;
+/// What is served of one app.
+pub(crate) type AppOffers = BTreeMap<Served, Offer>;
+/// What is served of all. An app that has not changed shares its part with the state before.
+pub(crate) type Offers = BTreeMap<AppName, Arc<AppOffers>>;
+
+fn is_offered(offers: &Offers, served: &Served) -> bool {
+    offers.get(&served.app).is_some_and(|app| app.contains_key(served))
+}
+
+fn is_same(one: &Arc<AppOffers>, another: &Arc<AppOffers>) -> bool {
+    Arc::ptr_eq(one, another) || one == another
+}
 
 /// What is to be served, and how often that has changed.
 #[derive(Debug, Clone, Default)]
@@ -123,7 +141,10 @@ impl ServingHandle {
     /// Replaces what is to be served.
     pub(crate) fn offer(&self, offers: Offers) {
         self.asked.send_if_modified(|held| {
-            let changed = *held.offers != offers;
+            let same = |(app, part): (&AppName, &Arc<AppOffers>)| {
+                held.offers.get(app).is_some_and(|held| is_same(held, part))
+            };
+            let changed = held.offers.len() != offers.len() || !offers.iter().all(same);
             if changed {
                 *held = Asked { times: held.times + 1, offers: Arc::new(offers) };
             }
@@ -145,7 +166,7 @@ impl ServingHandle {
     /// Resolves when none of these calls can come from the lattice any more, or another unit takes them.
     pub(crate) async fn taken_down(&self, served: &Served) {
         let mut up = self.up.clone();
-        let over = |up: &Up| !up.contains_key(served) || self.asked.borrow().offers.contains_key(served);
+        let over = |up: &Up| !up.contains_key(served) || is_offered(&self.asked.borrow().offers, served);
         // An error means that the serving task has ended, and with it every subscription.
         let _ended = up.wait_for(over).await;
     }
@@ -161,6 +182,8 @@ pub(crate) struct Server {
     asked: watch::Receiver<Asked>,
     followed: watch::Sender<u64>,
     up: Arc<watch::Sender<Up>>,
+    /// What was asked for when it was last followed.
+    followed_offers: Arc<Offers>,
     running: BTreeMap<Served, (Offer, Serving)>,
     ending: TaskTracker,
 }
@@ -184,6 +207,7 @@ impl Server {
             asked,
             followed,
             up: Arc::new(up),
+            followed_offers: Arc::default(),
             running: BTreeMap::new(),
             ending: TaskTracker::new(),
         };
@@ -201,19 +225,23 @@ impl Server {
                 () = shutdown.cancelled() => break,
             }
         }
-        self.follow(&Offers::new()).await;
+        self.follow(&Arc::default()).await;
         self.ending.close();
         self.ending.wait().await;
     }
 
-    async fn follow(&mut self, offers: &Offers) {
-        let gone: Vec<Served> =
-            self.running.keys().filter(|served| !offers.contains_key(*served)).cloned().collect();
-        for served in gone {
-            self.end(served);
+    /// Serves what is asked for now. Apps that are as they were are not looked at.
+    async fn follow(&mut self, offers: &Arc<Offers>) {
+        let before = std::mem::replace(&mut self.followed_offers, Arc::clone(offers));
+        let gone =
+            before.iter().filter(|(app, part)| !offers.get(*app).is_some_and(|now| is_same(now, part)));
+        for served in gone.flat_map(|(_, part)| part.keys()).filter(|served| !is_offered(offers, served)) {
+            self.end(served.clone());
         }
         let mut new = Vec::new();
-        for (served, offer) in offers {
+        let changed =
+            offers.iter().filter(|(app, part)| !before.get(*app).is_some_and(|held| is_same(held, part)));
+        for (served, offer) in changed.flat_map(|(_, part)| &**part) {
             let changed = match self.running.get_mut(served) {
                 None => {
                     new.push((served, offer));
@@ -229,10 +257,11 @@ impl Server {
         self.begin(&new).await;
     }
 
-    /// Serves what was not served before, many at a time: each waits for the server once.
+    /// Serves what was not served before, many at a time: they wait for the server once, together.
     async fn begin(&mut self, new: &[(&Served, &Offer)]) {
         for some in new.chunks(AT_ONCE) {
-            let begun = join_all(some.iter().map(|(served, offer)| self.serve(served, offer))).await;
+            let asks = some.iter().map(|(served, offer)| self.ask(served, offer)).collect();
+            let begun = lath_wrpc::serve_all(&self.client, &self.lattice, asks).await;
             for ((served, offer), serving) in some.iter().zip(begun) {
                 match serving {
                     Ok(serving) => {
@@ -245,10 +274,14 @@ impl Server {
         }
     }
 
-    async fn serve(&self, served: &Served, offer: &Offer) -> Result<Serving, lath_wrpc::ServeError> {
-        let service = self.service(&served.id, offer);
-        let options = ServeOptions { revision: served.revision.clone(), ..ServeOptions::default() };
-        lath_wrpc::serve(&self.client, &self.lattice, &served.id, &offer.exports(), service, options).await
+    fn ask(&self, served: &Served, offer: &Offer) -> ServeAsk {
+        let revision = served.revision.map(|revision| AppRevision { app: served.app.clone(), revision });
+        ServeAsk {
+            id: served.id.clone(),
+            exports: offer.exports(),
+            service: self.service(&served.id, offer),
+            options: ServeOptions { revision, ..ServeOptions::default() },
+        }
     }
 
     /// Changes how something is served that is.

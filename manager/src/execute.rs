@@ -31,7 +31,7 @@ pub(crate) struct Executor {
     client: ControlClient,
     standing: watch::Receiver<Standing>,
     /// The last command of each app to each host.
-    sent: BTreeMap<(AppName, HostId), Sent>,
+    sent: BTreeMap<AppName, BTreeMap<HostId, Sent>>,
     flights: JoinSet<Answer>,
 }
 
@@ -112,7 +112,7 @@ impl Executor {
 
     /// Forgets what was sent for an app that is gone.
     pub(crate) fn forget(&mut self, app: &AppName) {
-        self.sent.retain(|(owner, _), _| owner != app);
+        self.sent.remove(app);
     }
 
     /// Forgets everything that was sent, at the end of a term. What is in flight carries the old fence.
@@ -122,9 +122,9 @@ impl Executor {
     }
 
     fn due(&self, app: &AppName, command: &Command, boot: &str) -> Due {
-        let key = (app.clone(), command.host.clone());
+        let of_app = self.sent.get(app);
         let same = |sent: &&Sent| sent.fence == command.request.fence && sent.boot == boot;
-        if let Some(sent) = self.sent.get(&key).filter(same) {
+        if let Some(sent) = of_app.and_then(|sent| sent.get(&command.host)).filter(same) {
             if sent.in_flight {
                 return Due::WithAnswer;
             }
@@ -133,8 +133,8 @@ impl Executor {
                 return Due::At(at);
             }
         }
-        let of_app = self.sent.iter().filter(|((owner, _), sent)| owner == app && sent.in_flight).count();
-        if of_app >= OF_ONE_APP {
+        let in_flight = of_app.into_iter().flat_map(BTreeMap::values).filter(|sent| sent.in_flight).count();
+        if in_flight >= OF_ONE_APP {
             return Due::WithAnswer;
         }
         if self.flights.len() >= IN_FLIGHT {
@@ -150,10 +150,10 @@ impl Executor {
             return;
         }
         tracing::debug!(%app, %host, %fence, %why, bundles = request.bundles.len(), "telling a host");
-        let key = (app.clone(), host.clone());
-        let same = self.sent.get(&key).filter(|sent| sent.fence == fence && sent.boot == boot);
+        let sent = self.sent.entry(app.clone()).or_default();
+        let same = sent.get(&host).filter(|sent| sent.fence == fence && sent.boot == boot);
         let failures = same.map_or(0, |sent| sent.failures);
-        self.sent.insert(key, Sent { fence, boot, at: Instant::now(), in_flight: true, failures });
+        sent.insert(host.clone(), Sent { fence, boot, at: Instant::now(), in_flight: true, failures });
         let (client, app) = (self.client.clone(), app.clone());
         self.flights.spawn(async move {
             Failpoint::CommandSend.before();
@@ -164,8 +164,8 @@ impl Executor {
     }
 
     fn note(&mut self, answer: &Answer) {
-        let key = (answer.app.clone(), answer.host.clone());
-        let Some(sent) = self.sent.get_mut(&key).filter(|sent| sent.fence == answer.fence) else { return };
+        let sent = self.sent.get_mut(&answer.app).and_then(|sent| sent.get_mut(&answer.host));
+        let Some(sent) = sent.filter(|sent| sent.fence == answer.fence) else { return };
         sent.in_flight = false;
         sent.failures = if answer.result.is_ok() { 0 } else { sent.failures.saturating_add(1) };
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::FutureExt;
 use lath_control_api::{
-    AppName, Epoch, EventData, HostCalls, HostEventKind, HostId, HostInventory, HostSummary, PingReply,
-    Timestamp,
+    AppName, Epoch, EventData, HostAlive, HostCalls, HostEventKind, HostId, HostInventory, HostSummary,
+    PingReply, Timestamp,
 };
-use lath_control_api_client::{ControlClient, Events, Heard, Link, RequestError};
+use lath_control_api_client::{Alive, ControlClient, Events, Heard, Link, RequestError};
 use lath_manager_planner::ObservedState;
 use lath_manager_planner::observed::News;
 use tokio::sync::{mpsc, watch};
@@ -161,9 +161,9 @@ impl Observer {
 
     /// Listens until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let mut events = loop {
-            match self.client.host_events().await {
-                Ok(events) => break events,
+        let (mut events, mut alive) = loop {
+            match self.listen().await {
+                Ok(listening) => break listening,
                 Err(error) => tracing::warn!(%error, "cannot listen to hosts; trying again"),
             }
             if shutdown.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
@@ -178,12 +178,17 @@ impl Observer {
                 () = shutdown.cancelled() => break,
                 Ok(()) = self.link.changed() => self.link_changed(),
                 Some(heard) = events.next() => self.hear_all(heard, &mut events),
+                Some((host, sign)) = alive.next() => self.take_alive(&host, &sign),
                 Some(host) = self.refresh.recv() => self.ask(&host),
                 Some(Ok(answer)) = self.asked.join_next() => self.answered(answer),
                 _ = ticks.tick() => self.tick(),
             }
             self.show();
         }
+    }
+
+    async fn listen(&self) -> Result<(Events, Alive), RequestError> {
+        Ok((self.client.host_events().await?, self.client.hosts_alive().await?))
     }
 
     /// Asks everybody when a connection is new, or when messages were dropped.
@@ -308,6 +313,19 @@ impl Observer {
                 self.report(&news, BTreeSet::new());
             }
             EventData::App(_) => {}
+        }
+    }
+
+    fn take_alive(&mut self, host: &HostId, alive: &HostAlive) {
+        self.note_epoch(alive.epoch);
+        let now = self.clock.now();
+        let Some(news) = Arc::make_mut(&mut self.state).alive(host, alive, now) else {
+            // A run that was not heard before: it says what it is when it is asked.
+            return self.ask(host);
+        };
+        self.report(&news, BTreeSet::new());
+        if news != News::None && self.state.host(host).is_some_and(|known| !known.is_current()) {
+            self.ask(host);
         }
     }
 

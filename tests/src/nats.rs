@@ -102,6 +102,17 @@ impl Nats {
         Ok(subjects)
     }
 
+    /// Bytes that it has got from clients and sent to them since its start.
+    ///
+    /// # Errors
+    /// When the server does not answer, or with something else.
+    pub fn traffic(&self) -> Result<(u64, u64), String> {
+        let document = monitored(self.monitor, "/varz")?;
+        let bytes =
+            |field: &str| document[field].as_u64().ok_or_else(|| format!("no {field} in {document:#}"));
+        Ok((bytes("in_bytes")?, bytes("out_bytes")?))
+    }
+
     /// The server's process, when it runs.
     #[must_use]
     pub fn process(&self) -> Option<&Process> {

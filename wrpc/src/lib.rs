@@ -34,7 +34,9 @@ pub use channel::{StreamError, StreamReader, StreamWriter};
 pub use client::{Client, ConnectError, Limits, NoRoundTrip};
 pub use failure::{Failure, FailureCode};
 pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
-pub use serve::{Call, Export, Handler, ServeError, ServeOptions, Service, Serving, serve};
+pub use serve::{
+    Call, Export, Handler, ServeAsk, ServeError, ServeOptions, Service, Serving, serve, serve_all,
+};
 pub use subject::{AppRevision, Instance, Seen, SubjectError, Target, queue_group, wire_function};
 
 /// Header with the id of the caller. Providers choose the resources of a link by it.

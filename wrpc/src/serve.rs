@@ -24,7 +24,7 @@ pub use call::{Call, Responding};
 
 use crate::client::Client;
 use crate::subject::{AppRevision, SubjectError, Target};
-use accept::{AcceptLoop, Command};
+use accept::{AcceptLoop, CONFIRM_WITHIN, Command};
 use desk::Desk;
 
 /// One function to serve.
@@ -140,12 +140,54 @@ pub async fn serve(
     service: Service,
     options: ServeOptions,
 ) -> Result<Serving, ServeError> {
-    let place = Place { lattice: lattice.clone(), id: id.clone() };
+    let ask = ServeAsk { id: id.clone(), exports: exports.to_vec(), service, options };
+    let serving = begin(client, lattice, ask).await?;
+    confirm(client).await;
+    Ok(serving)
+}
+
+/// What is to be served, for [`serve_all`].
+#[derive(Debug)]
+pub struct ServeAsk {
+    /// The component or provider.
+    pub id: ComponentId,
+    /// Its functions.
+    pub exports: Vec<Export>,
+    /// Who answers.
+    pub service: Service,
+    /// Which calls are taken.
+    pub options: ServeOptions,
+}
+
+/// As [`serve`] for many, in order: they wait for the server once, together.
+pub async fn serve_all(
+    client: &Client,
+    lattice: &LatticeId,
+    asks: Vec<ServeAsk>,
+) -> Vec<Result<Serving, ServeError>> {
+    let mut servings = Vec::with_capacity(asks.len());
+    for ask in asks {
+        servings.push(begin(client, lattice, ask).await);
+    }
+    confirm(client).await;
+    servings
+}
+
+async fn begin(client: &Client, lattice: &LatticeId, ask: ServeAsk) -> Result<Serving, ServeError> {
+    let ServeAsk { id, exports, service, options } = ask;
     let desk = Arc::new(Desk::new(service));
-    let mut accept = AcceptLoop::new(client.clone(), place, Arc::clone(&desk), options);
-    accept.subscribe(exports).await?;
+    let mut accept =
+        AcceptLoop::new(client.clone(), Place { lattice: lattice.clone(), id }, Arc::clone(&desk), options);
+    accept.subscribe(&exports).await?;
     let task = tokio::spawn(accept.run());
     Ok(Serving { desk, _task: AbortOnDropHandle::new(task) })
+}
+
+/// Waits until the server has all subscriptions that were made before, while there is a connection.
+async fn confirm(client: &Client) {
+    if client.is_connected() && client.round_trip(Instant::now() + CONFIRM_WITHIN).await.is_err() {
+        tracing::warn!("the NATS server has not confirmed new subscriptions yet");
+    }
 }
 
 /// Where something is served.

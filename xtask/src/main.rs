@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, checks and tests the repository, so that a person and the CI type the same. Only the
 //! choice of a task is here. Every task is a module that can be read alone.
 
+mod bench;
 mod check;
 mod components;
 mod demo;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure, beside what else does the same work, and print one table; docs/benchmarks.md
+    Bench(bench::BenchArgs),
     /// Check the layers between our crates, find files that no `mod` reaches, list the largest files
     Check,
     /// Build the guest components into target/components
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match task {
+        Task::Bench(args) => bench::bench(&workspace, args),
         Task::Check => check::check(&workspace),
         Task::Components { all, anew } => {
             let guests = if *all { components::Guests::All } else { components::Guests::Rust };

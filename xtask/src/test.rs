@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::workspace::{Workspace, output, run};
-use crate::{check, components, nats, registry};
+use crate::{bench, check, components, nats, registry};
 
 /// Moments at which tests end a manager, as by kill -9; only tests are built with them.
 const FAILPOINTS: &str = "--features=lath-manager/failpoints";
@@ -53,6 +53,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "compat", run: compat, needs: &["nats-server", "components"], quick: false },
     Stage { name: "doc tests", run: doc_tests, needs: &[], quick: false },
     Stage { name: "simulation", run: simulation, needs: &[], quick: false },
+    Stage { name: "instructions", run: instructions, needs: &[], quick: false },
     // Last, so that a run ends with what its tests say.
     Stage {
         name: "tests",
@@ -156,6 +157,14 @@ fn clippy_guests(workspace: &Workspace, _: Extent) -> Result<()> {
     let mut cargo = workspace.guests_cargo();
     cargo.args(["clippy", "--workspace", "--release", "--locked", "--target", components::TARGET]);
     run(cargo.args(["--", "--deny", "warnings"]))
+}
+
+/// Where valgrind is: what takes more instructions than on record is told, however busy the machine is.
+fn instructions(workspace: &Workspace, _: Extent) -> Result<()> {
+    if !bench::count(workspace)? {
+        println!("valgrind is not here: no instructions were counted");
+    }
+    Ok(())
 }
 
 fn nats_server(workspace: &Workspace, _: Extent) -> Result<()> {

@@ -4,7 +4,7 @@
 //! what was sent meanwhile is lost: a reader asks anew whenever [`crate::Link::connects`] grows.
 
 use futures::StreamExt;
-use lath_control_api::{AppName, CloudEvent, EventData, Timestamp};
+use lath_control_api::{AppName, CloudEvent, EventData, HostAlive, HostId, Subjects, Timestamp};
 
 use crate::request::{ControlClient, RequestError};
 
@@ -46,7 +46,38 @@ impl Events {
     }
 }
 
+/// Hosts that say that they live.
+#[derive(Debug)]
+pub struct Alive {
+    subscriber: async_nats::Subscriber,
+}
+
+impl Alive {
+    /// The next one that can be read; `None` when the connection is closed for good.
+    pub async fn next(&mut self) -> Option<(HostId, HostAlive)> {
+        loop {
+            let message = self.subscriber.next().await?;
+            let host = Subjects::host_of_alive(&message.subject);
+            match (host, serde_json::from_slice(&message.payload)) {
+                (Ok(host), Ok(alive)) => return Some((host, alive)),
+                (Err(_), _) | (_, Err(_)) => {
+                    tracing::debug!(subject = %message.subject, "a sign of life cannot be read");
+                }
+            }
+        }
+    }
+}
+
 impl ControlClient {
+    /// Signs of life of all hosts, from now on.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn hosts_alive(&self) -> Result<Alive, RequestError> {
+        let Events { subscriber, .. } = self.subscribe(self.subjects().hosts_alive()).await?;
+        Ok(Alive { subscriber })
+    }
+
     /// Events of all hosts, from now on.
     ///
     /// # Errors

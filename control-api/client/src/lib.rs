@@ -24,5 +24,5 @@ pub use connection::{
     Attempt, ConnectError, ConnectOptions, Connection, DOMAIN_VARIABLE, DomainError, JetStreamDomain, Link,
     Patience, connect,
 };
-pub use events::{Events, Heard, envelope};
+pub use events::{Alive, Events, Heard, envelope};
 pub use request::{ControlClient, RequestError};

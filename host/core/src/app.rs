@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) units: BTreeMap<Place, Unit>,
     /// Since when nothing of the app is here.
     pub(crate) empty_since: Option<Timestamp>,
+    /// When the core has noted that it changes by time alone.
+    pub(crate) due: Option<Timestamp>,
 }
 
 impl App {
@@ -43,6 +45,7 @@ impl App {
             serving: Slots::new(),
             units: BTreeMap::new(),
             empty_since: None,
+            due: None,
         }
     }
 
@@ -82,6 +85,11 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Whether news with this ticket are not too late.
+    pub(crate) fn expects(&self, place: &Place, ticket: Ticket) -> bool {
+        self.units.get(place).is_some_and(|unit| unit.ticket == ticket)
     }
 
     /// Takes news of a unit in; false when they are too late or say nothing new.

@@ -3,7 +3,7 @@
 //! A refused command leaves no trace. An accepted one is remembered with its fence, also after its app is gone,
 //! so that a late older command cannot bring it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use lath_control_api::{
 
 use crate::app::App;
 use crate::journal::JournalEntry;
-use crate::spec;
+use crate::spec::{self, Claims};
 use crate::transition::{Changes, Transition};
 use crate::unit::{Heard, News, Ticket, UnitKey};
 
@@ -22,10 +22,13 @@ use crate::unit::{Heard, News, Ticket, UnitKey};
 /// short enough that a host does not gather the names of all apps there ever were.
 pub const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 
-/// Everything that a host has decided. Cloning is cheap enough to try a command on a copy first.
+/// Everything that a host has decided. Cloning is cheap enough to try a command on a copy first: apps are shared until
+/// they change.
 #[derive(Debug, Clone)]
 pub struct Core {
-    pub(crate) apps: BTreeMap<AppName, App>,
+    pub(crate) apps: BTreeMap<AppName, Arc<App>>,
+    /// Apps that change by time alone, by when: few of them, mostly.
+    due: BTreeSet<(Timestamp, AppName)>,
     /// Where routes that name no address listen; none on a host that takes no such routes.
     pub(crate) http_default: Option<SocketAddr>,
     epoch: Epoch,
@@ -40,6 +43,7 @@ impl Core {
     pub fn new(http_default: Option<SocketAddr>) -> Self {
         Self {
             apps: BTreeMap::new(),
+            due: BTreeSet::new(),
             http_default,
             epoch: Epoch(0),
             sequence: 0,
@@ -71,7 +75,8 @@ impl Core {
             let mut app = App::restored(&entry.request, serving, specs, now);
             app.empty_since = entry.empty_since;
             app.advance(&mut core.tickets, &mut changes, now);
-            core.apps.insert(entry.request.app.clone(), app);
+            schedule(&mut core.due, &mut app);
+            core.apps.insert(entry.request.app.clone(), Arc::new(app));
         }
         changes.routes();
         let steps = core.settle(changes);
@@ -92,13 +97,15 @@ impl Core {
         spec::check_epoch(request, self.epoch)?;
         let held = self.apps.get(&request.app);
         let order = held.map_or(Ok(Order::Newer), |app| spec::order(request, &app.request))?;
+        let claims = Claims::of(request);
         for other in self.apps.values().filter(|other| other.name != request.app) {
-            spec::check_claims(request, &other.request, self.http_default)?;
+            claims.check(&other.request, self.http_default)?;
         }
         let unchanged = order == Order::Same;
         let raised = self.epoch < request.fence.epoch;
         self.epoch = self.epoch.max(request.fence.epoch);
-        let app = self.apps.entry(request.app.clone()).or_insert_with(|| App::new(request));
+        let app = self.apps.entry(request.app.clone()).or_insert_with(|| Arc::new(App::new(request)));
+        let app = Arc::make_mut(app);
         let mut changes = Changes::default();
         if unchanged {
             let renewed = app.request.fence != request.fence;
@@ -114,6 +121,7 @@ impl Core {
             changes.step(Transition::Persist(request.app.clone()));
             app.accept(request, now);
             app.advance(&mut self.tickets, &mut changes, now);
+            schedule(&mut self.due, app);
         }
         let reply = ApplyReply { fence: request.fence, unchanged };
         Ok((reply, self.settle(changes)))
@@ -123,11 +131,17 @@ impl Core {
     pub fn observe(&mut self, unit: &UnitKey, ticket: Ticket, news: News, now: Timestamp) -> Vec<Transition> {
         let mut changes = Changes::default();
         let place = (unit.id.clone(), unit.spec.clone());
-        if let Some(app) = self.apps.get_mut(&unit.app) {
+        if let Some(app) = self.apps.get_mut(&unit.app).filter(|app| app.expects(&place, ticket)) {
+            let app = Arc::make_mut(app);
             let heard = Heard { unit, seed: self.seed, now };
+            let on_its_way = news.is_of_a_preparation_that_goes_on();
             if app.hear(&place, ticket, news, &heard, &mut changes) {
                 changes.shown();
-                app.advance(&mut self.tickets, &mut changes, now);
+                // What others of the app do does not hang on how far it has come.
+                if !on_its_way {
+                    app.advance(&mut self.tickets, &mut changes, now);
+                    schedule(&mut self.due, app);
+                }
             }
         }
         self.settle(changes)
@@ -136,16 +150,17 @@ impl Core {
     /// Does what time alone has made due: drains that are over, what has failed to try again, fences to forget.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Transition> {
         let mut changes = Changes::default();
-        for app in self.apps.values_mut().filter(|app| app.wake_at(FORGET_AFTER).is_some_and(|at| at <= now))
-        {
+        let due: Vec<AppName> =
+            self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, app)| app.clone()).collect();
+        for name in due {
+            let Some(app) = self.apps.get_mut(&name).map(Arc::make_mut) else { continue };
             app.advance(&mut self.tickets, &mut changes, now);
-        }
-        let gone = |app: &App| app.empty_since.is_some_and(|since| since.plus(FORGET_AFTER) <= now);
-        let forgotten: Vec<AppName> =
-            self.apps.values().filter(|app| gone(app)).map(|app| app.name.clone()).collect();
-        for app in forgotten {
-            self.apps.remove(&app);
-            changes.step(Transition::Persist(app));
+            schedule(&mut self.due, app);
+            if app.empty_since.is_some_and(|since| since.plus(FORGET_AFTER) <= now) {
+                self.due.retain(|(_, due)| *due != name);
+                self.apps.remove(&name);
+                changes.step(Transition::Persist(name));
+            }
         }
         self.settle(changes)
     }
@@ -153,7 +168,7 @@ impl Core {
     /// The next time at which [`Core::tick`] has something to do.
     #[must_use]
     pub fn wake_at(&self) -> Option<Timestamp> {
-        self.apps.values().filter_map(|app| app.wake_at(FORGET_AFTER)).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// How a unit is to be asked whether it is well.
@@ -161,6 +176,12 @@ impl Core {
     pub fn probe(&self, unit: &UnitKey) -> Option<Probe> {
         let held = self.apps.get(&unit.app)?.units.get(&(unit.id.clone(), unit.spec.clone()))?;
         held.spec.probe.clone()
+    }
+
+    /// Where routes that name no address listen.
+    #[must_use]
+    pub const fn http_default(&self) -> Option<SocketAddr> {
+        self.http_default
     }
 
     /// Highest epoch that was obeyed.
@@ -181,12 +202,9 @@ impl Core {
         self.apps.get(app).map(|held| &*held.request)
     }
 
-    /// Every spec that is here, from its acceptance to the end of its drain.
-    pub fn specs(&self) -> impl Iterator<Item = (UnitKey, Arc<ComponentSpec>)> {
-        let of_app = |app: &'_ App| -> Vec<_> {
-            app.units.iter().map(|(place, unit)| (app.key(place), Arc::clone(&unit.spec))).collect()
-        };
-        self.apps.values().flat_map(of_app)
+    /// Every app of which something is known here, as it is now, in order of their names.
+    pub fn apps(&self) -> impl Iterator<Item = AppState> {
+        self.apps.values().map(|app| AppState(Arc::clone(app)))
     }
 
     /// What is to be kept on disk of an app; none when it is forgotten.
@@ -200,5 +218,44 @@ impl Core {
             self.sequence = self.sequence.saturating_add(1);
         }
         changes.into_steps()
+    }
+}
+
+/// Notes when time alone changes an app next.
+fn schedule(due: &mut BTreeSet<(Timestamp, AppName)>, app: &mut App) {
+    let next = app.wake_at(FORGET_AFTER);
+    if next == app.due {
+        return;
+    }
+    if let Some(before) = app.due.take() {
+        due.remove(&(before, app.name.clone()));
+    }
+    if let Some(at) = next {
+        due.insert((at, app.name.clone()));
+    }
+    app.due = next;
+}
+
+/// One app as it was at a moment. What is derived of it can be kept as long as it is the same.
+#[derive(Debug, Clone)]
+pub struct AppState(pub(crate) Arc<App>);
+
+impl AppState {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &AppName {
+        &self.0.name
+    }
+
+    /// Whether the other one is the same app at the same moment. Of one that was touched and has not changed the answer
+    /// may be no.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Every spec that is here, from its acceptance to the end of its drain.
+    pub fn specs(&self) -> impl Iterator<Item = (UnitKey, Arc<ComponentSpec>)> {
+        self.0.units.iter().map(|(place, unit)| (self.0.key(place), Arc::clone(&unit.spec)))
     }
 }

@@ -7,7 +7,8 @@ use lath_control_api::{
 };
 
 use crate::app::App;
-use crate::core::Core;
+use crate::core::{AppState, Core};
+use crate::routes::RouteTable;
 use crate::spec::Slot;
 use crate::unit::{Shown, SpecKey, Unit, UnitKey};
 
@@ -17,12 +18,21 @@ impl Core {
     pub fn inventory(&self, counts: impl Fn(&UnitKey) -> CallCounts) -> Vec<AppInventory> {
         self.apps.values().map(|app| describe(app, &counts)).collect()
     }
+}
 
+impl AppState {
+    /// How its units are, without their calls; no components when nothing of it is left.
+    #[must_use]
+    pub fn inventory(&self) -> AppInventory {
+        describe(&self.0, &|_| CallCounts::default())
+    }
+}
+
+impl<U> RouteTable<U> {
     /// Addresses on which HTTP requests are taken.
     #[must_use]
-    pub fn listeners(&self) -> Vec<ListenerInventory> {
-        let routes = self.routes();
-        let open = routes.listeners().filter(|(_, listener)| listener.open);
+    pub fn listening(&self) -> Vec<ListenerInventory> {
+        let open = self.listeners().filter(|(_, listener)| listener.open);
         open.map(|(address, listener)| ListenerInventory {
             address,
             routes: listener

@@ -31,9 +31,9 @@ mod spec;
 mod transition;
 mod unit;
 
-pub use crate::core::{Core, FORGET_AFTER};
+pub use crate::core::{AppState, Core, FORGET_AFTER};
 pub use journal::{JournalEntry, JournalError};
-pub use routes::{Choice, Labelled, Listener, Reach, RouteTable, Target, Via};
+pub use routes::{AppRoutes, Choice, Labelled, Listener, Reach, RouteTable, Target, Via};
 pub use spec::{MAX_COMPONENTS, MAX_ROUTES};
 pub use transition::Transition;
 pub use unit::{News, SpecKey, Ticket, UnitKey};

@@ -1,23 +1,37 @@
 //! Where calls go: from a component id to a unit, and from an HTTP request to a component id.
 //!
-//! Derived as a whole from the state of the apps and never changed in place; readers see one table or the next.
-//! The table is generic in what it leads to, so that a host can put its own handles in the place of keys.
+//! Each app's part is derived as a whole from its state, and the table from the parts; nothing is changed in place, and
+//! readers see one table or the next. The table is generic in what it leads to, so that a host can put its own handles
+//! in the place of keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod part;
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use lath_control_api::{AppName, Builtin, ComponentId, HttpRoute, Revision, Weight, Workload};
+use lath_control_api::{AppName, ComponentId, HttpRoute, ListenerInventory, Revision, Weight};
 
-use crate::app::App;
 use crate::core::Core;
-use crate::unit::{SpecKey, Unit, UnitKey};
+use crate::unit::UnitKey;
 
 /// All routes of a host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteTable<U> {
-    targets: BTreeMap<ComponentId, Target<U>>,
+    targets: BTreeMap<ComponentId, Arc<Target<U>>>,
     listeners: BTreeMap<SocketAddr, Listener>,
+}
+
+/// What one app adds to the routes of its host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppRoutes<U> {
+    /// In order of ids. None is without units.
+    targets: Vec<(ComponentId, Arc<Target<U>>)>,
+    /// Ways that take new requests, each with its address and whether that is listened on for it.
+    serving: Vec<(SocketAddr, bool, Arc<Via>)>,
+    /// Ways for requests that arrived before, or still come to an address that nobody else has taken.
+    closing: Vec<(SocketAddr, bool, Arc<Via>)>,
 }
 
 impl<U> Default for RouteTable<U> {
@@ -52,6 +66,9 @@ pub struct Listener {
     /// Whether new connections are taken. False while only what arrived before is finished.
     pub open: bool,
     vias: Vec<Arc<Via>>,
+    /// Places of those that name a host, by that, and of those that do not.
+    named: BTreeMap<Box<str>, Vec<usize>>,
+    any: Vec<usize>,
 }
 
 /// One way from a listener to a component.
@@ -177,7 +194,7 @@ impl<U> RouteTable<U> {
 
     /// Components of which this host has units that calls may reach.
     pub fn targets(&self) -> impl Iterator<Item = (&ComponentId, &Target<U>)> {
-        self.targets.iter()
+        self.targets.iter().map(|(id, target)| (id, &**target))
     }
 
     /// Addresses on which requests arrive.
@@ -198,14 +215,16 @@ impl<U> RouteTable<U> {
         path: &str,
         choice: Choice,
     ) -> Option<&Arc<Via>> {
-        let vias = &self.listeners.get(&address)?.vias;
+        let listener = self.listeners.get(&address)?;
+        let named = host.and_then(|host| listener.named.get(host));
         let best = |chosen: &dyn Fn(&Via) -> bool| {
-            let fits = |via: &&Arc<Via>| {
-                chosen(via) && (via.route.host.is_none() || via.route.host.as_deref() == host)
+            let longest = |places: &Vec<usize>| {
+                let vias = places.iter().filter_map(|at| listener.vias.get(*at));
+                let fitting = vias.filter(|via| chosen(via) && is_below(path, &via.segments));
+                // The first of equals wins: routes that serve stand before those that are only finishing.
+                fitting.reduce(|best, via| if via.segments.len() > best.segments.len() { via } else { best })
             };
-            let fitting = vias.iter().filter(fits).filter(|via| is_below(path, &via.segments));
-            // The first of equals wins: routes that serve stand before those that are only finishing.
-            fitting.reduce(|best, via| if via.rank() > best.rank() { via } else { best })
+            named.and_then(longest).or_else(|| longest(&listener.any))
         };
         match choice {
             Choice::Dice(dice) => {
@@ -215,20 +234,62 @@ impl<U> RouteTable<U> {
         }
     }
 
+    /// The table of all apps of a host, whose parts come in order of their names.
+    #[must_use]
+    pub fn of<'a>(parts: impl Iterator<Item = &'a AppRoutes<U>> + Clone) -> Self
+    where
+        U: Clone + 'a,
+    {
+        let mut listeners = BTreeMap::<SocketAddr, Listener>::new();
+        for (address, answers, via) in parts.clone().flat_map(|part| &part.serving) {
+            let listener = listeners.entry(*address).or_default();
+            listener.open |= answers;
+            listener.add(via);
+        }
+        let open = listeners.iter().filter(|(_, listener)| listener.open).map(|(address, _)| *address);
+        let taken: BTreeSet<SocketAddr> = open.collect();
+        // Routes that were replaced stay for requests that arrived before, on addresses that nobody else has taken.
+        for (address, open, via) in parts.clone().flat_map(|part| &part.closing) {
+            let listener = listeners.entry(*address).or_default();
+            if !taken.contains(address) {
+                listener.open |= open;
+                listener.add(via);
+            }
+        }
+        let mut targets = BTreeMap::new();
+        for (id, target) in parts.flat_map(|part| &part.targets) {
+            match targets.entry(id.clone()) {
+                Entry::Vacant(free) => drop(free.insert(Arc::clone(target))),
+                // An id that one app is leaving and another has taken.
+                Entry::Occupied(mut held) => Arc::make_mut(held.get_mut()).join(target),
+            }
+        }
+        Self { targets, listeners }
+    }
+}
+
+impl<U> AppRoutes<U> {
+    /// Components of the app of which this host has units that calls may reach.
+    pub fn targets(&self) -> impl Iterator<Item = (&ComponentId, &Target<U>)> {
+        self.targets.iter().map(|(id, target)| (id, &**target))
+    }
+
     /// The same routes to something else: `handle` gives for each unit what calls are made on. Units without a
     /// handle are left out.
-    pub fn map<V>(self, mut handle: impl FnMut(&U) -> Option<V>) -> RouteTable<V> {
-        let mut labelled = |from: Labelled<U>| {
-            let Labelled { app, revision, unit } = from;
-            handle(&unit).map(|unit| Labelled { app, revision, unit })
+    #[must_use]
+    pub fn map<V>(&self, mut handle: impl FnMut(&U) -> Option<V>) -> AppRoutes<V> {
+        let mut labelled = |from: &Labelled<U>| {
+            let unit = handle(&from.unit)?;
+            Some(Labelled { app: from.app.clone(), revision: from.revision, unit })
         };
-        let targets = self.targets.into_iter().map(|(id, target)| {
-            let stable = target.stable.and_then(&mut labelled);
-            let candidate = target.candidate.and_then(|(unit, weight)| Some((labelled(unit)?, weight)));
-            let draining = target.draining.into_iter().filter_map(&mut labelled).collect();
-            (id, Target { stable, candidate, draining })
+        let targets = self.targets.iter().map(|(id, target)| {
+            let stable = target.stable.as_ref().and_then(&mut labelled);
+            let candidate = target.candidate.as_ref();
+            let candidate = candidate.and_then(|(unit, weight)| Some((labelled(unit)?, *weight)));
+            let draining = target.draining.iter().filter_map(&mut labelled).collect();
+            (id.clone(), Arc::new(Target { stable, candidate, draining }))
         });
-        RouteTable { targets: targets.collect(), listeners: self.listeners }
+        AppRoutes { targets: targets.collect(), serving: self.serving.clone(), closing: self.closing.clone() }
     }
 }
 
@@ -237,6 +298,15 @@ impl Listener {
     #[must_use]
     pub fn vias(&self) -> &[Arc<Via>] {
         &self.vias
+    }
+
+    fn add(&mut self, via: &Arc<Via>) {
+        let place = self.vias.len();
+        match &via.route.host {
+            Some(host) => self.named.entry(host.as_str().into()).or_default().push(place),
+            None => self.any.push(place),
+        }
+        self.vias.push(Arc::clone(via));
     }
 }
 
@@ -247,10 +317,6 @@ impl Via {
         let Labelled { app, revision, unit: UnitKey { id: source, .. } } = unit;
         let (app, revision, source) = (app.clone(), *revision, source.clone());
         Self { app, revision, source, route: route.clone(), segments, takes }
-    }
-
-    fn rank(&self) -> (bool, usize) {
-        (self.route.host.is_some(), self.segments.len())
     }
 }
 
@@ -265,65 +331,14 @@ impl Core {
     /// Where calls go now.
     #[must_use]
     pub fn routes(&self) -> RouteTable<UnitKey> {
-        let mut table = RouteTable::default();
-        for app in self.apps.values() {
-            add_serving(&mut table, app, self.http_default);
-        }
-        let open = table.listeners.iter().filter(|(_, listener)| listener.open).map(|(address, _)| *address);
-        let taken: BTreeSet<SocketAddr> = open.collect();
-        for app in self.apps.values() {
-            add_draining(&mut table, app, &taken, self.http_default);
-        }
-        table.targets.retain(|_, target| target.units().next().is_some());
-        table
+        let parts: Vec<_> = self.apps().map(|app| app.routes(self.http_default)).collect();
+        RouteTable::of(parts.iter())
     }
-}
 
-fn add_serving(table: &mut RouteTable<UnitKey>, app: &App, default: Option<SocketAddr>) {
-    for (id, slot) in &app.serving {
-        let unit = |spec: &SpecKey| {
-            let place = (id.clone(), spec.clone());
-            app.units.get(&place).map(|unit| (unit, label(app, unit, app.key(&place))))
-        };
-        let (stable, candidate) = app.taking(id, slot);
-        let stable = stable.and_then(unit);
-        let candidate = candidate.and_then(|(spec, weight)| Some((unit(spec)?, weight)));
-        let shifted = candidate.as_ref().map_or(0, |(_, weight)| weight.percent());
-        // A stable spec whose traffic has moved keeps its routes as one that is draining does.
-        if let Some((unit, labelled)) = stable.as_ref().filter(|_| shifted < 100) {
-            add_listeners(table, app, unit, labelled, Share::From(shifted), default);
-        }
-        if let Some(((unit, labelled), _)) = &candidate {
-            add_listeners(table, app, unit, labelled, Share::Below(shifted), default);
-        }
-        let target = table.targets.entry(id.clone()).or_insert_with(Target::empty);
-        target.stable = stable.map(|(_, labelled)| labelled);
-        target.candidate = candidate.map(|((_, labelled), weight)| (labelled, weight));
-    }
-}
-
-fn add_draining(
-    table: &mut RouteTable<UnitKey>,
-    app: &App,
-    taken: &BTreeSet<SocketAddr>,
-    default: Option<SocketAddr>,
-) {
-    for (id, slot) in &app.serving {
-        let (stable, candidate) = app.taking(id, slot);
-        let moved = candidate.is_some_and(|(_, weight)| weight == Weight::ALL);
-        let place = stable.filter(|_| moved).map(|spec| (id.clone(), spec.clone()));
-        if let Some((place, unit)) = place.and_then(|place| app.units.get_key_value(&place)) {
-            // Whoever still comes to an address that has moved is answered until the rollout settles.
-            add_closing_listeners(table, unit, &label(app, unit, app.key(place)), taken, true, default);
-        }
-    }
-    let reachable = |unit: &Unit| unit.leaving.as_ref().is_some_and(|leaving| !leaving.closed);
-    for (place, unit) in app.units.iter().filter(|(_, unit)| reachable(unit)) {
-        let labelled = label(app, unit, app.key(place));
-        add_closing_listeners(table, unit, &labelled, taken, false, default);
-        let target = table.targets.entry(place.0.clone()).or_insert_with(Target::empty);
-        target.draining.push(labelled);
-        target.draining.sort_by_key(|labelled| std::cmp::Reverse(labelled.revision));
+    /// Addresses on which HTTP requests are taken.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerInventory> {
+        self.routes().listening()
     }
 }
 
@@ -331,53 +346,21 @@ impl<U> Target<U> {
     fn empty() -> Self {
         Self { stable: None, candidate: None, draining: Vec::new() }
     }
-}
 
-fn label(app: &App, unit: &Unit, key: UnitKey) -> Labelled<UnitKey> {
-    Labelled { app: app.name.clone(), revision: unit.spec.revision, unit: key }
-}
-
-fn routes_of(unit: &Unit, default: Option<SocketAddr>) -> impl Iterator<Item = (SocketAddr, &HttpRoute)> {
-    let serves_http = match &unit.spec.workload {
-        Workload::Builtin { builtin: Builtin::HttpServer, .. } => true,
-        Workload::Builtin { .. } | Workload::Component { .. } | Workload::Provider { .. } => false,
-    };
-    let routes = unit.spec.routes.iter().filter(move |_| serves_http);
-    routes.filter_map(move |route| Some((route.address.or(default)?, route)))
-}
-
-/// A server does not open an address while a component behind it is still being made ready on this host: on a
-/// shared address another host answers meanwhile.
-fn add_listeners(
-    table: &mut RouteTable<UnitKey>,
-    app: &App,
-    unit: &Unit,
-    labelled: &Labelled<UnitKey>,
-    share: Share,
-    default: Option<SocketAddr>,
-) {
-    let answers = share.helps_out() && unit.spec.routes.iter().all(|route| !app.is_on_its_way(&route.target));
-    for (address, route) in routes_of(unit, default) {
-        let listener = table.listeners.entry(address).or_default();
-        listener.open |= answers;
-        listener.vias.push(Arc::new(Via::new(labelled, route, share)));
+    /// Newest revision first.
+    fn sort_draining(&mut self) {
+        self.draining.sort_by_key(|labelled| std::cmp::Reverse(labelled.revision));
     }
 }
 
-/// Routes that were replaced stay for requests that arrived before, on addresses that nobody else has taken.
-fn add_closing_listeners(
-    table: &mut RouteTable<UnitKey>,
-    unit: &Unit,
-    labelled: &Labelled<UnitKey>,
-    taken: &BTreeSet<SocketAddr>,
-    open: bool,
-    default: Option<SocketAddr>,
-) {
-    for (address, route) in routes_of(unit, default) {
-        let listener = table.listeners.entry(address).or_default();
-        if !taken.contains(&address) {
-            listener.open |= open;
-            listener.vias.push(Arc::new(Via::new(labelled, route, Share::Rest)));
+impl<U: Clone> Target<U> {
+    /// Adds what a later app has under the same id.
+    fn join(&mut self, later: &Self) {
+        if later.stable.is_some() || later.candidate.is_some() {
+            self.stable.clone_from(&later.stable);
+            self.candidate.clone_from(&later.candidate);
         }
+        self.draining.extend(later.draining.iter().cloned());
+        self.sort_draining();
     }
 }

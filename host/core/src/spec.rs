@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use lath_control_api::{
-    ApiError, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName, ComponentSpec,
-    ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Probe, Weight, Workload,
+    ApiError, AppName, ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentName,
+    ComponentSpec, ErrorCode, Fence, HttpRoute, InstancePolicy, Limits, Order, Probe, Weight, Workload,
 };
 
 use crate::planted::planted;
@@ -196,25 +196,33 @@ fn check_spec(spec: &ComponentSpec) -> Result<(), String> {
     }
 }
 
-/// Refuses ids and routes that another app holds on this host.
-pub(crate) fn check_claims(
-    request: &ApplyRequest,
-    other: &ApplyRequest,
-    default: Option<SocketAddr>,
-) -> Result<(), ApiError> {
-    let owner = &other.app;
-    for bundle in &request.bundles {
-        if other.bundles.iter().any(|held| held.id == bundle.id) {
-            let message =
-                format!("app {}: component id {} belongs to app {owner} here", request.app, bundle.id);
+/// The ids and routes that a command asks for.
+pub(crate) struct Claims<'a> {
+    app: &'a AppName,
+    ids: BTreeSet<&'a ComponentId>,
+    routes: Vec<&'a HttpRoute>,
+}
+
+impl<'a> Claims<'a> {
+    pub(crate) fn of(request: &'a ApplyRequest) -> Self {
+        let ids = request.bundles.iter().map(|bundle| &bundle.id).collect();
+        Self { app: &request.app, ids, routes: routes(request).collect() }
+    }
+
+    /// Refuses ids and routes that another app holds on this host.
+    pub(crate) fn check(&self, other: &ApplyRequest, default: Option<SocketAddr>) -> Result<(), ApiError> {
+        let (app, owner) = (self.app, &other.app);
+        if let Some(held) = other.bundles.iter().find(|held| self.ids.contains(&held.id)) {
+            let message = format!("app {app}: component id {} belongs to app {owner} here", held.id);
             return Err(ApiError::new(ErrorCode::IdTaken, message).with_help("give the component another id"));
         }
+        let taken = self.routes.iter().find(|route| routes(other).any(|held| held.collides(route, default)));
+        taken.map_or(Ok(()), |route| {
+            let message = format!("app {app}: route {} belongs to app {owner} here", route.describe());
+            Err(ApiError::new(ErrorCode::RouteTaken, message)
+                .with_help("choose another host, path or address"))
+        })
     }
-    let taken = routes(request).find(|route| routes(other).any(|held| held.collides(route, default)));
-    taken.map_or(Ok(()), |route| {
-        let message = format!("app {}: route {} belongs to app {owner} here", request.app, route.describe());
-        Err(ApiError::new(ErrorCode::RouteTaken, message).with_help("choose another host, path or address"))
-    })
 }
 
 fn routes(request: &ApplyRequest) -> impl Iterator<Item = &HttpRoute> {

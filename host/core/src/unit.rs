@@ -92,6 +92,16 @@ pub enum News {
     Idle,
 }
 
+impl News {
+    /// Whether they only tell of a step on the way to [`News::Ready`].
+    pub(crate) const fn is_of_a_preparation_that_goes_on(&self) -> bool {
+        match self {
+            Self::Fetching | Self::Compiling | Self::Linking | Self::Starting => true,
+            Self::Ready | Self::Failed { .. } | Self::Unhealthy { .. } | Self::Healthy | Self::Idle => false,
+        }
+    }
+}
+
 /// What readers see of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shown {

@@ -39,7 +39,7 @@ impl InUse {
 
     fn digests(&self) -> BTreeSet<Digest> {
         let snapshot = self.0.borrow();
-        let components = snapshot.apps.iter().flat_map(|app| &app.components);
+        let components = snapshot.apps.iter().flat_map(|app| &app.inventory.components);
         components.flat_map(|component| &component.units).filter_map(|unit| unit.digest.clone()).collect()
     }
 }

@@ -3,10 +3,11 @@
 //! Nothing is kept for later: while there is no connection nobody hears, and what has happened meanwhile is told as one
 //! change when there is one again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{HostId, LatticeId};
+use lath_control_api::{AppName, HostId, LatticeId};
 use lath_control_api_client::Connection;
 use lath_wasmcloud::subject;
 use lath_wasmcloud::{Event, EventData, Texts, uuid};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::inventory;
 use super::view::{Failed, Item, Kind, View};
 use crate::control::Control;
-use crate::status::wall_clock;
+use crate::status::{AppShown, wall_clock};
 
 /// Longest wait for the connection to take an event.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(1);
@@ -38,7 +39,8 @@ pub(crate) struct EventsV1 {
     control: Control,
     teller: TellerV1,
     heartbeat: Duration,
-    told: View,
+    /// What was told of each app, and the state that it was read from.
+    told: BTreeMap<AppName, (Arc<AppShown>, View)>,
     labels: Texts,
     /// The host has said that it is there.
     started: bool,
@@ -49,7 +51,7 @@ impl EventsV1 {
     pub(crate) fn new(control: Control, heartbeat: Duration) -> Self {
         let Control { connection, subjects, facts, .. } = &control;
         let teller = TellerV1::new(connection.clone(), subjects.lattice(), &facts.host);
-        Self { control, teller, heartbeat, told: View::default(), labels: Texts::new(), started: false }
+        Self { control, teller, heartbeat, told: BTreeMap::new(), labels: Texts::new(), started: false }
     }
 
     /// Tells until `shutdown`, last of all that the host has stopped.
@@ -96,14 +98,32 @@ impl EventsV1 {
             let host_id = self.control.facts.host.to_string();
             self.publish(EventData::LabelsChanged { host_id, labels }).await;
         }
-        let view = View::of(&snapshot);
-        if view == self.told {
+        let mut told = BTreeMap::new();
+        for app in &snapshot.apps {
+            let name = &app.inventory.app;
+            let (before, view) = match self.told.remove(name) {
+                Some((shown, view)) if Arc::ptr_eq(&shown, app) => {
+                    told.insert(name.clone(), (shown, view));
+                    continue;
+                }
+                Some((_, before)) => (before, View::of_app(app)),
+                None => (View::default(), View::of_app(app)),
+            };
+            self.tell(&before, &view).await;
+            told.insert(name.clone(), (Arc::clone(app), view));
+        }
+        for (_, before) in std::mem::replace(&mut self.told, told).into_values() {
+            self.tell(&before, &View::default()).await;
+        }
+    }
+
+    async fn tell(&self, before: &View, after: &View) {
+        if before == after {
             return;
         }
-        for event in news(&self.told, &view, self.control.facts.host.as_str()) {
+        for event in news(before, after, self.control.facts.host.as_str()) {
             self.publish(event).await;
         }
-        self.told = view;
     }
 
     async fn publish(&self, data: EventData) {

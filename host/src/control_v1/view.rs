@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload, annotation,
+    AppInventory, AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload,
+    annotation,
 };
 use lath_host_core::{SpecKey, UnitKey};
 use lath_wasmcloud::{ComponentDescription, ComponentLimits, ProviderDescription, Texts};
 
-use crate::status::Snapshot;
+use crate::status::{AppShown, Snapshot};
 
 /// Annotations by which tools of 1.x know what a manifest has started.
 const APP: &str = "wasmcloud.dev/appspec";
@@ -60,19 +61,29 @@ pub(super) struct View {
 impl View {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut view = Self::default();
-        for app in &snapshot.apps {
-            for component in &app.components {
-                let wanted = component.units.iter().filter(|unit| unit.role != Role::Retired || unit.serving);
-                for unit in wanted {
-                    let spec = SpecKey { revision: unit.revision, content: unit.content.clone() };
-                    let key = UnitKey { app: app.app.clone(), id: component.id.clone(), spec };
-                    if let Some(spec) = snapshot.specs.get(&key) {
-                        view.add(&key, unit, spec);
-                    }
+        snapshot.apps.iter().for_each(|app| view.add_app(app));
+        view
+    }
+
+    /// What one app adds to it. No two apps of a host have the same ids.
+    pub(super) fn of_app(app: &AppShown) -> Self {
+        let mut view = Self::default();
+        view.add_app(app);
+        view
+    }
+
+    fn add_app(&mut self, app: &AppShown) {
+        let AppInventory { app: name, components, .. } = &app.inventory;
+        for component in components {
+            let wanted = component.units.iter().filter(|unit| unit.role != Role::Retired || unit.serving);
+            for unit in wanted {
+                let spec = SpecKey { revision: unit.revision, content: unit.content.clone() };
+                let key = UnitKey { app: name.clone(), id: component.id.clone(), spec };
+                if let Some(spec) = app.specs.get(&key) {
+                    self.add(&key, unit, spec);
                 }
             }
         }
-        view
     }
 
     fn add(&mut self, key: &UnitKey, unit: &UnitInventory, spec: &ComponentSpec) {

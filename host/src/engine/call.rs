@@ -1,15 +1,18 @@
 //! A call of one function with values, each time in a store of its own.
 //!
-//! Values are dynamic here. A typed path for callees that are compiled together would begin at
-//! [`Prepared::invoke`]: it is the one place that lowers and lifts.
+//! The values are dynamic, or those of a signature that `typed` knows: what the two have in common is
+//! [`Prepared::invoke`], the one place that lowers and lifts.
 
+use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use lath_control_api::ComponentId;
 use tokio_util::task::AbortOnDropHandle;
-use wasmtime::component::Val;
+use wasmtime::Store;
+use wasmtime::component::{Func, Val};
 
 use crate::engine::base::Tasks;
 use crate::engine::counts::Recorder;
@@ -17,7 +20,96 @@ use crate::engine::exports::{ExportedFunction, ExportedFunctionId};
 use crate::engine::pipes;
 use crate::engine::prepared::host_failed;
 use crate::engine::targets::MAX_HOPS;
+use crate::engine::typed::Values;
+use crate::engine::unit::CallState;
 use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
+
+/// What a function is called with, and what it gives.
+trait Call: Send {
+    /// Its results.
+    type Results: Send;
+
+    /// Calls `callee`, which is in `store`, and stays until the call is over.
+    fn make(
+        self,
+        store: &mut Store<CallState>,
+        callee: Func,
+        tasks: Tasks,
+    ) -> impl Future<Output = wasmtime::Result<Self::Results>> + Send;
+}
+
+/// Dynamic values, which stay where they are.
+struct Dynamic<'a> {
+    params: &'a [Val],
+    results: &'a mut [Val],
+}
+
+/// Dynamic values that go along with the call.
+struct Owned {
+    params: Vec<Val>,
+    results: Vec<Val>,
+}
+
+impl Call for Owned {
+    type Results = Vec<Val>;
+
+    async fn make(
+        mut self,
+        store: &mut Store<CallState>,
+        callee: Func,
+        tasks: Tasks,
+    ) -> wasmtime::Result<Vec<Val>> {
+        let call = Dynamic { params: &self.params, results: &mut self.results };
+        call.make(store, callee, tasks).await?;
+        Ok(self.results)
+    }
+}
+
+impl Call for Dynamic<'_> {
+    type Results = ();
+
+    async fn make(self, store: &mut Store<CallState>, callee: Func, tasks: Tasks) -> wasmtime::Result<()> {
+        match tasks {
+            Tasks::One => callee.call_async(store, self.params, self.results).await,
+            // What the guest goes on with after its result belongs to this call, not to the next one.
+            Tasks::Many => {
+                store
+                    .run_concurrent(async |accessor| {
+                        callee.call_concurrent(accessor, self.params, self.results).await?;
+                        pipes::settled(accessor).await;
+                        Ok(())
+                    })
+                    .await?
+            }
+        }
+    }
+}
+
+/// Values of a known signature.
+struct Typed<P, R> {
+    params: P,
+    results: PhantomData<fn() -> R>,
+}
+
+impl<P: Values, R: Values> Call for Typed<P, R> {
+    type Results = R;
+
+    async fn make(self, store: &mut Store<CallState>, callee: Func, tasks: Tasks) -> wasmtime::Result<R> {
+        let callee = callee.typed::<P, R>(&*store)?;
+        match tasks {
+            Tasks::One => callee.call_async(store, self.params).await,
+            Tasks::Many => {
+                store
+                    .run_concurrent(async |accessor| {
+                        let results = callee.call_concurrent(accessor, self.params).await?;
+                        pipes::settled(accessor).await;
+                        Ok(results)
+                    })
+                    .await?
+            }
+        }
+    }
+}
 
 impl InFlight {
     /// Calls a function and gives its results: none or one value.
@@ -48,26 +140,32 @@ impl InFlight {
         function: ExportedFunctionId,
         params: &[Val],
         results: &mut [Val],
-        mut ctx: CallContext,
+        ctx: CallContext,
     ) -> Result<(), CallError> {
-        let prepared = &*self.prepared;
-        let due = prepared.deadline(&ctx);
-        ctx.deadline = Some(due);
-        let recorder = Recorder::start(&prepared.counters, due);
-        let ended = match prepared.exports().get(function) {
-            Some(function) if function.types.handles.any() => Err(within_links_only(function)),
-            Some(_) if prepared.runs_apart(&ctx) => {
-                invoke_apart(Arc::clone(&self.prepared), function, params, results, ctx, due).await
-            }
-            Some(function) => prepared.invoke(function, params, results, ctx, due).await,
-            None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
-        };
-        recorder.end(ended.as_ref().map_or_else(CallError::outcome, |()| Outcome::Succeeded));
-        ended
+        if !self.prepared.runs_apart(&ctx) {
+            return self.here(function, Dynamic { params, results }, ctx).await;
+        }
+        let call = Owned { params: params.to_vec(), results: vec![Val::Bool(false); results.len()] };
+        let answer = self.apart(function, call, ctx).await?;
+        results.iter_mut().zip(answer).for_each(|(place, value)| *place = value);
+        Ok(())
     }
-}
 
-impl InFlight {
+    /// As [`InFlight::call_in_place`] with values of a signature that is known, and is that of the function.
+    pub(crate) async fn call_typed<P: Values, R: Values>(
+        self,
+        function: ExportedFunctionId,
+        params: P,
+        ctx: CallContext,
+    ) -> Result<R, CallError> {
+        let call = Typed { params, results: PhantomData };
+        if self.prepared.runs_apart(&ctx) {
+            self.apart(function, call, ctx).await
+        } else {
+            self.here(function, call, ctx).await
+        }
+    }
+
     /// Calls a function without parameters, for a question that no user asked: it does not show in the counts.
     pub(crate) async fn call_uncounted(
         self,
@@ -75,26 +173,64 @@ impl InFlight {
         results: &mut [Val],
         mut ctx: CallContext,
     ) -> Result<(), CallError> {
-        let prepared = &*self.prepared;
-        let due = prepared.deadline(&ctx);
+        let due = self.prepared.deadline(&ctx);
         ctx.deadline = Some(due);
-        match prepared.exports().get(function) {
-            Some(function) if function.types.handles.any() => Err(within_links_only(function)),
-            Some(function) => prepared.invoke(function, &[], results, ctx, due).await,
-            None => Err(CallError::NoSuchFunction("it belongs to another component".into())),
-        }
+        self.prepared.invoke(function, Dynamic { params: &[], results }, ctx, due).await
+    }
+
+    async fn here<C: Call>(
+        self,
+        function: ExportedFunctionId,
+        call: C,
+        mut ctx: CallContext,
+    ) -> Result<C::Results, CallError> {
+        let due = self.prepared.deadline(&ctx);
+        ctx.deadline = Some(due);
+        let recorder = Recorder::start(&self.prepared.counters, due);
+        let ended = self.prepared.invoke(function, call, ctx, due).await;
+        recorder.end(outcome(&ended));
+        ended
+    }
+
+    /// As [`InFlight::here`] in a task of its own, which ends when its caller leaves.
+    async fn apart<C: Call + 'static>(
+        self,
+        function: ExportedFunctionId,
+        call: C,
+        mut ctx: CallContext,
+    ) -> Result<C::Results, CallError> {
+        let due = self.prepared.deadline(&ctx);
+        ctx.deadline = Some(due);
+        let recorder = Recorder::start(&self.prepared.counters, due);
+        let (unit, prepared) = (Arc::clone(&self.prepared), Arc::clone(&self.prepared));
+        let call = Box::pin(async move { unit.invoke(function, call, ctx, due).await });
+        let task =
+            tokio::spawn(async move { prepared.run(call).await.unwrap_or_else(|| Err(host_failed())) });
+        // A panic of the host is that call's alone (I2).
+        let ended = AbortOnDropHandle::new(task).await.unwrap_or_else(|_| Err(host_failed()));
+        recorder.end(outcome(&ended));
+        ended
     }
 }
 
+fn outcome<T>(ended: &Result<T, CallError>) -> Outcome {
+    ended.as_ref().map_or_else(CallError::outcome, |_| Outcome::Succeeded)
+}
+
 impl Prepared {
-    async fn invoke(
+    async fn invoke<C: Call>(
         &self,
-        function: &ExportedFunction,
-        params: &[Val],
-        results: &mut [Val],
+        function: ExportedFunctionId,
+        call: C,
         ctx: CallContext,
         due: Instant,
-    ) -> Result<(), CallError> {
+    ) -> Result<C::Results, CallError> {
+        let Some(function) = self.exports().get(function) else {
+            return Err(CallError::NoSuchFunction("it belongs to another component".into()));
+        };
+        if function.types.handles.any() {
+            return Err(within_links_only(function));
+        }
         check_hops(&ctx, &self.unit.identity.id)?;
         let watch = self.watch(due);
         let _instance = self.admit(&ctx, &watch).await?;
@@ -105,60 +241,20 @@ impl Prepared {
                 let Some(callee) = instance.get_func(&mut live.store, function.index) else {
                     wasmtime::bail!("the export `{}` is no function", function.name);
                 };
-                match self.code().tasks() {
-                    Tasks::One => callee.call_async(&mut live.store, params, results).await,
-                    // What the guest goes on with after its result belongs to this call, not to the next one.
-                    Tasks::Many => {
-                        live.store
-                            .run_concurrent(async |accessor| {
-                                callee.call_concurrent(accessor, params, results).await?;
-                                pipes::settled(accessor).await;
-                                Ok(())
-                            })
-                            .await?
-                    }
-                }
+                call.make(&mut live.store, callee, self.code().tasks()).await
             });
             watch.over(self.in_turn(guest)).await?
         };
         match ended {
-            Ok(()) => {
+            Ok(results) => {
                 self.keep(live);
-                Ok(())
+                Ok(results)
             }
             Err(error) => {
                 log_trap(self, &error);
                 Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
             }
         }
-    }
-}
-
-/// As [`Prepared::invoke`] in a task of its own, which ends when its caller leaves.
-async fn invoke_apart(
-    prepared: Arc<Prepared>,
-    function: ExportedFunctionId,
-    params: &[Val],
-    results: &mut [Val],
-    ctx: CallContext,
-    due: Instant,
-) -> Result<(), CallError> {
-    let (params, mut own) = (params.to_vec(), vec![Val::Bool(false); results.len()]);
-    let unit = Arc::clone(&prepared);
-    let call = Box::pin(async move {
-        let Some(function) = unit.exports().get(function) else {
-            return Err(CallError::NoSuchFunction("it belongs to another component".into()));
-        };
-        unit.invoke(function, &params, &mut own, ctx, due).await.map(|()| own)
-    });
-    let task = tokio::spawn(async move { prepared.run(call).await.unwrap_or_else(|| Err(host_failed())) });
-    match AbortOnDropHandle::new(task).await {
-        Ok(answered) => {
-            results.iter_mut().zip(answered?).for_each(|(place, value)| *place = value);
-            Ok(())
-        }
-        // A panic of the host is that call's alone (I2).
-        Err(_) => Err(host_failed()),
     }
 }
 

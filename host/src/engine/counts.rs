@@ -40,7 +40,8 @@ pub(crate) struct Counters {
     failed: AtomicU64,
     answered_5xx: AtomicU64,
     abandoned: AtomicU64,
-    latency: Latency,
+    /// Made with the first call that ends: most units of a full host have none for long.
+    latency: OnceLock<Box<Latency>>,
     /// Traps and missed deadlines since the last call that the component answered.
     bad_in_a_row: AtomicU32,
     /// When the last of them was, in milliseconds of the process.
@@ -80,8 +81,9 @@ impl Counters {
             in_flight,
             latency_us: self
                 .latency
-                .0
-                .iter()
+                .get()
+                .into_iter()
+                .flat_map(|latency| &latency.0)
                 .enumerate()
                 .map(|(bucket, count)| (bound(bucket), of(count)))
                 .filter(|(_, count)| *count > 0)
@@ -126,7 +128,7 @@ impl Counters {
             }
             Outcome::Overloaded | Outcome::Failed | Outcome::Abandoned => {}
         }
-        if let Some(bucket) = self.latency.0.get(bucket(time)) {
+        if let Some(bucket) = self.latency.get_or_init(Box::default).0.get(bucket(time)) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -17,6 +17,7 @@ use crate::engine::crossing;
 use crate::engine::handles::{Resources, function_types, resources_of};
 use crate::engine::http_link::{HttpLink, add_handler};
 use crate::engine::linked::LinkedFunction;
+use crate::engine::typed;
 use crate::engine::unit::CallState;
 use crate::engine::{FunctionTypes, PrepareError, Targets};
 
@@ -358,6 +359,9 @@ fn connect_function(
     linked: LinkedFunction,
 ) -> wasmtime::Result<()> {
     let linked = Arc::new(linked);
+    if let Some(add) = typed::way(linked.types()) {
+        return add(instance, name, linked);
+    }
     if linked.is_async() {
         return instance.func_new_concurrent(name, move |accessor, _, params, results| {
             let linked = Arc::clone(&linked);

@@ -18,6 +18,7 @@ use crate::engine::exports::ExportedFunctionId;
 use crate::engine::failure::LinkedCallFailed;
 use crate::engine::handles::{Resources, same_types};
 use crate::engine::session::{Answer, Session};
+use crate::engine::typed::Values;
 use crate::engine::unit::{CallState, Unit};
 use crate::engine::{CallContext, CallError, Caller, FunctionTypes, InFlight, Prepared, RemoteCall, Targets};
 
@@ -76,6 +77,11 @@ impl LinkedFunction {
         resources: Arc<Resources>,
     ) -> Self {
         Self { targets, link, instance, name, types, resources, bound: ArcSwapOption::empty() }
+    }
+
+    /// What it takes and gives.
+    pub(crate) const fn types(&self) -> &FunctionTypes {
+        &self.types
     }
 
     /// Whether its caller may go on while it runs.
@@ -177,9 +183,59 @@ impl LinkedFunction {
     ) -> wasmtime::Result<()> {
         let answered = match self.targets.local(caller, &self.link.target) {
             Some(callee) => self.call_local(callee, ctx, params, results).await,
-            None => self.call_remote(caller, ctx, params, results).await,
+            None => self.call_remote(caller, ctx, params.to_vec(), results).await,
         };
         answered.map_err(|cause| self.failed(cause))
+    }
+
+    /// As the three steps with values that pass whole.
+    pub(crate) async fn call_typed<P: Values, R: Values>(
+        &self,
+        mut store: StoreContextMut<'_, CallState>,
+        params: P,
+    ) -> wasmtime::Result<R> {
+        let state = store.data_mut();
+        if state.session_of(&self.link.target).is_some() {
+            return self.call_in_session(store, params).await;
+        }
+        let (unit, mut ctx) = (Arc::clone(&state.unit), state.ctx.clone());
+        ctx.hops = ctx.hops.saturating_add(1);
+        let answered = match self.targets.local(unit.caller(), &self.link.target) {
+            Some(callee) => match self.find_in(callee.prepared()) {
+                Ok(function) => Box::pin(callee.call_typed(function, params, ctx)).await,
+                Err(error) => Err(error),
+            },
+            None => self.call_remote_typed(unit.caller(), ctx, params).await,
+        };
+        answered.map_err(|cause| self.failed(cause))
+    }
+
+    /// To the instance that the caller has of its callee, value by value.
+    async fn call_in_session<P: Values, R: Values>(
+        &self,
+        mut store: StoreContextMut<'_, CallState>,
+        params: P,
+    ) -> wasmtime::Result<R> {
+        let (params, mut results) = (params.into_vals(), self.places());
+        let begun = self.begin(store.as_context_mut(), &params)?;
+        let received = self.wait(begun, &params, &mut results).await?;
+        Self::finish(store, received, &mut results)?;
+        of_vals(results).map_err(|cause| self.failed(cause))
+    }
+
+    fn places(&self) -> Vec<Val> {
+        vec![Val::Bool(false); self.types.results.len()]
+    }
+
+    async fn call_remote_typed<P: Values, R: Values>(
+        &self,
+        caller: &Caller,
+        ctx: CallContext,
+        params: P,
+    ) -> Result<R, CallError> {
+        let mut results = self.places();
+        self.call_remote(caller, ctx, params.into_vals(), &mut results).await?;
+        of_vals(results)
     }
 
     async fn call_local(
@@ -198,7 +254,7 @@ impl LinkedFunction {
         &self,
         caller: &Caller,
         ctx: CallContext,
-        params: &[Val],
+        params: Vec<Val>,
         results: &mut [Val],
     ) -> Result<(), CallError> {
         let call = RemoteCall {
@@ -206,7 +262,7 @@ impl LinkedFunction {
             link: &self.link,
             instance: &self.instance,
             function: &self.name,
-            params: params.to_vec(),
+            params,
             types: &self.types,
             ctx,
         };
@@ -253,6 +309,11 @@ impl LinkedFunction {
             }
         }
     }
+}
+
+/// The results of a signature that is known.
+fn of_vals<R: Values>(results: Vec<Val>) -> Result<R, CallError> {
+    R::of_vals(results).ok_or_else(|| CallError::Failed("the target gave results of other types".to_owned()))
 }
 
 /// Puts an answer into the places of the results.

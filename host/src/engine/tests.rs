@@ -16,6 +16,7 @@ mod kept;
 mod languages;
 mod limits;
 mod probe;
+mod whole;
 mod worlds;
 
 use std::collections::BTreeMap;

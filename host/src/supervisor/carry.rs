@@ -1,19 +1,20 @@
 //! Carrying transitions out, one after another. The order was decided in the core; nothing is decided here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{ComponentId, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks, Weight};
-use lath_host_core::{Labelled, News, RouteTable, Ticket, Transition, UnitKey};
-use lath_wrpc::AppRevision;
+use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
+use lath_host_core::{JournalEntry, News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
+use super::derived::Routes;
 use crate::engine::{Prepared, UnitIdentity};
+use crate::journal::Journal;
 use crate::prepare::{Job, Needs, Product};
 use crate::status::now;
-use crate::wrpc_serve::{Offer, Served};
+use crate::wrpc_serve::Served;
 
 /// How long a component stays that is wanted no more, for calls of requests that entered its revision on other hosts:
 /// they are told of a change at about the same time. One that another revision has replaced stays until none has come
@@ -39,8 +40,10 @@ const fn touches_what_served(step: &Transition) -> bool {
 impl Supervisor {
     pub(super) async fn carry_out(&mut self, steps: Vec<Transition>) {
         for step in steps {
-            if touches_what_served(&step) {
-                self.publish().await;
+            if touches_what_served(&step) && self.unpublished {
+                // What takes its place is on disk first: a restart must not bring back what is stopped.
+                self.write_down().await;
+                self.publish();
             }
             match step {
                 Transition::Persist(app) => {
@@ -120,14 +123,27 @@ impl Supervisor {
         ids.contains(&unit.id).then_some(ids)
     }
 
-    /// Writes down what serves of each app of which that has changed: once for a burst of news, as with the routes.
+    /// Writes down what serves of each app of which that has changed, and waits for it: once for a burst of news, as with
+    /// the routes.
     pub(super) async fn write_down(&mut self) {
-        for app in std::mem::take(&mut self.unwritten) {
-            if let Err(error) = self.tools.journal.write(&app, self.core.journal(&app)).await {
-                // What serves has changed already. After a restart the older entry leads to the same state.
-                tracing::error!(%app, %error, "the journal cannot be written");
-            }
+        if let Some(writing) = self.writing.take() {
+            // A panic in it was told by its hook; the entries that it held are written again with the next change.
+            let _ended = writing.await;
         }
+        write_all(self.tools.journal.clone(), self.take_unwritten()).await;
+    }
+
+    /// The same beside whatever else is to be done. What changes while something is being written waits for its turn.
+    pub(super) fn write_later(&mut self) {
+        if self.writing.is_none() && !self.unwritten.is_empty() {
+            let (journal, entries) = (self.tools.journal.clone(), self.take_unwritten());
+            self.writing = Some(tokio::spawn(write_all(journal, entries)));
+        }
+    }
+
+    fn take_unwritten(&mut self) -> Vec<(AppName, Option<JournalEntry>)> {
+        let apps = std::mem::take(&mut self.unwritten).into_iter();
+        apps.map(|app| (app.clone(), self.core.journal(&app))).collect()
     }
 
     /// Makes the newest routes those that calls take, if they are not. Routes first, then who listens and serves by
@@ -135,42 +151,19 @@ impl Supervisor {
     ///
     /// Once for a burst of news, not for each: the table is that of the whole host, and a thousand components that
     /// become ready at the same time would make it a thousand times.
-    pub(super) async fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         if !std::mem::take(&mut self.unpublished) {
             return;
         }
-        self.write_down().await;
-        let table = self.core.routes();
+        let Routes { table, shares, offers } = self.derived.routes(&self.core, &self.slots);
         let open: BTreeSet<_> =
             table.listeners().filter(|(_, listener)| listener.open).map(|(address, _)| address).collect();
-        let offers = self.offers(&table);
-        self.tools.providers.share(&shares(&table));
-        let slots = &self.slots;
-        self.tools.router.publish(table.map(|unit| slots.component(unit).cloned()));
+        self.tools.providers.share(&shares);
+        self.tools.router.publish(table);
         self.tools.ingress.listen(&open);
         self.tools.serving.offer(offers);
         self.offered = true;
         self.stale = true;
-    }
-
-    /// Each revision that has a unit here takes the calls that began in it; new calls are taken by what serves.
-    fn offers(&self, table: &RouteTable<UnitKey>) -> BTreeMap<Served, Offer> {
-        let mut offers = BTreeMap::<Served, Offer>::new();
-        for (id, target) in table.targets() {
-            for Labelled { app, revision, unit } in target.units() {
-                let (Some(slot), Some(prepared)) = (self.slots.get(unit), self.slots.component(unit)) else {
-                    continue;
-                };
-                let own = AppRevision { app: app.clone(), revision: *revision };
-                let own = Served { id: id.clone(), revision: Some(own) };
-                offers.entry(own).or_insert_with(|| Offer::of(prepared, slot.max_instances));
-                if target.is_serving() {
-                    let anyone = offers.entry(Served::by_anyone(id)).or_default();
-                    anyone.add(prepared, slot.max_instances);
-                }
-            }
-        }
-        offers
     }
 
     /// Waits until nothing new can arrive and nothing is in flight. A request that entered this revision elsewhere may
@@ -180,11 +173,11 @@ impl Supervisor {
         let (serving, ingress) = (self.tools.serving.clone(), self.tools.ingress.clone());
         let (product, addresses) = (self.product(unit), self.addresses(unit));
         let replaced = self.is_replaced(unit);
-        let (teller, id) = (self.teller(unit, ticket), unit.id.clone());
+        let (teller, served) = (self.teller(unit, ticket), Served::by_anyone(&unit.app, &unit.id));
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
-                    serving.taken_down(&Served::by_anyone(&id)).await;
+                    serving.taken_down(&served).await;
                     let within = deadline.since(now()) / 2;
                     let _or_late = tokio::time::timeout(within, last_call(&prepared, replaced)).await;
                     prepared.idle().await;
@@ -216,8 +209,7 @@ impl Supervisor {
         let token = self.slots.begin(unit, ticket);
         let (teller, product) = (self.teller(unit, ticket), self.product(unit));
         let serving = self.tools.serving.clone();
-        let own = AppRevision { app: unit.app.clone(), revision: unit.spec.revision };
-        let served = Served { id: unit.id.clone(), revision: Some(own) };
+        let served = Served::of_revision(&unit.app, &unit.id, unit.spec.revision);
         self.spawn(token, async move {
             match product {
                 Some(Product::Component(prepared)) => {
@@ -286,12 +278,13 @@ impl Supervisor {
     }
 }
 
-/// The share of each unit of what takes calls.
-fn shares(table: &RouteTable<UnitKey>) -> BTreeMap<ComponentId, BTreeMap<UnitKey, Weight>> {
-    let shares = |target: &lath_host_core::Target<UnitKey>| {
-        target.shares().map(|(labelled, weight)| (labelled.unit.clone(), weight)).collect()
-    };
-    table.targets().map(|(id, target)| (id.clone(), shares(target))).collect()
+async fn write_all(journal: Journal, entries: Vec<(AppName, Option<JournalEntry>)>) {
+    for (app, entry) in entries {
+        if let Err(error) = journal.write(&app, entry).await {
+            // What serves has changed already. After a restart the older entry leads to the same state.
+            tracing::error!(%app, %error, "the journal cannot be written");
+        }
+    }
 }
 
 /// Resolves after [`LAST_CALLS`]; where another revision has `replaced` it, when no call has begun for so long.

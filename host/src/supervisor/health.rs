@@ -16,7 +16,7 @@ use crate::provider::Provider;
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// Longest wait for links and subscriptions of providers, before readers see that they serve: a link that changes hands
 /// takes two messages, and their answers.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 /// Shortest time between two trials of whether a component whose calls fail can be started at all.
 const TRIAL: Duration = Duration::from_secs(5);
 
@@ -47,6 +47,11 @@ impl Supervisor {
         if tokio::time::timeout(SETTLE, self.tools.providers.settled()).await.is_err() {
             tracing::debug!("links of providers are late");
         }
+        self.take_in_refused_links().await;
+    }
+
+    /// Takes in which links providers have refused.
+    pub(super) async fn take_in_refused_links(&mut self) {
         let refused = |(unit, ticket, provider): (&UnitKey, _, &Arc<Provider>)| {
             Some((unit.clone(), ticket, provider.refused()?))
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use lath_control_api::{CloudEvent, EventData, HostState, PingReply, Reply, Subjects};
+use lath_control_api::{CloudEvent, EventData, HostAlive, HostState, PingReply, Reply, Subjects};
 
 use crate::lattice::{Lattice, eventually};
 use crate::spec::{bundle, component, request};
@@ -40,6 +40,7 @@ async fn xc01_xc04_every_request_gets_an_answer() {
 async fn a_host_tells_of_its_life() {
     let lattice = Lattice::start().await;
     let mut events = lattice.nats.connect().await.subscribe(lattice.subjects().host_events()).await.unwrap();
+    let mut alive = lattice.nats.connect().await.subscribe(lattice.subjects().hosts_alive()).await.unwrap();
     let host = lattice.host().await;
     let id = host.id();
     let mut seen = Vec::new();
@@ -60,6 +61,12 @@ async fn a_host_tells_of_its_life() {
     assert_eq!(summary.labels.0["zone"], "test");
     assert_eq!(summary.state, HostState::Ready);
     assert!(summary.name.contains('-'));
+    // Nothing has changed since: it says no more than that it lives.
+    let sign = tokio::time::timeout(Duration::from_secs(20), alive.next()).await.unwrap().unwrap();
+    assert_eq!(*sign.subject, *lattice.subjects().host_alive(&id));
+    let HostAlive { boot, sequence, .. } = serde_json::from_slice(&sign.payload).unwrap();
+    assert_eq!(boot, summary.boot);
+    assert!(sequence >= summary.sequence);
 
     lattice.apply(&host, &request(1, 1, vec![bundle("a", component(b"nowhere", 1), None)])).await;
     let fails = |event: &EventData| match event {

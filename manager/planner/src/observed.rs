@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::{
-    AppInventory, AppName, HostCalls, HostId, HostInventory, HostState, HostSummary, Timestamp, UnitInventory,
+    AppInventory, AppName, HostAlive, HostCalls, HostId, HostInventory, HostState, HostSummary, Timestamp,
+    UnitInventory,
 };
 
 /// Longest that a message is on its way: three heartbeats.
@@ -36,6 +37,13 @@ pub struct ObservedHost {
 }
 
 impl ObservedHost {
+    /// Whether it takes work while it is there. One that is drained does not: what it has moves away, and what finds no
+    /// other place stays.
+    #[must_use]
+    pub fn takes_work(&self) -> bool {
+        self.summary.state == HostState::Ready
+    }
+
     /// Its entry for an app.
     #[must_use]
     pub fn app(&self, app: &AppName) -> Option<&AppInventory> {
@@ -114,6 +122,22 @@ impl ObservedState {
                 if changed { News::Host } else { News::Alive }
             }
         }
+    }
+
+    /// A host has said that it lives, and no more. `None`: this run of it was not heard before, so that says nothing.
+    pub fn alive(&mut self, host: &HostId, alive: &HostAlive, now: Timestamp) -> Option<News> {
+        let since = self.listening_since;
+        let known = self.hosts.get_mut(host).filter(|known| known.summary.boot == alive.boot)?;
+        if alive.sequence < known.summary.sequence {
+            return Some(News::None);
+        }
+        let silence = now.since(known.heard.max(since));
+        let known = Arc::make_mut(known);
+        known.heard = now;
+        // What has changed is not known before its inventory; that there is something, is.
+        known.summary.sequence = alive.sequence;
+        known.summary.epoch = known.summary.epoch.max(alive.epoch);
+        Some(if silence > MISSED_AFTER { News::Host } else { News::Alive })
     }
 
     /// A host has said what it runs.
@@ -220,12 +244,10 @@ impl ObservedState {
         self.listening_since
     }
 
-    /// Whether a host is there and takes work. One that is drained is there and does not: what it has moves away, and
-    /// what finds no other place stays.
+    /// Whether a host is there and takes work.
     #[must_use]
     pub fn takes_work(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
-        self.is_alive(host, now, lost_after)
-            && self.hosts.get(host).is_some_and(|known| known.summary.state == HostState::Ready)
+        self.is_alive(host, now, lost_after) && self.hosts.get(host).is_some_and(|known| known.takes_work())
     }
 }
 

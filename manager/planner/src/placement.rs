@@ -4,6 +4,8 @@
 //! a capability takes as many hosts as its share, a daemon is on every eligible host. What runs stays where it
 //! is as long as its host may keep it.
 
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use lath_control_api::app::Problem;
@@ -11,14 +13,14 @@ use lath_control_api::{AppName, ComponentName, HostId, Labels};
 use lath_manifests::manifest::{Scaling, Spread};
 
 use crate::desired::AppSpec;
-use crate::observed::ObservedState;
+use crate::observed::{ObservedHost, ObservedState};
 use crate::record::Assignment;
 
 /// A host that may take work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// What spreads choose by.
-    pub labels: Labels,
+pub struct Candidate<'a> {
+    /// What spreads choose by, beside the host's id.
+    pub labels: Cow<'a, Labels>,
     /// Units of other apps that it runs: fewer is better.
     pub load: usize,
 }
@@ -32,29 +34,36 @@ pub struct Placement {
     pub problems: Vec<Problem>,
 }
 
+impl Candidate<'_> {
+    /// Whether the host suits a spread, which may name it: no host need say its own id as a label.
+    fn suits(&self, id: &HostId, spread: &Spread) -> bool {
+        spread.requirements.0.iter().all(|(key, value)| match self.labels.0.get(key) {
+            _ if key == Labels::HOST_ID => value == id.as_str(),
+            found => found == Some(value),
+        })
+    }
+}
+
 /// Hosts that may take work of `app`, from what was observed; `takes_work` judges each.
 #[must_use]
-pub fn candidates(
-    observed: &ObservedState,
+pub fn candidates<'a>(
+    observed: &'a ObservedState,
     app: &AppName,
-    takes_work: impl Fn(&HostId) -> bool,
-) -> BTreeMap<HostId, Candidate> {
-    let able = observed.hosts().filter(|(id, _)| takes_work(id));
+    takes_work: impl Fn(&ObservedHost) -> bool,
+) -> BTreeMap<HostId, Candidate<'a>> {
+    let able = observed.hosts().filter(|(_, host)| takes_work(host));
     able.map(|(id, host)| {
         let others =
             host.inventory.iter().flat_map(|inventory| &inventory.apps).filter(|entry| entry.app != *app);
         let load = others.map(|entry| entry.components.len()).sum();
-        let mut labels = host.summary.labels.clone();
-        // A spread may name one host; no host need say its own id as a label.
-        labels.0.insert(Labels::HOST_ID.to_owned(), id.to_string());
-        (id.clone(), Candidate { labels, load })
+        (id.clone(), Candidate { labels: Cow::Borrowed(&host.summary.labels), load })
     })
     .collect()
 }
 
 /// Places every component of `spec`, keeping to `current` where it can.
 #[must_use]
-pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate>, current: &Assignment) -> Placement {
+pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate<'_>>, current: &Assignment) -> Placement {
     let mut placing = Placing { hosts, current, placement: Placement::default() };
     // Daemons and what already has a place first: the rest is drawn to them.
     let mut names: Vec<&ComponentName> = spec.components.keys().collect();
@@ -86,7 +95,7 @@ pub fn place(spec: &AppSpec, hosts: &BTreeMap<HostId, Candidate>, current: &Assi
 }
 
 struct Placing<'a> {
-    hosts: &'a BTreeMap<HostId, Candidate>,
+    hosts: &'a BTreeMap<HostId, Candidate<'a>>,
     current: &'a Assignment,
     placement: Placement,
 }
@@ -117,7 +126,7 @@ impl Placing<'_> {
         if share == 0 {
             return;
         }
-        match self.ranked(name, spread).into_iter().next() {
+        match self.best(name, spread) {
             Some(host) => self.placement.assignment.add(&host, name, share),
             None => self.no_host(name, spread, 1, 0),
         }
@@ -137,20 +146,38 @@ impl Placing<'_> {
     }
 
     fn eligible(&self, spread: &Spread) -> Vec<HostId> {
-        let met = self.hosts.iter().filter(|(_, host)| spread.requirements.met_by(&host.labels));
-        met.map(|(id, _)| id.clone()).collect()
+        self.suitable(spread).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn suitable(&self, spread: &Spread) -> impl Iterator<Item = (&HostId, &Candidate<'_>)> {
+        self.hosts.iter().filter(|(id, host)| host.suits(id, spread))
+    }
+
+    /// The first of [`Placing::ranked`]. Where the component is already, no other host is looked at.
+    fn best(&self, name: &ComponentName, spread: &Spread) -> Option<HostId> {
+        let has = self.current.0.iter().filter(|(_, components)| components.contains_key(name));
+        let stays = has.filter_map(|(id, _)| self.hosts.get_key_value(id));
+        let stays = stays.filter(|(id, host)| host.suits(id, spread));
+        let rank = |(id, host)| (self.rank(id, host), id);
+        let best = stays.map(rank).min().or_else(|| self.suitable(spread).map(rank).min());
+        best.map(|(_, id): (_, &HostId)| id.clone())
+    }
+
+    /// Where most of the app is, where least else is.
+    fn rank(&self, id: &HostId, host: &Candidate<'_>) -> (Reverse<usize>, usize) {
+        let together = self.placement.assignment.on(id).count() + self.current.on(id).count();
+        (Reverse(together), host.load)
     }
 
     /// Eligible hosts, best first: where it is, where most of the app is, where least else is, then by id.
     fn ranked(&self, name: &ComponentName, spread: &Spread) -> Vec<HostId> {
-        let mut hosts = self.eligible(spread);
-        hosts.sort_by_key(|id| {
+        let ranked = self.suitable(spread).map(|(id, host)| {
             let stays = self.current.count(id, name).is_some();
-            let together = self.placement.assignment.on(id).count() + self.current.on(id).count();
-            let load = self.hosts.get(id).map_or(usize::MAX, |host| host.load);
-            (!stays, std::cmp::Reverse(together), load, id.clone())
+            (!stays, self.rank(id, host), id)
         });
-        hosts
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, _, id)| id.clone()).collect()
     }
 
     fn no_host(&mut self, name: &ComponentName, spread: &Spread, wanted: u32, found: usize) {
@@ -177,7 +204,7 @@ impl Placing<'_> {
 fn shares(total: u32, spreads: &[Spread]) -> Vec<(&Spread, u32)> {
     let sum: u64 = spreads.iter().map(|spread| u64::from(spread.weight)).sum();
     let mut by_weight: Vec<&Spread> = spreads.iter().collect();
-    by_weight.sort_by_key(|spread| std::cmp::Reverse(spread.weight));
+    by_weight.sort_by_key(|spread| Reverse(spread.weight));
     let share = |spread: &Spread| {
         let exact = u64::from(total) * u64::from(spread.weight);
         u32::try_from(exact.checked_div(sum).unwrap_or(0)).unwrap_or(total)

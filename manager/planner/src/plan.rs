@@ -22,7 +22,7 @@ use crate::bundles::{self, Revisions};
 use crate::check::{self, Violation};
 use crate::desired::Difference;
 use crate::ladder::{Ladder, is_told_how};
-use crate::observed::ObservedState;
+use crate::observed::{ObservedHost, ObservedState};
 use crate::planted::planted;
 use crate::record::{Assignment, DesiredRecord, Rollout, Wanted};
 use crate::rollout::{Advance, Situation, advance};
@@ -217,8 +217,8 @@ impl Planner<'_> {
         }
     }
 
-    fn takes_work(&self, host: &HostId) -> bool {
-        self.input.observed.takes_work(host, self.input.now, self.input.limits.lost_after)
+    fn is_there(&self, host: &ObservedHost) -> bool {
+        self.input.observed.silence(host, self.input.now) <= self.input.limits.lost_after
     }
 
     fn is_alive(&self, host: &HostId) -> bool {

@@ -28,7 +28,7 @@ use crate::subject::{Target, queue_group};
 /// How long a caller that needs no accept waits for one, when the results are not there before.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(5);
 /// How long to wait for the server to confirm subscriptions; it answers in the time of a round trip.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
 /// More digits than a NATS server reads in the count of an UNSUB, which it then takes as "now"; the NATS client
 /// takes it literally and keeps the subscription open. Together: the server stops sending, and what it had
 /// sent still arrives. The client's own ways to unsubscribe drop what is under way.
@@ -125,6 +125,7 @@ impl AcceptLoop {
         }
     }
 
+    /// Asks the server for the subscriptions that are missing; whoever needs to know that it has them confirms it.
     pub(super) async fn subscribe(&mut self, exports: &[Export]) -> Result<(), ServeError> {
         for export in exports {
             let target =
@@ -145,11 +146,6 @@ impl AcceptLoop {
                 .await;
             let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
             self.subscriptions.push(Subscription { export: Arc::new(export.clone()), subscriber });
-        }
-        if self.client.is_connected()
-            && self.client.round_trip(Instant::now() + CONFIRM_WITHIN).await.is_err()
-        {
-            tracing::warn!(component = %self.place.id, "the NATS server has not confirmed the subscriptions yet");
         }
         Ok(())
     }
@@ -175,6 +171,7 @@ impl AcceptLoop {
             match event {
                 Event::Command(Command::Extend(exports, done)) => {
                     let result = self.subscribe(&exports).await;
+                    super::confirm(&self.client).await;
                     // Whoever asked may have gone.
                     let _ = done.send(result);
                 }

@@ -56,6 +56,7 @@ const HOST: &str = "lath-host";
 const MANAGER: &str = "lath-manager";
 const CLI: &str = "lath-cli";
 const TESTS: &str = "lath-tests";
+const COUNTED: &str = "lath-counted";
 
 const PURE_AND_EDGE: &[&str] =
     &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, WASMCLOUD];
@@ -73,6 +74,7 @@ const ANY: &[&str] = &[
     MANAGER,
     CLI,
     TESTS,
+    COUNTED,
 ];
 
 const RULES: &[Rule] = &[
@@ -107,6 +109,7 @@ const RULES: &[Rule] = &[
     Rule { name: TESTS, layer: Layer::Tool, may_use: ANY },
     Rule { name: "lath-fuzz", layer: Layer::Tool, may_use: PURE_AND_EDGE },
     Rule { name: "lath-benches", layer: Layer::Tool, may_use: ANY },
+    Rule { name: COUNTED, layer: Layer::Tool, may_use: PURE_AND_EDGE },
     Rule { name: "xtask", layer: Layer::Tool, may_use: ANY },
 ];
 

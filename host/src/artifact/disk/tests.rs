@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lath_control_api::{
@@ -7,6 +8,7 @@ use lath_control_api::{
 use tokio::io::AsyncWriteExt as _;
 
 use super::*;
+use crate::status::AppShown;
 
 /// A host whose apps use these digests.
 fn using(digests: &[&Digest]) -> Arc<Snapshot> {
@@ -25,11 +27,8 @@ fn using(digests: &[&Digest]) -> Arc<Snapshot> {
         epoch: Epoch(0),
         sequence: 0,
         listeners: Vec::new(),
-        apps: vec![app],
-        units: std::collections::BTreeMap::new(),
-        processes: std::collections::BTreeMap::new(),
+        apps: vec![Arc::new(AppShown::new(app, BTreeMap::new(), BTreeMap::new(), BTreeMap::new()))],
         callers: None,
-        specs: std::collections::BTreeMap::new(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What counts as news, and what is too late.
 
 use lath_control_api::{
-    CallCounts, ComponentInventory, Digest, Fence, Phase, Reason, Revision, Role, Weight,
+    CallCounts, ComponentInventory, Digest, Epoch, Fence, Phase, Reason, Revision, Role, Weight,
 };
 
 use super::*;
@@ -35,6 +35,24 @@ fn f54_a_host_whose_clock_was_set_back_is_heard_again_once_its_earlier_run_is_si
     assert_eq!(observed.heard(beat(1, 1), at(20)), News::None, "the later boot was heard just now");
     assert_eq!(observed.heard(beat(1, 2), at(30)), News::Host);
     assert_eq!(observed.heard(beat(1, 3), at(35)), News::Alive);
+}
+
+#[test]
+fn a_sign_of_life_counts_for_the_run_that_it_is_of() {
+    let mut observed = ObservedState::new(at(0));
+    let host = summary("a").host;
+    let alive = |number, sequence| HostAlive { boot: boot(number), sequence, epoch: Epoch(7) };
+    assert_eq!(observed.alive(&host, &alive(1, 1), at(1)), None, "nothing is known of it");
+    observed.inventory(inventory(&beat(1, 5), &[]), at(1));
+    assert_eq!(observed.alive(&host, &alive(1, 5), at(2)), Some(News::Alive));
+    let known = observed.host(&host).unwrap();
+    assert!(known.is_current() && known.heard == at(2) && known.summary.epoch == Epoch(7));
+    assert_eq!(observed.alive(&host, &alive(1, 4), at(3)), Some(News::None), "it was late");
+    assert_eq!(observed.alive(&host, &alive(2, 9), at(3)), None, "another run");
+    assert_eq!(observed.host(&host).unwrap().heard, at(2));
+    assert_eq!(observed.alive(&host, &alive(1, 6), at(4)), Some(News::Alive));
+    assert!(!observed.host(&host).unwrap().is_current(), "something has changed, and what is not known");
+    assert_eq!(observed.alive(&host, &alive(1, 6), at(20)), Some(News::Host), "it was missed");
 }
 
 #[test]

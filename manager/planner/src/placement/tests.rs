@@ -3,11 +3,11 @@
 use super::*;
 use crate::example::{App, host, summary};
 
-fn hosts(line: &str) -> BTreeMap<HostId, Candidate> {
+fn hosts(line: &str) -> BTreeMap<HostId, Candidate<'static>> {
     let read = |text: &str| {
         let (text, load) = text.split_once(':').unwrap_or((text, "0"));
         let summary = summary(text);
-        (summary.host, Candidate { labels: summary.labels, load: load.parse().unwrap() })
+        (summary.host, Candidate { labels: Cow::Owned(summary.labels), load: load.parse().unwrap() })
     };
     line.split_whitespace().map(read).collect()
 }

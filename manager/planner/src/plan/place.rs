@@ -17,7 +17,9 @@ impl Planner<'_> {
         if record.wanted != Wanted::Run || self.must_wait_for_news(record) {
             return Vec::new();
         }
-        let mut hosts = placement::candidates(self.input.observed, &record.app, |host| self.takes_work(host));
+        let mut hosts = placement::candidates(self.input.observed, &record.app, |host| {
+            self.is_there(host) && host.takes_work()
+        });
         if record.rollout.is_some() {
             self.place_base(record, &hosts);
             hosts.retain(|host, _| !self.has_left_over(record, host));
@@ -56,7 +58,7 @@ impl Planner<'_> {
     /// Where components are, so that they stay there: where this rollout has put them; where it has not, where the
     /// revision before has them; and where nothing is placed, where they are served. A deletion that was taken back
     /// before any host heard of it leaves nothing but that.
-    fn places(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) -> Assignment {
+    fn places(&self, record: &DesiredRecord, hosts: &BTreeMap<HostId, Candidate<'_>>) -> Assignment {
         let mut places = record.assignment.clone();
         let has = |of: &Assignment, name| hosts.keys().any(|host| of.count(host, name).is_some());
         for (host, components) in &record.base.0 {
@@ -151,7 +153,11 @@ impl Planner<'_> {
 
     /// Says which hosts are there and take nothing, since people wonder where they are.
     fn name_drained(&self, problems: &mut [Problem]) {
-        let hosts = self.input.observed.hosts().filter(|(id, _)| self.is_alive(id) && !self.takes_work(id));
+        if problems.is_empty() {
+            return;
+        }
+        let hosts = self.input.observed.hosts();
+        let hosts = hosts.filter(|(_, host)| self.is_there(host) && !host.takes_work());
         let names: Vec<&str> = hosts.map(|(_, host)| host.summary.name.as_str()).collect();
         if names.is_empty() {
             return;
@@ -163,7 +169,7 @@ impl Planner<'_> {
 
     /// The old revision keeps its places, also those on hosts that are silent: they may still serve, and when they
     /// are heard again they are told to go on. What has no place on a host that is there is placed once more.
-    fn place_base(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Candidate>) {
+    fn place_base(&self, record: &mut DesiredRecord, hosts: &BTreeMap<HostId, Candidate<'_>>) {
         let Some(spec) = record.serving.and_then(|revision| self.input.revisions.get(&revision)) else {
             return;
         };

@@ -1,0 +1,44 @@
+//! What is measured, suite by suite. Each starts what it needs, gives its lines, and leaves nothing behind.
+
+mod density;
+mod http;
+mod latency;
+mod lattice;
+mod linked;
+mod micro;
+mod planner;
+mod small;
+mod streams;
+mod wrpc;
+
+use std::pin::Pin;
+
+use crate::row::Row;
+use crate::run::Run;
+
+pub use wrpc::serve as serve_peer;
+
+/// A suite.
+#[derive(Debug, Clone, Copy)]
+pub struct Suite {
+    /// How it is asked for.
+    pub name: &'static str,
+    /// Measures.
+    pub run: for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Vec<Row>> + 'a>>,
+    /// Whether it measures the program `lath`, and not what is compiled into this one.
+    pub is_of_lath: bool,
+}
+
+/// All of them, in the order of the table.
+pub const SUITES: &[Suite] = &[
+    Suite { name: "http", run: |run| Box::pin(http::measure(run)), is_of_lath: true },
+    Suite { name: "linked", run: |run| Box::pin(linked::measure(run)), is_of_lath: true },
+    Suite { name: "streams", run: |run| Box::pin(streams::measure(run)), is_of_lath: true },
+    Suite { name: "wrpc", run: |run| Box::pin(wrpc::measure(run)), is_of_lath: false },
+    Suite { name: "density", run: |run| Box::pin(density::measure(run)), is_of_lath: true },
+    Suite { name: "small", run: |run| Box::pin(small::measure(run)), is_of_lath: true },
+    Suite { name: "latency", run: |run| Box::pin(latency::measure(run)), is_of_lath: true },
+    Suite { name: "planner", run: |run| Box::pin(planner::measure(run)), is_of_lath: false },
+    Suite { name: "lattice", run: |run| Box::pin(lattice::measure(run)), is_of_lath: true },
+    Suite { name: "micro", run: |run| Box::pin(micro::measure(run)), is_of_lath: false },
+];

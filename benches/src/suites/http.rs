@@ -1,0 +1,166 @@
+//! The smallest web app over HTTP, beside `wasmtime serve` with the same component and a bare server.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use lath_control_api::InstancePolicy;
+use lath_tests::process::Process;
+use lath_tests::{eventually, ports};
+use tempfile::TempDir;
+
+use crate::bundle::{component, guest, keeping, request, server};
+use crate::load::{Ask, closed, fixed};
+use crate::process::Host;
+use crate::row::{Aim, Row, Value};
+use crate::run::{Run, middle};
+
+const SUITE: &str = "http";
+const CONNECTIONS: usize = 50;
+/// Calls of one instance, of those that are reused.
+const REUSED: u32 = 1_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server of a run, and how it is asked.
+pub(super) struct Server {
+    name: &'static str,
+    ask: Ask,
+    _process: Option<Process>,
+}
+
+impl Server {
+    fn of_lath(name: &'static str, host: &Host, app: &str) -> Self {
+        Self { name, ask: Ask::root(host.address, &format!("{app}.test")), _process: None }
+    }
+}
+
+pub(super) async fn measure(run: &Run) -> Vec<Row> {
+    let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
+    let host = Host::start(&run.lath, None).await;
+    let reuse = InstancePolicy::Reuse { calls: REUSED };
+    let apps = [
+        ("fresh", "http-hello-v1", InstancePolicy::Fresh),
+        ("reuse", "http-hello-v1", reuse),
+        ("fresh3", "http-hello-p3-v1", InstancePolicy::Fresh),
+        ("reuse3", "http-hello-p3-v1", reuse),
+    ];
+    for (app, code, policy) in apps {
+        let digest = host.push(&guest(code)).await;
+        let hello = keeping(component(app, "hello", &digest), policy);
+        let web = server(app, host.address, &format!("{app}.test"), "hello");
+        host.apply(&request(app, 1, vec![hello, web])).await;
+    }
+    host.running(2 * apps.len()).await;
+    let mut servers = vec![
+        Server::of_lath("lath fresh", &host, "fresh"),
+        Server::of_lath("lath reuse", &host, "reuse"),
+        Server::of_lath("lath 0.3 fresh", &host, "fresh3"),
+        Server::of_lath("lath 0.3 reuse", &host, "reuse3"),
+        bare(&run.hyper, &folder).await,
+    ];
+    if let Some(wasmtime) = &run.wasmtime {
+        let p2 = ["-Scli,config"];
+        let reuse = format!("--max-instance-reuse-count={REUSED}");
+        let p3 = ["-Scli,config,p3", "-Wcomponent-model-async"];
+        servers.push(wasmtime_serve("wasmtime fresh", wasmtime, &p2, "http-hello-v1", &folder).await);
+        servers.push(
+            wasmtime_serve("wasmtime reuse", wasmtime, &[p2[0], &reuse], "http-hello-v1", &folder).await,
+        );
+        servers.push(wasmtime_serve("wasmtime 0.3", wasmtime, &p3, "http-hello-p3-v1", &folder).await);
+    }
+    for server in &servers {
+        let warm = closed(&server.ask, CONNECTIONS, Duration::from_millis(500));
+        assert!(warm.failures == 0, "{}: {} requests failed", server.name, warm.failures);
+    }
+    let mut rates = vec![Vec::new(); servers.len()];
+    for _ in 0..run.rounds() {
+        for (server, rates) in servers.iter().zip(&mut rates) {
+            rates.push(closed(&server.ask, CONNECTIONS, run.time()).rate());
+        }
+    }
+    let rates: Vec<(&str, f64)> =
+        servers.iter().map(|server| server.name).zip(rates.into_iter().map(middle)).collect();
+    let rate = |name: &str| rates.iter().find(|(found, _)| *found == name).map(|(_, rate)| *rate);
+    let mut rows = Vec::new();
+    let mut row = |work: &str, ours: &str, other: (&str, &str), aim: Aim| {
+        let ours = Value::per_second(rate(ours).expect("it was measured"));
+        let row = Row::new(SUITE, work, ours).aim(aim);
+        rows.push(match rate(other.0) {
+            Some(rate) => row.beside(other.1, Value::per_second(rate)),
+            None => row,
+        });
+    };
+    let fresh = "hello, fresh instances, 50 connections";
+    row(fresh, "lath fresh", ("wasmtime fresh", "wasmtime serve"), Aim::TimesAtLeast(2.0));
+    let reuse = "hello, instances reused 1,000 times";
+    row(reuse, "lath reuse", ("wasmtime reuse", "wasmtime serve, reused as often"), Aim::TimesAtLeast(1.0));
+    row("the same beside a bare server", "lath reuse", ("bare hyper", "hyper alone"), Aim::TimesAtLeast(0.5));
+    let default = "hello of WASI 0.3, fresh (default)";
+    row(
+        default,
+        "lath 0.3 fresh",
+        ("wasmtime 0.3", "wasmtime serve (default: reused)"),
+        Aim::TimesAtLeast(1.0),
+    );
+    let reuse3 = "hello of WASI 0.3, reused";
+    row(
+        reuse3,
+        "lath 0.3 reuse",
+        ("wasmtime 0.3", "wasmtime serve (default: reused)"),
+        Aim::TimesAtLeast(1.0),
+    );
+    rows.extend(at_a_rate(run, &servers));
+    rows
+}
+
+/// Half of what the slower of two takes, at even times: what requests wait when nobody is at the limit.
+fn at_a_rate(run: &Run, servers: &[Server]) -> Vec<Row> {
+    const RATE: f64 = 2_000.0;
+    let of = |name: &str| servers.iter().find(|server| server.name == name);
+    let Some(ours) = of("lath fresh") else { return Vec::new() };
+    let measure = |server: &Server| fixed(&server.ask, CONNECTIONS, RATE, run.time()).within(99.0);
+    let row = Row::new(SUITE, "hello, fresh, 2,000 requests a second, p99", Value::us(measure(ours)));
+    vec![match of("wasmtime fresh") {
+        Some(other) => row.beside("wasmtime serve", Value::us(measure(other))),
+        None => row,
+    }]
+}
+
+async fn bare(program: &Path, folder: &TempDir) -> Server {
+    let address = ports::free_address();
+    let mut command = Command::new(program);
+    command.arg(address.to_string());
+    started("bare hyper", command, address, folder).await
+}
+
+pub(super) async fn wasmtime_serve(
+    name: &'static str,
+    wasmtime: &Path,
+    flags: &[&str],
+    code: &str,
+    folder: &TempDir,
+) -> Server {
+    let address = ports::free_address();
+    let mut command = Command::new(wasmtime);
+    command.arg("serve").args(flags).args(["--addr", &address.to_string()]).arg(lath_tests::guest(code));
+    started(name, command, address, folder).await
+}
+
+async fn started(name: &'static str, command: Command, address: SocketAddr, folder: &TempDir) -> Server {
+    let log = folder.path().join(format!("{}.log", name.replace([' ', '.'], "-")));
+    let mut process = Process::start(name, command, &log);
+    eventually(PATIENCE, &format!("{name} to listen"), async || {
+        assert!(process.ended().is_none(), "it ended\n{}", process.last_words());
+        std::net::TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    Server { name, ask: Ask::root(address, "bench.test"), _process: Some(process) }
+}
+
+impl Server {
+    /// How it is asked.
+    pub(super) const fn ask(&self) -> &Ask {
+        &self.ask
+    }
+}

@@ -1,0 +1,76 @@
+//! What a call over a link adds on one host, and what the size and type of its values cost.
+
+use lath_control_api::InstancePolicy;
+
+use crate::bundle::{component, guest, keeping, linked, request, server};
+use crate::load::{Ask, closed};
+use crate::process::Host;
+use crate::row::{Aim, Row, Value};
+use crate::run::{Run, in_turn};
+
+const SUITE: &str = "linked";
+const CONNECTIONS: usize = 10;
+/// Calls in one request, where one alone is too quick to be seen.
+const MANY: u32 = 100;
+
+pub(super) async fn measure(run: &Run) -> Vec<Row> {
+    let host = Host::start(&run.lath, None).await;
+    let policies = [("fresh", InstancePolicy::Fresh), ("reuse", InstancePolicy::Reuse { calls: 1_000_000 })];
+    for (app, policy) in policies {
+        let (front, echo) = (host.push(&guest("http-bench-v1")).await, host.push(&guest("echoer-v1")).await);
+        let front = linked(component(app, "front", &front), app, "echo", "echo");
+        let bundles = vec![
+            keeping(front, policy),
+            keeping(component(app, "echo", &echo), policy),
+            server(app, host.address, &format!("{app}.test"), "front"),
+        ];
+        host.apply(&request(app, 1, bundles)).await;
+    }
+    host.running(3 * policies.len()).await;
+    let fresh = Ask::root(host.address, "fresh.test");
+    let reuse = Ask::root(host.address, "reuse.test");
+
+    let mut rows = vec![
+        Row::new(SUITE, "added by one call, fresh, p50", added(run, &fresh, "/number", 1))
+            .aim(Aim::AtMost(40.0)),
+        Row::new(SUITE, "added by one call, reused, p50", added(run, &reuse, "/number", MANY))
+            .aim(Aim::AtMost(4.0)),
+    ];
+    let [large, small] = in_turn(run.rounds(), |at| {
+        let path = ["/bytes?size=65536", "/bytes?size=16"][at];
+        let load = closed(&fresh.path(path), CONNECTIONS, run.time());
+        assert!(load.failures == 0, "{} requests of {path} failed", load.failures);
+        load.rate()
+    });
+    rows.push(
+        Row::new(SUITE, "64 KiB of bytes there and back, fresh", Value::per_second(large))
+            .beside("the same with 16 bytes", Value::per_second(small))
+            .aim(Aim::TimesAtLeast(0.5)),
+    );
+    for (path, what) in [
+        ("/nothing", "nothing"),
+        ("/text?size=16", "16 B of text"),
+        ("/text?size=65536", "64 KiB of text"),
+        ("/bytes?size=16", "16 B of bytes"),
+        ("/bytes?size=1024", "1 KiB of bytes"),
+        ("/bytes?size=65536", "64 KiB of bytes"),
+        ("/bytes?size=1048576", "1 MiB of bytes"),
+        ("/rows?size=64", "one record"),
+        ("/rows?size=65536", "1,024 records"),
+    ] {
+        let times = if path.ends_with("1048576") { 4 } else { 20 };
+        rows.push(Row::new(SUITE, format!("one call, reused: {what}"), added(run, &reuse, path, times)));
+    }
+    rows
+}
+
+/// What one of `times` calls adds to a request, by the middle of the times of one connection.
+fn added(run: &Run, ask: &Ask, path: &str, times: u32) -> Value {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let asks = [0, times].map(|times| ask.path(format!("{path}{separator}times={times}")));
+    let [without, with] = in_turn(run.rounds(), |at| {
+        let load = closed(&asks[at], 1, run.time() / 2);
+        load.within(50.0).as_secs_f64() * 1e6
+    });
+    Value { amount: (with - without).max(0.0) / f64::from(times), unit: crate::row::Unit::Us }
+}

@@ -65,8 +65,17 @@ pub(crate) struct Job {
     pub(crate) needs: Needs,
     /// What a link is worth that a provider says nothing about.
     pub(crate) unverified: UnverifiedLinks,
-    /// The components of its revision that this host has; none: it is not known.
-    pub(crate) neighbours: Option<BTreeSet<ComponentId>>,
+    /// What this host has of its app; none: it is not known.
+    pub(crate) neighbours: Option<Neighbours>,
+}
+
+/// Components of one app on this host, as seen by one of its revisions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Neighbours {
+    /// Those that the revision has here.
+    pub(crate) with: BTreeSet<ComponentId>,
+    /// Those that only other revisions have here: they go, or stay with calls that are not the revision's.
+    pub(crate) without: BTreeSet<ComponentId>,
 }
 
 /// What routes and links of an app need a component to export.
@@ -221,8 +230,11 @@ impl Preparer {
     /// Refuses a component whose calls cannot leave the host, where what it calls is not on it.
     fn check_neighbours(&self, unit: &Prepared, job: &Job) -> Result<(), PrepareError> {
         let Some(neighbours) = &job.neighbours else { return Ok(()) };
+        // A component of another app may be of any revision.
         let is_here = |target: &ComponentId| {
-            neighbours.contains(target) || self.targets.0.beside(unit.caller(), target).is_some()
+            neighbours.with.contains(target)
+                || !neighbours.without.contains(target)
+                    && self.targets.0.beside(unit.caller(), target).is_some()
         };
         match unit.beside.iter().find(|beside| !is_here(&beside.target)) {
             Some(Beside { target, because }) => Err(PrepareError {

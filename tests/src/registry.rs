@@ -2,10 +2,12 @@
 //!
 //! The tests of `artifacts` include this file by its path: they must not wait for everything that this crate needs.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_address;
 
 /// Longest start of a registry on a busy machine.
 const START: Duration = Duration::from_secs(20);
@@ -40,9 +42,7 @@ impl Registry {
     /// When there is no docker-registry, or it does not listen in time.
     #[must_use]
     pub fn start(folder: &Path, kind: Kind<'_>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        drop(listener);
+        let address = free_address();
         std::fs::create_dir_all(folder).expect("a folder");
         let config = folder.join("config.yml");
         std::fs::write(&config, text(folder, address, kind)).expect("the configuration can be written");

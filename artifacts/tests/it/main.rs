@@ -10,6 +10,9 @@
 
 mod faults;
 mod logins;
+#[path = "../../../tests/src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is public to the system tests")]
+mod ports;
 #[path = "../../../tests/src/registry.rs"]
 #[expect(unreachable_pub, reason = "it is public to the system tests")]
 mod registry;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use lath_control_api::LinkSpec;
-use wasmtime::StoreContextMut;
 use wasmtime::component::Val;
+use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::engine::crossing::{self, Given, Passed};
 use crate::engine::exports::ExportedFunctionId;

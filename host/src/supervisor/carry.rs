@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
 use lath_host_core::{JournalEntry, News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use super::Supervisor;
 use super::derived::Routes;
 use crate::engine::{Prepared, UnitIdentity};
 use crate::journal::Journal;
-use crate::prepare::{Job, Needs, Product};
+use crate::prepare::{Job, Needs, Neighbours, Product};
 use crate::status::now;
 use crate::wrpc_serve::Served;
 
@@ -112,15 +112,17 @@ impl Supervisor {
         needs
     }
 
-    /// Components of the same revision that are wanted here; none when this one is not: it is left from before.
-    fn neighbours(&self, unit: &UnitKey, spec: &ComponentSpec) -> Option<BTreeSet<ComponentId>> {
-        let bundles = self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles);
-        let of_revision = bundles.filter(|bundle| {
+    /// Components that are wanted here beside this one; none when this one is not: it is left from before.
+    fn neighbours(&self, unit: &UnitKey, spec: &ComponentSpec) -> Option<Neighbours> {
+        let mut neighbours = Neighbours::default();
+        for bundle in self.core.request(&unit.app).into_iter().flat_map(|request| &request.bundles) {
             let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
-            bundle.stable.iter().chain(candidate).any(|other| other.revision == spec.revision)
-        });
-        let ids: BTreeSet<_> = of_revision.map(|bundle| bundle.id.clone()).collect();
-        ids.contains(&unit.id).then_some(ids)
+            let mut wanted = bundle.stable.iter().chain(candidate);
+            let is_with = wanted.any(|other| other.revision == spec.revision);
+            let side = if is_with { &mut neighbours.with } else { &mut neighbours.without };
+            side.insert(bundle.id.clone());
+        }
+        neighbours.with.contains(&unit.id).then_some(neighbours)
     }
 
     /// Writes down what serves of each app of which that has changed, and waits for it: once for a burst of news, as with

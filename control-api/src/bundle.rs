@@ -359,6 +359,13 @@ pub struct HoldPolicy {
     pub max_queue: u32,
 }
 
+impl HoldPolicy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Default for HoldPolicy {
     /// 5 s and 1,000 calls.
     fn default() -> Self {

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Digest;
-use crate::bundle::{ComponentSpec, Workload};
+use crate::bundle::{ComponentSpec, HoldPolicy, Workload};
 use crate::id::{AppName, ComponentId, HostId, IdError};
 use crate::link::{LinkName, LinkSpec};
 use crate::secret::SecretRef;
@@ -222,6 +222,9 @@ pub struct LinkPutRequest {
     pub app: AppName,
     /// The link.
     pub link: IncomingLink,
+    /// What may be held of its calls while it takes the place of another form of it.
+    #[serde(default, skip_serializing_if = "HoldPolicy::is_default")]
+    pub hold: HoldPolicy,
 }
 
 /// Asks the hosts of a provider to take a link away that begins in another app: `host` holds it no more. It is taken from

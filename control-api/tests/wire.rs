@@ -415,7 +415,8 @@ fn messages_about_providers_are_frozen() {
     let page = InventoryPage { inventory: inventory_with_provider(), next: None };
     frozen("inventory-page-provider", &Reply::Result(page));
     let app = || "shop".parse().unwrap();
-    frozen("link-put-request", &LinkPutRequest { host: host(), app: app(), link: incoming() });
+    let hold = HoldPolicy::default();
+    frozen("link-put-request", &LinkPutRequest { host: host(), app: app(), link: incoming(), hold });
     frozen("link-delete-request", &LinkDeleteRequest { host: host(), link: incoming().key() });
     let answers = [
         LinkAnswer::Taken,

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lath_control_api::{
-    Builtin, ComponentId, ComponentSpec, Image, LinkSpec, Reason, UnverifiedLinks, WitInterface, Workload,
+    Builtin, ComponentId, ComponentSpec, Image, LinkSpec, Reason, WitInterface, Workload,
 };
-use lath_host_core::{News, UnitKey};
+use lath_host_core::{LinkTerms, News, UnitKey};
 use tokio::sync::Semaphore;
 
 use crate::artifact::Artifacts;
@@ -63,8 +63,8 @@ pub(crate) struct Job {
     pub(crate) spec: Arc<ComponentSpec>,
     /// What others of its app need of it.
     pub(crate) needs: Needs,
-    /// What a link is worth that a provider says nothing about.
-    pub(crate) unverified: UnverifiedLinks,
+    /// How its links are put to providers.
+    pub(crate) terms: LinkTerms,
     /// What this host has of its app; none: it is not known.
     pub(crate) neighbours: Option<Neighbours>,
 }
@@ -193,7 +193,7 @@ impl Preparer {
         let secrets = self.sources.secrets.resolve(&job.spec.secrets, reader).await?;
         let mut bound = self.capabilities.bind(&job.identity, &job.spec).await?;
         bound.give_secrets(secrets);
-        match self.sources.callers.put(&job.unit, &job.spec, job.unverified).await {
+        match self.sources.callers.put(&job.unit, &job.spec, job.terms).await {
             Ok(links) => bound.hold(links),
             Err(refused) => {
                 bound.unbind(&job.identity).await;

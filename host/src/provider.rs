@@ -14,6 +14,7 @@ mod first;
 mod foreign;
 mod forward;
 mod health;
+mod hold;
 mod host_data;
 mod launch;
 mod link;
@@ -55,7 +56,8 @@ use crate::prepare::Job;
 use crate::secrets::{Reader, Secrets};
 use crate::supervisor::Teller;
 use foreign::{Foreign, ForeignTask};
-use forward::Forwarder;
+use forward::{Forwarder, Onward};
+use hold::{Holds, TooMany, Waiting};
 use link::{Link, Values};
 use place::{Place, Presence, Sources, source_key};
 use pool::Lease;
@@ -85,6 +87,7 @@ struct Inner {
 struct Standing {
     place: Arc<Place>,
     foreign: Foreign,
+    holds: Holds,
     _end: tokio_util::sync::DropGuard,
 }
 
@@ -92,9 +95,16 @@ struct Standing {
 #[derive(Debug, Default)]
 struct Routes {
     contents: BTreeMap<WireId, Arc<Process>>,
-    /// By share: the end of each part of 0 to 99.
-    providers: BTreeMap<ComponentId, Vec<(u8, Arc<Process>)>>,
+    providers: BTreeMap<ComponentId, Shared>,
     dice: Dice,
+}
+
+/// The way to the processes of a provider for calls of other apps.
+#[derive(Debug)]
+struct Shared {
+    /// By share: the end of each part of 0 to 99.
+    parts: Vec<(u8, Arc<Process>)>,
+    holds: Holds,
 }
 
 /// What a unit of a provider has when it is ready.
@@ -144,7 +154,7 @@ impl Providers {
         let (place, foreign) = self.place(&unit.id);
         foreign.greet(process).await;
         let sources = self.sources(&unit, job).await?;
-        let presence = Presence::enter(&place, unit.clone(), process, sources, job.unverified).await?;
+        let presence = Presence::enter(&place, unit.clone(), process, sources, job.terms.unverified).await?;
         Ok(Arc::new(Provider { presence, _lease: lease, unit }))
     }
 
@@ -216,15 +226,15 @@ impl Providers {
         let (followed, forwarded) = watch::channel(0);
         let end = CancellationToken::new();
         let around = &self.inner.around;
-        let forwarder = Forwarder {
+        let holds = Holds::default();
+        let onward = Onward {
             nats: around.nats.clone(),
-            client: self.inner.client.clone(),
             lattice: around.lattice.clone(),
             provider: provider.clone(),
-            wanted: receiver.clone(),
-            followed,
             known: first::Known::default(),
         };
+        let (client, holding) = (self.inner.client.clone(), holds.clone());
+        let forwarder = Forwarder { onward, client, holds: holding, wanted: receiver.clone(), followed };
         tokio::spawn(forwarder.run(end.clone()));
         let task = ForeignTask {
             nats: around.nats.clone(),
@@ -233,11 +243,12 @@ impl Providers {
             provider: provider.clone(),
             secrets: self.inner.secrets.clone(),
             wanted: receiver,
+            holds: holds.clone(),
             links: BTreeMap::new(),
         };
         let foreign = Foreign::begin(task, end.clone());
         let place = Arc::new(Place::new(forwarded, wanted));
-        Standing { place, foreign, _end: end.drop_guard() }
+        Standing { place, foreign, holds, _end: end.drop_guard() }
     }
 
     /// Sets the shares of all specs of providers, and where calls of this host's components go.
@@ -249,7 +260,8 @@ impl Providers {
             standing.place.share(weights.get(provider).unwrap_or(&none));
             let processes = standing.place.processes();
             routes.contents.extend(processes.into_iter().map(|process| (process.wire.clone(), process)));
-            routes.providers.insert(provider.clone(), standing.place.parts());
+            let shared = Shared { parts: standing.place.parts(), holds: standing.holds.clone() };
+            routes.providers.insert(provider.clone(), shared);
         }
         // Whoever prepares a unit holds its place, and takes it under this lock.
         places.retain(|_, standing| !standing.place.is_empty() || Arc::strong_count(&standing.place) > 1);
@@ -272,12 +284,24 @@ impl Providers {
         let process = match link.provider.as_ref()? {
             ProviderTarget::Process { wire_id } => routes.contents.get(wire_id)?,
             ProviderTarget::Elsewhere => {
-                let (parts, dice) = (routes.providers.get(&link.target)?, routes.dice.roll());
+                let (parts, dice) = (&routes.providers.get(&link.target)?.parts, routes.dice.roll());
                 let (_, process) = parts.iter().find(|(end, _)| dice < *end).or_else(|| parts.last())?;
                 process
             }
         };
         (!process.state().borrow().is_over()).then(|| Called::begin(process))
+    }
+
+    /// A call of a link from `source` that waits, because the link changes at a provider of this host.
+    ///
+    /// # Errors
+    /// When too many wait already.
+    pub(crate) fn wait(&self, source: &ComponentId, link: &LinkSpec) -> Result<Option<Waiting>, TooMany> {
+        if link.provider != Some(ProviderTarget::Elsewhere) {
+            return Ok(None);
+        }
+        let routes = self.inner.routes.load();
+        routes.providers.get(&link.target).map_or(Ok(None), |shared| shared.holds.wait(source.as_str()))
     }
 
     /// Ends every process by then. Units that still have one find it gone.

@@ -120,6 +120,10 @@ impl Links {
         let deadline = deadline(call.ctx);
         let mut tries = 1;
         loop {
+            let waits = self.providers.wait(&call.caller.id, call.link);
+            if let Some(waiting) = waits.map_err(|error| CallError::Overloaded(error.to_string()))? {
+                waiting.over().await;
+            }
             // Looked up for each try: the process may have gone, or come, in between.
             let (target, _called) = self.target(&call, &revision)?;
             let sent =

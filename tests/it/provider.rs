@@ -277,9 +277,16 @@ async fn a_provider_of_another_app_has_the_links_of_its_callers_whoever_starts_a
     accounts.none_failed();
     says(&lattice, "v1 > v2 Hi, Ada").await;
 
-    // Another form of the link takes the place of the first one; one that is refused fails its own app alone.
+    // Another form of the link takes the place of the first one, and calls wait for that moment; one that is refused fails
+    // its own app alone.
     let welcome = app.clone().link("word", "Welcome");
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(300).start();
+    words::more(&ledger, 100).await;
     let _ = deploy(&lattice, "shop.yaml", shop(&lattice, welcome.clone())).await.exits(0);
+    words::more(&ledger, 100).await;
+    let accounts = ledger.finish().await;
+    println!("{}", accounts.summary(words::greeting));
+    accounts.none_failed();
     says(&lattice, "v1 > v2 Welcome, Ada").await;
     let refused = shop(&lattice, app.clone().link("refuse", "no room for you"));
     let ended = deploy(&lattice, "shop.yaml", refused).await.exits(9);

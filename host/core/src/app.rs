@@ -332,7 +332,7 @@ impl App {
                 ticket: unit.ticket,
                 component: unit.component.clone(),
                 spec: Arc::clone(&unit.spec),
-                unverified: unit.unverified,
+                terms: unit.terms,
             });
         }
     }

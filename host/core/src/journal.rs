@@ -3,12 +3,12 @@
 //! One entry for each app, so that a command costs what its app costs. Every entry carries its schema; a reader
 //! refuses a newer one without harming it.
 
-use lath_control_api::{ApplyRequest, Candidate, ComponentBundle, ComponentId, Epoch, HoldPolicy, Timestamp};
+use lath_control_api::{ApplyRequest, Candidate, ComponentBundle, ComponentId, Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::spec::Slot;
-use crate::unit::SpecKey;
+use crate::unit::{LinkTerms, SpecKey};
 
 /// Schema that this version writes, and the newest that it reads.
 const SCHEMA: u32 = 1;
@@ -93,17 +93,9 @@ fn serving(app: &App) -> Vec<ComponentBundle> {
             .and_then(|(key, weight)| Some(Candidate { spec: spec(key)?, weight: *weight }));
         let any = slot.specs().find_map(unit);
         let drain = any.map(|unit| unit.drain).unwrap_or_default();
-        let unverified_links = any.map(|unit| unit.unverified).unwrap_or_default();
+        let LinkTerms { unverified, hold } = any.map(|unit| unit.terms).unwrap_or_default();
         let (component, id) = (slot.component.clone(), id.clone());
-        ComponentBundle {
-            component,
-            id,
-            stable,
-            candidate,
-            drain,
-            hold: HoldPolicy::default(),
-            unverified_links,
-        }
+        ComponentBundle { component, id, stable, candidate, drain, hold, unverified_links: unverified }
     };
     app.serving.iter().map(bundle).collect()
 }

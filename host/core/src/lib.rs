@@ -36,4 +36,4 @@ pub use journal::{JournalEntry, JournalError};
 pub use routes::{AppRoutes, Choice, Labelled, Listener, Reach, RouteTable, Target, Via};
 pub use spec::{MAX_COMPONENTS, MAX_ROUTES};
 pub use transition::Transition;
-pub use unit::{News, SpecKey, Ticket, UnitKey};
+pub use unit::{LinkTerms, News, SpecKey, Ticket, UnitKey};

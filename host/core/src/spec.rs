@@ -13,7 +13,7 @@ use lath_control_api::{
 };
 
 use crate::planted::planted;
-use crate::unit::{SpecKey, UnitAsk};
+use crate::unit::{LinkTerms, SpecKey, UnitAsk};
 
 /// Most components of one app on one host.
 pub const MAX_COMPONENTS: usize = 1_000;
@@ -58,8 +58,8 @@ pub(crate) fn sort(bundles: &[ComponentBundle]) -> (Slots, Specs) {
         let mut note = |spec: &ComponentSpec| {
             let key = SpecKey::of(spec);
             let (component, drain) = (bundle.component.clone(), bundle.drain);
-            let unverified = bundle.unverified_links;
-            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain, unverified };
+            let terms = LinkTerms { unverified: bundle.unverified_links, hold: bundle.hold };
+            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain, terms };
             specs.insert((bundle.id.clone(), key.clone()), ask);
             key
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
 
-use crate::unit::{Ticket, UnitKey};
+use crate::unit::{LinkTerms, Ticket, UnitKey};
 
 /// One step. The variants stand in the order in which the steps of one decision are carried out.
 ///
@@ -30,8 +30,8 @@ pub enum Transition {
         component: ComponentName,
         /// What to prepare.
         spec: Arc<ComponentSpec>,
-        /// What a link is worth that a provider says nothing about.
-        unverified: UnverifiedLinks,
+        /// How its links are put to providers.
+        terms: LinkTerms,
     },
     /// A unit that was leaving is wanted again: it takes calls. A drain that is watched is off.
     Reopen {

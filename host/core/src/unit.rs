@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use lath_control_api::{
-    AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, Phase, Reason, Revision,
-    Timestamp, UnverifiedLinks,
+    AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, HoldPolicy, Phase, Reason,
+    Revision, Timestamp, UnverifiedLinks,
 };
 
 use crate::retry;
@@ -122,13 +122,22 @@ pub(crate) struct Leaving {
     pub(crate) closed: bool,
 }
 
+/// How links of a unit are put to providers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LinkTerms {
+    /// What a link is worth that a provider says nothing about.
+    pub unverified: UnverifiedLinks,
+    /// What may be held of the unit's calls while a link of it takes the place of another form.
+    pub hold: HoldPolicy,
+}
+
 /// What a bundle asks of one unit.
 #[derive(Debug, Clone)]
 pub(crate) struct UnitAsk {
     pub(crate) component: ComponentName,
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) drain: DrainPolicy,
-    pub(crate) unverified: UnverifiedLinks,
+    pub(crate) terms: LinkTerms,
 }
 
 #[derive(Debug, Clone)]
@@ -136,7 +145,7 @@ pub(crate) struct Unit {
     pub(crate) component: ComponentName,
     pub(crate) spec: Arc<ComponentSpec>,
     pub(crate) drain: DrainPolicy,
-    pub(crate) unverified: UnverifiedLinks,
+    pub(crate) terms: LinkTerms,
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) message: String,
@@ -159,7 +168,7 @@ impl Unit {
             component: ask.component,
             spec: ask.spec,
             drain: ask.drain,
-            unverified: ask.unverified,
+            terms: ask.terms,
             phase: Phase::Pending,
             reason: Reason::AsAsked,
             message: String::new(),
@@ -178,7 +187,7 @@ impl Unit {
         self.component = ask.component;
         self.spec = ask.spec;
         self.drain = ask.drain;
-        self.unverified = ask.unverified;
+        self.terms = ask.terms;
     }
 
     /// It takes calls where it is to serve: also when it does not answer well, since nothing better is here.

@@ -9,11 +9,11 @@ use async_nats::{Message, Subscriber};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use lath_control_api::{
-    AppName, ComponentId, ComponentSpec, HostId, IncomingLink, LinkAnswer, LinkDeleteRequest, LinkHeld,
-    LinkInventory, LinkKey, LinkPutRequest, LinkReply, LinksReply, LinksRequest, ProviderTarget, Reason,
-    Subjects, UnverifiedLinks,
+    AppName, ComponentId, ComponentSpec, HoldPolicy, HostId, IncomingLink, LinkAnswer, LinkDeleteRequest,
+    LinkHeld, LinkInventory, LinkKey, LinkPutRequest, LinkReply, LinksReply, LinksRequest, ProviderTarget,
+    Reason, Subjects, UnverifiedLinks,
 };
-use lath_host_core::UnitKey;
+use lath_host_core::{LinkTerms, UnitKey};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,7 @@ struct Out {
     unit: UnitKey,
     target: ComponentId,
     link: IncomingLink,
+    hold: HoldPolicy,
     answer: LinkAnswer,
 }
 
@@ -61,7 +62,7 @@ impl Callers {
         &self,
         unit: &UnitKey,
         spec: &ComponentSpec,
-        unverified: UnverifiedLinks,
+        terms: LinkTerms,
     ) -> Result<Option<Arc<dyn Bound>>, PrepareError> {
         let elsewhere = spec.links.iter().filter(|link| link.provider == Some(ProviderTarget::Elsewhere));
         let links: Vec<_> =
@@ -72,11 +73,11 @@ impl Callers {
         let holding = Holding { callers: self.clone(), unit: unit.clone() };
         for (target, link) in links {
             // Held before it is asked for: a provider that starts in this moment asks for its links, too.
-            let out = Out { unit: unit.clone(), target, link, answer: LinkAnswer::Absent };
+            let out = Out { unit: unit.clone(), target, link, hold: terms.hold, answer: LinkAnswer::Absent };
             self.held().push(out.clone());
             let answer = self.ask(&out).await;
             self.note(&out, &answer);
-            if let Err(error) = judge(&out, &answer, unverified) {
+            if let Err(error) = judge(&out, &answer, terms.unverified) {
                 holding.give_back().await;
                 return Err(error);
             }
@@ -94,8 +95,9 @@ impl Callers {
 
     /// Asks the hosts of the provider to give it the link; the worst of their answers.
     async fn ask(&self, out: &Out) -> LinkAnswer {
-        let Out { unit, target, link, .. } = out;
-        let ask = LinkPutRequest { host: self.host.clone(), app: unit.app.clone(), link: link.clone() };
+        let Out { unit, target, link, hold, .. } = out;
+        let (host, app, link) = (self.host.clone(), unit.app.clone(), link.clone());
+        let ask = LinkPutRequest { host, app, link, hold: *hold };
         match request(&self.nats, self.subjects.put_link(target), &ask).await {
             Some(answers) => worst_of(answers).await,
             None => LinkAnswer::Absent,

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::hold::Holds;
 use super::link::Link;
 use super::place::{Wanted, processes};
 use super::process::Process;
@@ -52,6 +53,7 @@ pub(super) struct ForeignTask {
     pub(super) provider: ComponentId,
     pub(super) secrets: Secrets,
     pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) holds: Holds,
     pub(super) links: BTreeMap<LinkKey, Known>,
 }
 
@@ -161,12 +163,14 @@ impl ForeignTask {
     }
 
     async fn put(&mut self, message: Message) {
-        let Some(LinkPutRequest { host, app, link }) = read(&message) else { return };
+        let Some(LinkPutRequest { host, app, link, hold }) = read(&message) else { return };
         self.reply(&message, LinkAnswer::Taken).await;
         let key = link.key();
         let answer = match self.resolved(&app, &link).await {
             Err(refused) => LinkAnswer::Refused { message: refused },
             Ok(resolved) => {
+                let _held =
+                    self.links.contains_key(&key).then(|| self.holds.begin(link.source.clone(), hold));
                 self.learn(host.clone(), app, link);
                 worst(join_all(self.processes().iter().map(|process| process.put(resolved.clone()))).await)
             }

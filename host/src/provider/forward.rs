@@ -10,16 +10,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::{HeaderMap, Message, Subject, Subscriber};
+use bytes::Bytes;
 use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use lath_control_api::{ComponentId, LatticeId, Weight, WireId};
-use lath_wrpc::Client;
+use lath_wrpc::{Client, Failure, FailureCode, SOURCE_ID};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::first::Known;
+use super::hold::{Holds, TooMany};
 use super::place::{Wanted, parts, processes};
 use super::process::Process;
 use crate::dice::Dice;
@@ -57,13 +59,29 @@ impl Stream for Subscription {
 
 /// Sends calls of one provider on.
 pub(super) struct Forwarder {
-    pub(super) nats: async_nats::Client,
+    pub(super) onward: Onward,
     pub(super) client: Client,
-    pub(super) lattice: LatticeId,
-    pub(super) provider: ComponentId,
+    pub(super) holds: Holds,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) followed: watch::Sender<u64>,
+}
+
+/// The way of a call to a process.
+#[derive(Clone)]
+pub(super) struct Onward {
+    pub(super) nats: async_nats::Client,
+    pub(super) lattice: LatticeId,
+    pub(super) provider: ComponentId,
     pub(super) known: Known,
+}
+
+/// The first message of a call.
+struct Call {
+    /// The subject behind the name of the provider.
+    rest: String,
+    reply: Subject,
+    headers: HeaderMap,
+    params: Bytes,
 }
 
 /// Where calls go at this moment.
@@ -133,7 +151,7 @@ impl Forwarder {
         for name in new {
             let subject = format!("{}.wrpc.0.0.1.>", self.prefix(&name));
             // Fails only when the client is closed, and then nothing arrives either.
-            if let Ok(subscriber) = self.nats.queue_subscribe(subject, self.prefix(&name)).await {
+            if let Ok(subscriber) = self.onward.nats.queue_subscribe(subject, self.prefix(&name)).await {
                 subscriptions.push(Subscription { name, subscriber });
             }
         }
@@ -161,28 +179,62 @@ impl Forwarder {
     }
 
     fn prefix(&self, name: &Name) -> String {
+        let Onward { lattice, provider, .. } = &self.onward;
         match name {
-            Name::Plain => format!("{}.{}", self.lattice, self.provider),
-            Name::Content(wire) => format!("{}.{wire}", self.lattice),
+            Name::Plain => format!("{lattice}.{provider}"),
+            Name::Content(wire) => format!("{lattice}.{wire}"),
         }
     }
 
     async fn send_on(&self, table: &Table, name: &Name, message: Message) {
-        let prefix = self.prefix(name);
         let Some(process) = table.pick(name) else { return };
-        let Some(rest) = message.subject.strip_prefix(&prefix).map(without_revision) else { return };
-        let Some(reply) = message.reply else { return };
+        let rest = message.subject.strip_prefix(&self.prefix(name)).map(without_revision);
+        let (Some(rest), Some(reply)) = (rest.map(str::to_owned), message.reply) else { return };
         process.calls.passed();
-        let subject = format!("{}.{}{rest}", self.lattice, process.key);
         let headers = message.headers.unwrap_or_default();
+        let source = headers.get(SOURCE_ID).map_or("", |source| source.as_str());
+        let waits = match name {
+            Name::Plain => self.holds.wait(source),
+            // Links of its own app do not change under a content.
+            Name::Content(_) => Ok(None),
+        };
+        let call = Call { rest, reply, headers, params: message.payload };
+        match waits {
+            Ok(None) => self.onward.send(process, call).await,
+            Ok(Some(waiting)) => {
+                let (onward, process) = (self.onward.clone(), Arc::clone(process));
+                // As many at most as may wait, and as long.
+                tokio::spawn(async move {
+                    waiting.over().await;
+                    process.calls.passed();
+                    onward.send(&process, call).await;
+                });
+            }
+            Err(error) => self.onward.refuse(call.reply, &error).await,
+        }
+    }
+}
+
+impl Onward {
+    async fn send(&self, process: &Process, call: Call) {
+        let Call { rest, reply, headers, params } = call;
+        let subject = format!("{}.{}{rest}", self.lattice, process.key);
         let first = self.known.first(&self.nats, &subject, &reply).await;
-        let sent = self.nats.publish_with_reply_and_headers(subject, reply, headers, message.payload);
+        let sent = self.nats.publish_with_reply_and_headers(subject, reply, headers, params);
         if !matches!(timeout(SEND_WITHIN, sent).await, Ok(Ok(()))) {
             tracing::warn!(provider = %self.provider, "a call could not be passed on to its process");
         }
         if let Some(first) = first {
             // Ends by itself after a moment, and nobody waits for it.
             tokio::spawn(first.listen());
+        }
+    }
+
+    async fn refuse(&self, reply: Subject, error: &TooMany) {
+        let failure = Failure::new(FailureCode::Overloaded, error.to_string());
+        let told = self.nats.publish_with_headers(reply, failure.headers(), Bytes::new());
+        if !matches!(timeout(SEND_WITHIN, told).await, Ok(Ok(()))) {
+            tracing::debug!("a caller could not be told that too many calls wait");
         }
     }
 }

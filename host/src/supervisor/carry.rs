@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp, UnverifiedLinks};
-use lath_host_core::{JournalEntry, News, Ticket, Transition, UnitKey};
+use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
+use lath_host_core::{JournalEntry, LinkTerms, News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
@@ -50,8 +50,8 @@ impl Supervisor {
                     self.unwritten.insert(app);
                 }
                 Transition::Cancel { unit } => drop(self.slots.remove(&unit)),
-                Transition::Prepare { unit, ticket, component, spec, unverified } => {
-                    self.prepare(&unit, ticket, component, spec, unverified);
+                Transition::Prepare { unit, ticket, component, spec, terms } => {
+                    self.prepare(&unit, ticket, component, spec, terms);
                 }
                 Transition::Reopen { unit } => {
                     self.slots.end(&unit);
@@ -78,7 +78,7 @@ impl Supervisor {
         ticket: Ticket,
         component: ComponentName,
         spec: Arc<ComponentSpec>,
-        unverified: UnverifiedLinks,
+        terms: LinkTerms,
     ) {
         self.slots.add(unit.clone(), spec.max_instances);
         let token = self.slots.begin(unit, ticket);
@@ -90,7 +90,7 @@ impl Supervisor {
             revision: spec.revision,
         };
         let (needs, neighbours) = (self.needs(unit, &spec), self.neighbours(unit, &spec));
-        let job = Job { unit: unit.clone(), identity, needs, neighbours, spec, unverified };
+        let job = Job { unit: unit.clone(), identity, needs, neighbours, spec, terms };
         let (preparer, teller) = (self.tools.preparer.clone(), self.teller(unit, ticket));
         self.spawn(token, async move {
             let prepared = preparer.prepare(&job, &teller).await;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lath_control_api::{
-    ApplyRequest, Candidate, ComponentBundle, ComponentName, ComponentSpec, Epoch, Fence, HoldPolicy, HostId,
-    Revision, Weight,
+    ApplyRequest, Candidate, ComponentBundle, ComponentName, ComponentSpec, Epoch, Fence, HostId, Revision,
+    Weight,
 };
 
 use crate::desired::AppSpec;
@@ -143,7 +143,7 @@ fn bundle(
     candidate: Option<Candidate>,
 ) -> Option<ComponentBundle> {
     let id = owner.components.get(name)?.id.clone();
-    let (component, drain, hold) = (name.clone(), owner.drain(), HoldPolicy::default());
+    let (component, drain, hold) = (name.clone(), owner.drain(), owner.hold(name));
     let unverified_links = owner.unverified_links(name);
     Some(ComponentBundle { component, id, stable, candidate, drain, hold, unverified_links })
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use lath_control_api::{
-    AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, HttpRoute, Revision,
+    AppName, ComponentId, ComponentName, ComponentSpec, Digest, DrainPolicy, HoldPolicy, HttpRoute, Revision,
     UnverifiedLinks,
 };
 use lath_manifests::manifest::{RolloutPolicy, Scaling};
@@ -140,6 +140,13 @@ impl AppSpec {
         let deadline =
             general.map_or_else(|| RolloutPolicy::default().drain_deadline, |policy| policy.drain_deadline);
         DrainPolicy { deadline_ms: millis(deadline) }
+    }
+
+    /// What may be held of a component's calls while a link changes at its provider: as the policy for it says.
+    #[must_use]
+    pub fn hold(&self, component: &ComponentName) -> HoldPolicy {
+        let policy = RolloutPolicy::choose(&self.rollouts, &BTreeSet::from([component.clone()]));
+        HoldPolicy { max_time_ms: millis(policy.hold_time), ..HoldPolicy::default() }
     }
 
     /// What a link is worth that a provider has said nothing about: as the policy for `component` says, else the general

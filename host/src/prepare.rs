@@ -3,6 +3,8 @@
 //! Each step is told before it begins, so that people see what a slow one is. Nothing here touches what serves;
 //! dropping the future undoes it.
 
+mod ends;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use lath_control_api::{
 };
 use lath_host_core::{LinkTerms, News, UnitKey};
 use tokio::sync::Semaphore;
+
+use ends::Ends;
 
 use crate::artifact::Artifacts;
 use crate::capability::bound::{Bindings, Capabilities};
@@ -129,6 +133,7 @@ pub(crate) struct Preparer {
     capabilities: Capabilities,
     http_default: SocketAddr,
     starting: Arc<Semaphore>,
+    ends: Ends,
 }
 
 /// The way out for linked calls; a newtype because a trait object has no `Debug`.
@@ -150,7 +155,8 @@ impl Preparer {
         http_default: SocketAddr,
     ) -> Self {
         let starting = Arc::new(Semaphore::new(STARTING));
-        Self { sources, ingress, targets: Targeting(targets), capabilities, http_default, starting }
+        let ends = Ends::default();
+        Self { sources, ingress, targets: Targeting(targets), capabilities, http_default, starting, ends }
     }
 
     /// Does the job, and tells which step begins.
@@ -218,6 +224,7 @@ impl Preparer {
             self.sources.engine.link_bound(code, job.identity.clone(), &job.spec, &self.targets.0, bound)?;
         check_exports(&unit, &job.needs)?;
         self.check_neighbours(&unit, job)?;
+        self.ends.meet(&unit)?;
         teller.tell(News::Starting).await;
         let _permit = self.starting.acquire().await;
         unit.try_start().await?;

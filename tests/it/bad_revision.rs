@@ -162,6 +162,34 @@ async fn r5_an_import_without_a_link_changes_nothing() {
     refused(&lattice, lattice.deploy(&bad), said).await;
 }
 
+/// Both ends of a link are compared when they are made ready: it is not left to the first call.
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_link_between_versions_that_do_not_fit_changes_nothing() {
+    let lattice = Lattice::of_two_hosts().await;
+    let app = App::greeting("shop", lattice.address);
+    let _ = lattice.deploy(&app).await.exits(0);
+    // What was built against the next version has that in its names, which are no longer.
+    let mut later = fs::read(guest("greeter-v1")).unwrap();
+    let (name, next) = (b"lath:demo/greeter@0.1.0", b"lath:demo/greeter@0.2.0");
+    for at in 0..later.len() - name.len() {
+        if later[at..].starts_with(name) {
+            later[at..at + next.len()].copy_from_slice(next);
+        }
+    }
+    let file = lattice.folder().join("later.wasm");
+    fs::write(&file, later).unwrap();
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
+    lattice.deploy(&app.file("greeter", &file)).await.exits(9).says(&[
+        "import-unsatisfied",
+        "the link of `shop-front` to `shop-greeter` does not fit",
+        "`shop-greeter` has `lath:demo/greeter@0.2.0`, and its caller wants `lath:demo/greeter@0.1.0`",
+    ]);
+    words::more(&ledger, 50).await;
+    let accounts = ledger.finish().await;
+    accounts.none_failed();
+    assert_eq!(accounts.by(words::greeting).into_keys().collect::<Vec<_>>(), ["v1 > v1 Hello, Ada"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r5_a_component_that_traps_at_start_changes_nothing() {
     let lattice = serving().await;

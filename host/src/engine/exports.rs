@@ -134,6 +134,13 @@ impl Exports {
             .map(ExportedFunctionId)
     }
 
+    /// The same interface in a version that does not fit.
+    pub(crate) fn other_version(&self, wanted: &str) -> Option<&str> {
+        let mut instances = self.functions.iter().filter_map(|function| function.instance.as_deref());
+        instances
+            .find(|found| without_version(found) == without_version(wanted) && !compatible(wanted, found))
+    }
+
     /// The function at `id`; `None` when the id came from another component.
     #[must_use]
     pub fn get(&self, id: ExportedFunctionId) -> Option<&ExportedFunction> {
@@ -159,6 +166,10 @@ fn exported(
     };
     let index = component.get_export_index(parent.as_ref(), name)?;
     Some(ExportedFunction { instance: instance.map(str::to_owned), name: name.to_owned(), types, index })
+}
+
+fn without_version(instance: &str) -> &str {
+    instance.split_once('@').map_or(instance, |(name, _)| name)
 }
 
 /// Whether two instance names mean the same interface in versions that fit together.

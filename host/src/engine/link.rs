@@ -35,6 +35,8 @@ pub(crate) struct Connected {
     pub(crate) pre: InstancePre<CallState>,
     /// Each target once.
     pub(crate) beside: Vec<Beside>,
+    /// Functions that links to components carry.
+    pub(crate) linked: Vec<Arc<LinkedFunction>>,
 }
 
 /// Most missing imports that a message lists.
@@ -100,14 +102,16 @@ pub(crate) fn link(
     }
     if problems.is_empty() && ways.iter().all(|(_, way)| way.is_the_same_for_all()) {
         let resources = Arc::default();
-        let pre = code.unlinked(|| connect_all(base, component, ways, problems, (targets, &resources)))?;
-        return Ok(Connected { pre, beside: Vec::new() });
+        let connect = || connect_all(base, component, ways, problems, (targets, &resources), &mut Vec::new());
+        let pre = code.unlinked(connect)?;
+        return Ok(Connected { pre, beside: Vec::new(), linked: Vec::new() });
     }
     let resources = Arc::new(Resources::imported(component));
     problems.extend(misplaced(&ways, &resources));
     let beside = beside(&ways);
-    let pre = connect_all(base, component, ways, problems, (targets, &resources))?;
-    Ok(Connected { pre, beside })
+    let mut linked = Vec::new();
+    let pre = connect_all(base, component, ways, problems, (targets, &resources), &mut linked)?;
+    Ok(Connected { pre, beside, linked })
 }
 
 /// Functions of links whose resources do not come from the component that the link leads to.
@@ -178,10 +182,11 @@ fn connect_all(
     ways: Vec<(&str, Way<'_>)>,
     mut problems: Vec<String>,
     (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
+    linked: &mut Vec<Arc<LinkedFunction>>,
 ) -> Result<InstancePre<CallState>, PrepareError> {
     let mut linker = base.clone();
     for (name, way) in ways {
-        let connected = connect(&mut linker, name, way, (targets, resources));
+        let connected = connect(&mut linker, name, way, (targets, resources), linked);
         problems.extend(connected.err().map(|error| format!("`{name}`: {error:#}")));
     }
     if !problems.is_empty() {
@@ -324,6 +329,7 @@ fn connect(
     name: &str,
     way: Way<'_>,
     (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
+    all: &mut Vec<Arc<LinkedFunction>>,
 ) -> wasmtime::Result<()> {
     match way {
         Way::Core | Way::TypesOnly => Ok(()),
@@ -346,6 +352,10 @@ fn connect(
                     (function.clone(), types),
                     Arc::clone(resources),
                 );
+                let linked = Arc::new(linked);
+                if link.provider.is_none() {
+                    all.push(Arc::clone(&linked));
+                }
                 connect_function(&mut instance, &function, linked)?;
             }
             Ok(())
@@ -356,9 +366,8 @@ fn connect(
 fn connect_function(
     instance: &mut LinkerInstance<'_, CallState>,
     name: &str,
-    linked: LinkedFunction,
+    linked: Arc<LinkedFunction>,
 ) -> wasmtime::Result<()> {
-    let linked = Arc::new(linked);
     if let Some(add) = typed::way(linked.types()) {
         return add(instance, name, linked);
     }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use lath_control_api::LinkSpec;
+use lath_control_api::{ComponentId, LinkSpec};
 use wasmtime::component::Val;
 use wasmtime::{AsContextMut, StoreContextMut};
 
@@ -82,6 +82,19 @@ impl LinkedFunction {
     /// What it takes and gives.
     pub(crate) const fn types(&self) -> &FunctionTypes {
         &self.types
+    }
+
+    /// The component that it leads to.
+    pub(crate) fn target(&self) -> &ComponentId {
+        &self.link.target
+    }
+
+    /// Whether `callee`, its target, answers it.
+    ///
+    /// # Errors
+    /// What stands in the way, for whoever wrote both.
+    pub(crate) fn fits(&self, callee: &Prepared) -> Result<(), String> {
+        self.look_up(callee).map(drop)
     }
 
     /// Whether its caller may go on while it runs.
@@ -298,7 +311,12 @@ impl LinkedFunction {
         let id = &callee.identity().id;
         let exports = callee.exports();
         let function = exports.find(Some(&self.instance), &self.name).ok_or_else(|| {
-            format!("`{id}` does not export `{}` with a function `{}`", self.instance, self.name)
+            match exports.other_version(&self.instance) {
+                Some(found) => {
+                    format!("`{id}` has `{found}`, and its caller wants `{}`", self.instance)
+                }
+                None => format!("`{id}` does not export `{}` with a function `{}`", self.instance, self.name),
+            }
         })?;
         match exports.get(function) {
             Some(found) if same_types((&self.types, &self.resources), (&found.types, &exports.resources)) => {

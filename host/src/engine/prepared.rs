@@ -22,6 +22,7 @@ use crate::engine::gate::{Gate, Place};
 use crate::engine::kept::{Kept, Live, Shelf};
 use crate::engine::lanes::{Lanes, Pressure};
 use crate::engine::link::{Beside, Connected};
+use crate::engine::linked::LinkedFunction;
 use crate::engine::room::Room;
 use crate::engine::unit::{CallState, Unit, UnitIdentity};
 use crate::engine::watch::Watch;
@@ -38,6 +39,8 @@ pub struct Prepared {
     pub(crate) pre: InstancePre<CallState>,
     /// Components that must serve on the same host.
     pub(crate) beside: Vec<Beside>,
+    /// What it calls of other components.
+    pub(crate) linked: Vec<Arc<LinkedFunction>>,
     pub(crate) counters: Counters,
     /// What is wrong by the probe that is asked again and again.
     pub(crate) probed: ArcSwapOption<String>,
@@ -80,7 +83,7 @@ impl Prepared {
         code: Arc<Code>,
         unit: Arc<Unit>,
         spec: &ComponentSpec,
-        Connected { pre, beside }: Connected,
+        Connected { pre, beside, linked }: Connected,
         places: Places,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
@@ -90,6 +93,7 @@ impl Prepared {
             unit,
             pre,
             beside,
+            linked,
             exports,
             code,
             counters: Counters::default(),

@@ -36,6 +36,7 @@ mod manager;
 mod order;
 mod polyglot;
 mod provider;
+mod provider_edges;
 mod provider_secrets;
 mod recovery;
 mod refused;

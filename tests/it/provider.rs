@@ -18,17 +18,17 @@ async fn deploy(lattice: &Lattice, app: &Greeting) -> lath_tests::Ended {
     lattice.lath().run(["deploy".as_ref(), manifest.as_os_str()]).await
 }
 
-async fn one_host() -> (Lattice, Journal) {
+pub(crate) async fn one_host() -> (Lattice, Journal) {
     let lattice = Setup::default().host(&[]).start().await;
     let journal = Journal::new(lattice.folder());
     (lattice, journal)
 }
 
-fn greeting(journal: &Journal) -> Greeting {
+pub(crate) fn greeting(journal: &Journal) -> Greeting {
     Greeting::new("shop").config("journal", &journal.path())
 }
 
-async fn says(lattice: &Lattice, wanted: &str) {
+pub(crate) async fn says(lattice: &Lattice, wanted: &str) {
     eventually(PATIENCE, &format!("the answer `{wanted}`"), async || {
         let answer = Load::new(lattice.address, "/?name=Ada").once().await?;
         let said = words::greeting(&answer);
@@ -38,7 +38,7 @@ async fn says(lattice: &Lattice, wanted: &str) {
 }
 
 /// The units of the provider.
-async fn units(lattice: &Lattice) -> Vec<Value> {
+pub(crate) async fn units(lattice: &Lattice) -> Vec<Value> {
     let units = lattice.units().await.into_iter();
     units.filter(|unit| unit["component"] == "greeter").collect()
 }
@@ -221,7 +221,7 @@ async fn m12_a_provider_that_ends_again_and_again_is_crash_looping() {
 }
 
 /// A provider that stands in an app of its own, for others.
-fn tools(journal: &Journal, version: &str) -> String {
+pub(crate) fn tools(journal: &Journal, version: &str) -> String {
     let image = lath_tests::provider::program();
     format!(
         "apiVersion: core.oam.dev/v1beta1
@@ -280,7 +280,7 @@ async fn a_provider_of_another_app_has_the_links_of_its_callers_whoever_starts_a
     // Another form of the link takes the place of the first one, and calls wait for that moment; one that is refused fails
     // its own app alone.
     let welcome = app.clone().link("word", "Welcome");
-    let ledger = Load::new(lattice.address, "/?name=Ada").rate(300).start();
+    let ledger = Load::new(lattice.address, "/?name=Ada").rate(100).start();
     words::more(&ledger, 100).await;
     let _ = deploy(&lattice, "shop.yaml", shop(&lattice, welcome.clone())).await.exits(0);
     words::more(&ledger, 100).await;

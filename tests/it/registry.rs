@@ -246,7 +246,7 @@ async fn components_go_to_a_registry_and_come_back() {
     run(&["inspect", "no such file"]).await.exits(3).says(&["there is no file"]);
     lath.run(["inspect", &image]).await.exits(6).says(&["E0504", "--registry-insecure"]);
     fs::write(folder.path().join("text.wasm"), "text").unwrap();
-    run(&["push", &image, "text.wasm"]).await.exits(4).says(&["E0502", "no component"]);
+    run(&["push", &image, "text.wasm"]).await.exits(4).says(&["E0502", "neither a component nor a provider"]);
 }
 
 /// Runs `lath login` with a password.

@@ -1,9 +1,11 @@
 //! A capability provider without an SDK: greets with the word of the caller's link or of its own config, and says whether it
 //! takes a link. What it lives through it writes into the file `journal` of its config, a line each.
 //!
-//! Config: `journal`; `word`, `version`; `unhealthy` (why), `deaf` (health is never answered), `end` (words before it exits
-//! with status 7), `end-after-ms` (the same, when it has been well so long), `child` (it starts a process that ignores signals).
-//! Links: `word`; `refuse` (why it is not taken).
+//! Config: `journal`; `word`, `version`; `unhealthy` (why), `unhealthy-by` (the file with the reason, while there is one), `deaf`
+//! (health is never answered), `mute` (links are never answered), `end` (words before it exits with status 7), `end-after-ms`
+//! (the same, when it has been well so long), `child` (it starts a process that ignores signals).
+//! Links: `word`, which every key has as its value in the bucket of the link's name; `refuse` (why it is not taken). Of their
+//! secrets it notes digests.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,8 +25,9 @@ use async_nats::Client as Nats;
 use base64::Engine as _;
 use bytes::Bytes;
 use futures::StreamExt as _;
+use lath_control_api::Digest;
 use lath_wasmcloud::subject::{ToProvider, provider};
-use lath_wasmcloud::{HealthReply, HostData, LinkVerdict, ProviderLink, ShutDownProvider};
+use lath_wasmcloud::{HealthReply, HostData, LinkVerdict, ProviderLink, SecretValue, ShutDownProvider};
 use lath_wrpc::{Call, Client, Export, LINK_NAME, Limits, SOURCE_ID, ServeOptions, Service, serve};
 use tokio::sync::Semaphore;
 
@@ -61,10 +64,28 @@ async fn main() {
     let handler = move |call: Call| Arc::clone(&answering).answer(call);
     let service = Service { handler: Arc::new(handler), permits: Arc::new(Semaphore::new(1_000)) };
     let (lattice, key) = (&greeter.data.lattice_rpc_prefix, &greeter.data.provider_key);
-    let exports = [Export::plain(Some("lath:demo/greeter@0.1.0"), "greet")];
+    let exports =
+        [("lath:demo/greeter@0.1.0", "greet"), ("wrpc:keyvalue/store@0.2.0-draft", "get")].map(of_instance);
     let (lattice, id) = (lattice.parse().unwrap(), key.parse().unwrap());
     let _serving = serve(&client, &lattice, &id, &exports, service, ServeOptions::default()).await.unwrap();
     greeter.obey(nats).await;
+}
+
+fn of_instance((instance, function): (&str, &str)) -> Export {
+    Export::plain(Some(instance), function)
+}
+
+/// The first text of some parameters: its length, which is below 128 here, and its bytes.
+fn text(params: &[u8]) -> String {
+    let Some((length, rest)) = params.split_first() else { return String::new() };
+    String::from_utf8_lossy(rest.get(..usize::from(*length)).unwrap_or_default()).into_owned()
+}
+
+/// The value of a key, or that there is no such bucket.
+fn value(word: Option<String>) -> Vec<u8> {
+    let Some(word) = word else { return vec![1, 0] };
+    let length = u8::try_from(word.len()).unwrap();
+    [&[0, 1, length][..], word.as_bytes()].concat()
 }
 
 impl Greeter {
@@ -76,11 +97,14 @@ impl Greeter {
 
     fn take(&self, link: &ProviderLink) -> LinkVerdict {
         let own = &self.data.provider_key;
-        let (config, peer) = match (link.target == *own, link.source_id == *own) {
-            (true, false) => (&link.target_config, &link.source_id),
-            (false, true) => (&link.source_config, &link.target),
+        let (config, secrets, peer) = match (link.target == *own, link.source_id == *own) {
+            (true, false) => (&link.target_config, &link.target_secrets, &link.source_id),
+            (false, true) => (&link.source_config, &link.source_secrets, &link.target),
             _ => panic!("a link of somebody else: {link:?}"),
         };
+        for (name, digest) in secrets.iter().flat_map(|sealed| self.open(sealed)) {
+            self.note(&format!("secret {peer} {name} {digest}"));
+        }
         if let Some(why) = config.get("refuse") {
             self.note(&format!("refused {peer} {}", link.name));
             return LinkVerdict { accepted: false, message: Some(why.clone()) };
@@ -91,6 +115,19 @@ impl Greeter {
             self.words.lock().unwrap().insert((peer.clone(), link.name.clone()), word);
         }
         LinkVerdict { accepted: true, message: None }
+    }
+
+    /// Digests of the secrets of a link: the secrets themselves are not to be written down.
+    fn open(&self, sealed: &[u8]) -> BTreeMap<String, Digest> {
+        let own = nkeys::XKey::from_seed(&self.data.provider_xkey_private_key).unwrap();
+        let host = nkeys::XKey::from_public_key(&self.data.host_xkey_public_key).unwrap();
+        let secrets: BTreeMap<String, SecretValue> =
+            serde_json::from_slice(&own.open(sealed, &host).unwrap()).unwrap();
+        let digest = |secret| match secret {
+            SecretValue::String(text) => Digest::of(text.as_bytes()),
+            SecretValue::Bytes(bytes) => Digest::of(&bytes),
+        };
+        secrets.into_iter().map(|(name, secret)| (name, digest(secret))).collect()
     }
 
     fn drop_link(&self, link: &ProviderLink) -> LinkVerdict {
@@ -108,9 +145,15 @@ impl Greeter {
         let header = |name: &str| call.headers().get(name).map(|value| value.as_str().to_owned());
         let source = header(SOURCE_ID).unwrap_or_default();
         let link = header(LINK_NAME).unwrap_or_else(|| "default".to_owned());
-        // A text: its length, which is below 128 here, and its bytes.
-        let name = String::from_utf8_lossy(params.get(1..).unwrap_or_default()).into_owned();
-        let word = self.words.lock().unwrap().get(&(source, link)).cloned();
+        let word = self.words.lock().unwrap().get(&(source, link.clone())).cloned();
+        let results = match call.export().func.as_str() {
+            "get" => value(word.filter(|_| text(&params) == link)),
+            _ => self.greeting(word, &text(&params)),
+        };
+        let _caller_gone = call.finish(Ok(Bytes::from(results))).await;
+    }
+
+    fn greeting(&self, word: Option<String>, name: &str) -> Vec<u8> {
         let own = |key: &str, or: &str| self.data.config.get(key).cloned().unwrap_or_else(|| or.to_owned());
         let answer = match word {
             None => Err("nobody has linked this caller".to_owned()),
@@ -131,7 +174,7 @@ impl Greeter {
             }
             Err(text) => put(Some(1), &text),
         }
-        let _caller_gone = call.finish(Ok(Bytes::from(results))).await;
+        results
     }
 
     /// Does what the host says until it says that this is the end.
@@ -145,6 +188,7 @@ impl Greeter {
         let mut ends = subscribe(key, ToProvider::ShutDown).await;
         let mut questions = subscribe(key, ToProvider::Health).await;
         let config = |key: &str| data.config.get(key);
+        let is_heard = |_: &async_nats::Subject| config("mute").is_none();
         let end_after = config("end-after-ms").map_or(u64::MAX / 2, |time| time.parse().unwrap());
         let end = tokio::time::sleep(Duration::from_millis(end_after.min(1 << 40)));
         tokio::pin!(end);
@@ -161,15 +205,16 @@ impl Greeter {
                 }
                 Some(put) = puts.next() => {
                     let verdict = self.take(&serde_json::from_slice(&put.payload).unwrap());
-                    reply(put.reply, serde_json::to_vec(&verdict).unwrap()).await;
+                    reply(put.reply.filter(is_heard), serde_json::to_vec(&verdict).unwrap()).await;
                 }
                 Some(deletion) = deletions.next() => {
                     let verdict = self.drop_link(&serde_json::from_slice(&deletion.payload).unwrap());
-                    reply(deletion.reply, serde_json::to_vec(&verdict).unwrap()).await;
+                    reply(deletion.reply.filter(is_heard), serde_json::to_vec(&verdict).unwrap()).await;
                 }
                 Some(question) = questions.next() => {
                     if config("deaf").is_none() {
-                        let message = config("unhealthy").cloned();
+                        let now = config("unhealthy-by").and_then(|file| std::fs::read_to_string(file).ok());
+                        let message = now.or_else(|| config("unhealthy").cloned());
                         let health = HealthReply { healthy: message.is_none(), message };
                         reply(question.reply, serde_json::to_vec(&health).unwrap()).await;
                     }

@@ -231,7 +231,7 @@ impl Planner<'_> {
         let PlanInput { now, limits, observed, .. } = *self.input;
         let had_time = observed.has_listened(now, limits.lost_after);
         let is_awaited = |host: &HostId| {
-            observed.host(host).is_none() && (!had_time || observed.is_stranger(host, now, limits.lost_after))
+            observed.is_stranger(host, now, limits.lost_after) || (!had_time && observed.host(host).is_none())
         };
         bundles::hosts(record).iter().any(is_awaited)
     }

@@ -212,11 +212,10 @@ fn simulation(workspace: &Workspace, _: Extent) -> Result<()> {
     run(simulate.current_dir(workspace.root()).args(["--seeds", SEEDS]))
 }
 
-/// Lath against unmodified peers of the 1.x world, in a workspace of its own.
+/// Lath against unmodified peers of the 1.x world, in a workspace of its own. Not with clippy, which would go through all
+/// that those peers bring a second time.
 fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
     run(workspace.compat_cargo().args(["fmt", "--all", "--check"]))?;
-    let mut clippy = workspace.compat_cargo();
-    run(clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     let mut tests = workspace.compat_cargo();
     tests.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
     // Clients are tested against a whole lattice, with the `lath` of the other tests, so that it is built once.
@@ -226,5 +225,5 @@ fn compat(workspace: &Workspace, _: Extent) -> Result<()> {
 }
 
 fn doc_tests(workspace: &Workspace, _: Extent) -> Result<()> {
-    run(workspace.cargo().args(["test", "--workspace", "--doc"]))
+    run(workspace.cargo().args(["test", "--workspace", "--doc", FAILPOINTS]))
 }

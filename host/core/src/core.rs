@@ -207,6 +207,12 @@ impl Core {
         self.apps.values().map(|app| AppState(Arc::clone(app)))
     }
 
+    /// One app, as it is now.
+    #[must_use]
+    pub fn app(&self, app: &AppName) -> Option<AppState> {
+        self.apps.get(app).map(|app| AppState(Arc::clone(app)))
+    }
+
     /// What is to be kept on disk of an app; none when it is forgotten.
     #[must_use]
     pub fn journal(&self, app: &AppName) -> Option<JournalEntry> {

@@ -41,6 +41,8 @@ pub(crate) struct EventsV1 {
     heartbeat: Duration,
     /// What was told of each app, and the state that it was read from.
     told: BTreeMap<AppName, (Arc<AppShown>, View)>,
+    /// What was told of capabilities, which apps share.
+    capabilities: View,
     labels: Texts,
     /// The host has said that it is there.
     started: bool,
@@ -51,7 +53,8 @@ impl EventsV1 {
     pub(crate) fn new(control: Control, heartbeat: Duration) -> Self {
         let Control { connection, subjects, facts, .. } = &control;
         let teller = TellerV1::new(connection.clone(), subjects.lattice(), &facts.host);
-        Self { control, teller, heartbeat, told: BTreeMap::new(), labels: Texts::new(), started: false }
+        let (told, capabilities) = (BTreeMap::new(), View::default());
+        Self { control, teller, heartbeat, told, capabilities, labels: Texts::new(), started: false }
     }
 
     /// Tells until `shutdown`, last of all that the host has stopped.
@@ -115,6 +118,9 @@ impl EventsV1 {
         for (_, before) in std::mem::replace(&mut self.told, told).into_values() {
             self.tell(&before, &View::default()).await;
         }
+        let capabilities = View::capabilities(self.told.values().map(|(_, view)| view));
+        self.tell(&self.capabilities, &capabilities).await;
+        self.capabilities = capabilities;
     }
 
     async fn tell(&self, before: &View, after: &View) {

@@ -56,16 +56,28 @@ pub(super) struct View {
     pub(super) items: BTreeMap<(Kind, String), Item>,
     /// By kind, id, and which spec of it. Beside another spec that serves, these are not among the items.
     pub(super) failed: BTreeMap<(Kind, String, Revision, Digest), Failed>,
+    /// Capabilities that are part of their callers, by id. Apps share them.
+    capabilities: BTreeMap<String, Item>,
 }
 
 impl View {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut view = Self::default();
         snapshot.apps.iter().for_each(|app| view.add_app(app));
+        view.items.append(&mut Self::capabilities([&view].into_iter()).items);
         view
     }
 
-    /// What one app adds to it. No two apps of a host have the same ids.
+    /// The capabilities of several apps, each once.
+    pub(super) fn capabilities<'a>(views: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for (id, item) in views.flat_map(|view| &view.capabilities) {
+            all.items.entry((Kind::Provider, id.clone())).or_insert_with(|| item.clone());
+        }
+        all
+    }
+
+    /// What one app adds to it, without capabilities. Beside these no two apps of a host have the same ids.
     pub(super) fn of_app(app: &AppShown) -> Self {
         let mut view = Self::default();
         view.add_app(app);
@@ -121,7 +133,7 @@ impl View {
                 content: None,
                 stands: None,
             };
-            self.items.entry((Kind::Provider, link.target.to_string())).or_insert(item);
+            self.capabilities.entry(link.target.to_string()).or_insert(item);
         }
     }
 

@@ -218,7 +218,10 @@ impl LinkedFunction {
                 Ok(function) => Box::pin(callee.call_typed(function, params, ctx)).await,
                 Err(error) => Err(error),
             },
-            None => self.call_remote_typed(unit.caller(), ctx, params).await,
+            None => {
+                let params = into_vals(&unit, params)?;
+                self.call_remote_typed(unit.caller(), ctx, params).await
+            }
         };
         answered.map_err(|cause| self.failed(cause))
     }
@@ -229,7 +232,8 @@ impl LinkedFunction {
         mut store: StoreContextMut<'_, CallState>,
         params: P,
     ) -> wasmtime::Result<R> {
-        let (params, mut results) = (params.into_vals(), self.places());
+        let unit = Arc::clone(&store.data_mut().unit);
+        let (params, mut results) = (into_vals(&unit, params)?, self.places());
         let begun = self.begin(store.as_context_mut(), &params)?;
         let received = self.wait(begun, &params, &mut results).await?;
         Self::finish(store, received, &mut results)?;
@@ -240,14 +244,14 @@ impl LinkedFunction {
         vec![Val::Bool(false); self.types.results.len()]
     }
 
-    async fn call_remote_typed<P: Values, R: Values>(
+    async fn call_remote_typed<R: Values>(
         &self,
         caller: &Caller,
         ctx: CallContext,
-        params: P,
+        params: Vec<Val>,
     ) -> Result<R, CallError> {
         let mut results = self.places();
-        self.call_remote(caller, ctx, params.into_vals(), &mut results).await?;
+        self.call_remote(caller, ctx, params, &mut results).await?;
         of_vals(results)
     }
 
@@ -327,6 +331,17 @@ impl LinkedFunction {
             }
         }
     }
+}
+
+/// Parameters as dynamic values, within what the caller may have the host copy: it was asked for the bytes alone until now,
+/// and a value is larger than its byte.
+fn into_vals<P: Values>(unit: &Unit, params: P) -> wasmtime::Result<Vec<Val>> {
+    let bytes = params.items().saturating_mul(size_of::<Val>());
+    if u64::try_from(bytes).unwrap_or(u64::MAX) > unit.limits.host_call_bytes {
+        // The engine's own words, where it counts itself.
+        return Err(wasmtime::Error::msg("too much data is being copied between the host and the guest"));
+    }
+    Ok(params.into_vals())
 }
 
 /// The results of a signature that is known.

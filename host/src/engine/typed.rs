@@ -67,6 +67,9 @@ pub(crate) trait Values: ComponentNamedList + Lift + Lower + Send + Sync + 'stat
     /// Whether they are of these types.
     fn fit(types: &[Type]) -> bool;
 
+    /// Items of lists in them, each of which is a value of its own among dynamic values.
+    fn items(&self) -> usize;
+
     /// The same as dynamic values.
     fn into_vals(self) -> Vec<Val>;
 
@@ -77,6 +80,10 @@ pub(crate) trait Values: ComponentNamedList + Lift + Lower + Send + Sync + 'stat
 impl Values for () {
     fn fit(types: &[Type]) -> bool {
         types.is_empty()
+    }
+
+    fn items(&self) -> usize {
+        0
     }
 
     fn into_vals(self) -> Vec<Val> {
@@ -91,6 +98,10 @@ impl Values for () {
 impl<A: Value> Values for (A,) {
     fn fit(types: &[Type]) -> bool {
         matches!(types, [a] if A::fits(a))
+    }
+
+    fn items(&self) -> usize {
+        self.0.items()
     }
 
     fn into_vals(self) -> Vec<Val> {
@@ -108,6 +119,10 @@ impl<A: Value, B: Value> Values for (A, B) {
         matches!(types, [a, b] if A::fits(a) && B::fits(b))
     }
 
+    fn items(&self) -> usize {
+        self.0.items().saturating_add(self.1.items())
+    }
+
     fn into_vals(self) -> Vec<Val> {
         vec![self.0.into_val(), self.1.into_val()]
     }
@@ -122,6 +137,11 @@ impl<A: Value, B: Value> Values for (A, B) {
 pub(crate) trait Value: Lift + Lower + Send + Sync + 'static {
     fn fits(ty: &Type) -> bool;
 
+    /// Only parameters are counted, which hold no lists but bytes themselves.
+    fn items(&self) -> usize {
+        0
+    }
+
     fn into_val(self) -> Val;
 
     fn of_val(val: Val) -> Option<Self>;
@@ -130,6 +150,10 @@ pub(crate) trait Value: Lift + Lower + Send + Sync + 'static {
 impl Value for Vec<u8> {
     fn fits(ty: &Type) -> bool {
         matches!(ty, Type::List(list) if list.ty() == Type::U8)
+    }
+
+    fn items(&self) -> usize {
+        self.len()
     }
 
     fn into_val(self) -> Val {

@@ -12,7 +12,7 @@ use lath_host_core::sources::{Claim, Move, moves};
 use tokio::sync::watch;
 
 use super::actor::refusal;
-use super::link::{End, Link};
+use super::link::Link;
 use super::process::Process;
 use crate::engine::PrepareError;
 
@@ -197,10 +197,9 @@ impl Drop for Presence {
     }
 }
 
-/// Whether the links of a process do: none was refused, and, where that is asked for, none was met with silence.
+/// Whether the links of a process that its own app gives it do: none was refused, and, where that is asked for, none was met with silence.
 pub(crate) fn judge(process: &Process, unverified: UnverifiedLinks) -> Result<(), PrepareError> {
-    let all = [End::Target, End::Source].into_iter().flat_map(|end| process.standings(end));
-    for (id, state, message) in all {
+    for (id, state, message) in process.own_standings() {
         match (state, unverified) {
             (LinkState::Refused, _) => {
                 return Err(PrepareError::new(Reason::LinkRefused, refusal(&id, &message)));

@@ -113,7 +113,9 @@ impl Around {
         if held.ending.is_some() {
             return Err(PrepareError::new(Reason::StartFailed, "the host is stopping"));
         }
-        let (process, side) = Process::new(recipe.wire.clone(), recipe.identity.id.clone(), &self.host);
+        let own = recipe.links.iter().map(|link| link.id.clone()).collect();
+        let (wire, provider) = (recipe.wire.clone(), recipe.identity.id.clone());
+        let (process, side) = Process::new(wire, provider, own, &self.host);
         let (process, key) = (Arc::new(process), process_key(&recipe, &self.host));
         let entry = Entry { process: Arc::clone(&process), users: 1, leaving: false };
         held.entries.insert(recipe.wire.clone(), entry);

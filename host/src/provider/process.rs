@@ -2,7 +2,7 @@
 //!
 //! What is done with it is in `actor.rs`, when it is wanted in `pool.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,6 +99,8 @@ pub(crate) struct Process {
     wish: watch::Sender<Wish>,
     orders: mpsc::Sender<Order>,
     standings: Standings,
+    /// Links of its own app that lead to it: it is started with them.
+    own: BTreeSet<LinkId>,
 }
 
 /// The provider key of the process of this content on this host. The same content runs on several hosts, and each of
@@ -108,7 +110,12 @@ pub(crate) fn key(wire: &WireId, host: &HostId) -> String {
 }
 
 impl Process {
-    pub(super) fn new(wire: WireId, provider: ComponentId, host: &HostId) -> (Self, ActorSide) {
+    pub(super) fn new(
+        wire: WireId,
+        provider: ComponentId,
+        own: BTreeSet<LinkId>,
+        host: &HostId,
+    ) -> (Self, ActorSide) {
         let (state_sender, state) = watch::channel(State::Starting);
         let (wish, wish_receiver) = watch::channel(Wish::Stay);
         let (orders, order_receiver) = mpsc::channel(WAITING);
@@ -122,7 +129,7 @@ impl Process {
         };
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let (key, serial) = (key(&wire, host), SERIAL.fetch_add(1, Ordering::Relaxed));
-        (Self { serial, wire, provider, key, calls, state, wish, orders, standings }, actor)
+        (Self { serial, wire, provider, key, calls, state, wish, orders, standings, own }, actor)
     }
 
     /// How it stands, now and later.
@@ -170,11 +177,11 @@ impl Process {
         answer.await.unwrap_or(LinkAnswer::Absent)
     }
 
-    /// How its links stand that have this end at it.
-    pub(crate) fn standings(&self, end: End) -> Vec<(LinkId, LinkState, String)> {
+    /// How the links of its own app stand: those of others are no reason for it not to serve.
+    pub(crate) fn own_standings(&self) -> Vec<(LinkId, LinkState, String)> {
         let held = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_end = held.iter().filter(|(id, _)| id.end == end);
-        of_end.map(|(id, (state, message))| (id.clone(), *state, message.clone())).collect()
+        let own = held.iter().filter(|(id, _)| id.end == End::Source || self.own.contains(id));
+        own.map(|(id, (state, message))| (id.clone(), *state, message.clone())).collect()
     }
 
     /// All of its links, for the inventory.
@@ -264,7 +271,7 @@ mod tests {
         let provider: ComponentId = "shop-kv".parse().unwrap();
         let wire = WireId::of(&provider, &lath_control_api::Digest::of(b"content"));
         let host = format!("N{}", "ABCDEFGH".repeat(7).get(..55).unwrap()).parse().unwrap();
-        Arc::new(Process::new(wire, provider, &host).0)
+        Arc::new(Process::new(wire, provider, BTreeSet::new(), &host).0)
     }
 
     #[test]

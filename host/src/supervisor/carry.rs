@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lath_control_api::{AppName, ComponentName, ComponentSpec, Timestamp};
-use lath_host_core::{JournalEntry, LinkTerms, News, Ticket, Transition, UnitKey};
+use lath_host_core::{AppState, JournalEntry, LinkTerms, News, Ticket, Transition, UnitKey};
 use tokio_util::sync::CancellationToken;
 
 use super::Supervisor;
@@ -122,6 +122,13 @@ impl Supervisor {
             let side = if is_with { &mut neighbours.with } else { &mut neighbours.without };
             side.insert(bundle.id.clone());
         }
+        // What no bundle names any more is still here, and goes.
+        let app = self.core.app(&unit.app);
+        for (left, _) in app.iter().flat_map(AppState::specs) {
+            if !neighbours.with.contains(&left.id) {
+                neighbours.without.insert(left.id);
+            }
+        }
         neighbours.with.contains(&unit.id).then_some(neighbours)
     }
 
@@ -166,6 +173,10 @@ impl Supervisor {
         self.tools.serving.offer(offers);
         self.offered = true;
         self.stale = true;
+        // What is waited for is the newest of them; all in all not longer than for the first.
+        if let Some((until, _)) = self.settling.take() {
+            self.settling = Some((until, self.settle(until)));
+        }
     }
 
     /// Waits until nothing new can arrive and nothing is in flight. A request that entered this revision elsewhere may

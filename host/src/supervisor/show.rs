@@ -68,13 +68,7 @@ impl Supervisor {
     /// state. Gives the time that it took.
     fn publish_later_written(&mut self) -> Duration {
         let begun = Instant::now();
-        if self.unpublished {
-            self.publish();
-            // What is waited for is the newest of them; all in all not longer than for the first.
-            if let Some((until, _)) = self.settling.take() {
-                self.settling = Some((until, self.settle(until)));
-            }
-        }
+        self.publish();
         self.write_later();
         begun.elapsed()
     }
@@ -98,7 +92,7 @@ impl Supervisor {
     }
 
     /// Ends when what was offered last is served, and links of providers are as the newest routes want them, or at `until`.
-    fn settle(&self, until: Instant) -> AbortOnDropHandle<()> {
+    pub(super) fn settle(&self, until: Instant) -> AbortOnDropHandle<()> {
         let (serving, providers) = (self.tools.serving.clone(), self.tools.providers.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             let served = tokio::time::timeout(SETTLE, serving.settled());

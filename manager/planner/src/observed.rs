@@ -21,6 +21,8 @@ pub(crate) const MISSED_AFTER: Duration = Duration::from_secs(7);
 pub struct ObservedState {
     /// Each behind a pointer: readers hold copies of the whole state, and mostly one host has changed since.
     hosts: BTreeMap<HostId, Arc<ObservedHost>>,
+    /// Hosts that say that they live, of whose run nothing else was heard yet, and when they last said so.
+    strangers: BTreeMap<HostId, Timestamp>,
     /// Since when we have been able to hear: silence before this point says nothing.
     listening_since: Timestamp,
 }
@@ -87,7 +89,7 @@ impl ObservedState {
     /// Nothing heard yet, listening since `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { hosts: BTreeMap::new(), listening_since: now }
+        Self { hosts: BTreeMap::new(), strangers: BTreeMap::new(), listening_since: now }
     }
 
     /// We can hear again since `now`: no host is blamed for the silence before.
@@ -97,6 +99,7 @@ impl ObservedState {
 
     /// A host has said that it lives.
     pub fn heard(&mut self, summary: HostSummary, now: Timestamp) -> News {
+        self.strangers.remove(&summary.host);
         match self.hosts.get_mut(&summary.host) {
             None => {
                 let host = summary.host.clone();
@@ -127,7 +130,11 @@ impl ObservedState {
     /// A host has said that it lives, and no more. `None`: this run of it was not heard before, so that says nothing.
     pub fn alive(&mut self, host: &HostId, alive: &HostAlive, now: Timestamp) -> Option<News> {
         let since = self.listening_since;
-        let known = self.hosts.get_mut(host).filter(|known| known.summary.boot == alive.boot)?;
+        let known = self.hosts.get_mut(host).filter(|known| known.summary.boot == alive.boot);
+        let Some(known) = known else {
+            self.strangers.insert(host.clone(), now);
+            return None;
+        };
         if alive.sequence < known.summary.sequence {
             return Some(News::None);
         }
@@ -180,6 +187,7 @@ impl ObservedState {
 
     /// A host has said that this run of it ends.
     pub fn stopped(&mut self, host: &HostId, boot: &str) -> News {
+        self.strangers.remove(host);
         match self.hosts.get(host) {
             Some(known) if known.summary.boot == boot => {
                 self.hosts.remove(host);
@@ -200,6 +208,7 @@ impl ObservedState {
         for host in &gone {
             self.hosts.remove(host);
         }
+        self.strangers.retain(|_, heard| now.since(*heard) <= silence);
         gone
     }
 
@@ -236,6 +245,12 @@ impl ObservedState {
     #[must_use]
     pub fn has_listened(&self, now: Timestamp, lost_after: Duration) -> bool {
         now.since(self.listening_since) > lost_after
+    }
+
+    /// Whether a host lives of which nothing else is known yet: it is not lost, and what it runs is about to be heard.
+    #[must_use]
+    pub fn is_stranger(&self, host: &HostId, now: Timestamp, lost_after: Duration) -> bool {
+        self.strangers.get(host).is_some_and(|heard| now.since(*heard) <= lost_after)
     }
 
     /// Since when we listen.

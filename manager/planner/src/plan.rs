@@ -229,8 +229,11 @@ impl Planner<'_> {
     /// is placed elsewhere and nothing is called done before they had the time to.
     fn must_wait_for_news(&self, record: &DesiredRecord) -> bool {
         let PlanInput { now, limits, observed, .. } = *self.input;
-        !observed.has_listened(now, limits.lost_after)
-            && bundles::hosts(record).iter().any(|host| observed.host(host).is_none())
+        let had_time = observed.has_listened(now, limits.lost_after);
+        let is_awaited = |host: &HostId| {
+            observed.is_stranger(host, now, limits.lost_after) || (!had_time && observed.host(host).is_none())
+        };
+        bundles::hosts(record).iter().any(is_awaited)
     }
 
     fn policy(&self, record: &DesiredRecord, difference: &Difference) -> RolloutPolicy {
@@ -320,7 +323,9 @@ impl Planner<'_> {
             ))
         });
         let waits = self.must_wait_for_news(record);
+        // Later for a host that says no more than that it lives: its inventory is asked for again and again.
         let listened = observed.listening_since().plus(limits.lost_after + Duration::from_millis(1));
+        let listened = listened.max(now.plus(Duration::from_secs(1)));
         advance.wake_at.into_iter().chain(silent).chain(waits.then_some(listened)).min()
     }
 }

@@ -42,13 +42,19 @@ fn a_sign_of_life_counts_for_the_run_that_it_is_of() {
     let mut observed = ObservedState::new(at(0));
     let host = summary("a").host;
     let alive = |number, sequence| HostAlive { boot: boot(number), sequence, epoch: Epoch(7) };
+    let lost_after = Duration::from_secs(11);
     assert_eq!(observed.alive(&host, &alive(1, 1), at(1)), None, "nothing is known of it");
+    assert!(
+        observed.is_stranger(&host, at(12), lost_after) && !observed.is_stranger(&host, at(13), lost_after)
+    );
     observed.inventory(inventory(&beat(1, 5), &[]), at(1));
+    assert!(!observed.is_stranger(&host, at(1), lost_after), "it was heard");
     assert_eq!(observed.alive(&host, &alive(1, 5), at(2)), Some(News::Alive));
     let known = observed.host(&host).unwrap();
     assert!(known.is_current() && known.heard == at(2) && known.summary.epoch == Epoch(7));
     assert_eq!(observed.alive(&host, &alive(1, 4), at(3)), Some(News::None), "it was late");
     assert_eq!(observed.alive(&host, &alive(2, 9), at(3)), None, "another run");
+    assert!(observed.is_stranger(&host, at(3), lost_after));
     assert_eq!(observed.host(&host).unwrap().heard, at(2));
     assert_eq!(observed.alive(&host, &alive(1, 6), at(4)), Some(News::Alive));
     assert!(!observed.host(&host).unwrap().is_current(), "something has changed, and what is not known");

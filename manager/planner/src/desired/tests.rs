@@ -1,6 +1,8 @@
 //! What a manifest asks of hosts, and what is refused because it cannot be given.
 
-use lath_control_api::{ApiError, Builtin, ErrorCode, Grants, ProviderTarget, SecretRef, WireId, Workload};
+use lath_control_api::{
+    ApiError, Builtin, ErrorCode, Grants, ProviderTarget, SecretRef, UnverifiedLinks, WireId, Workload,
+};
 
 use super::*;
 use crate::example::App;
@@ -223,6 +225,21 @@ spec:
     assert_eq!((link.builtin, link.target.as_str()), (Some(Builtin::KeyvalueNats), "shop-kv"));
     let settings: Vec<_> = link.target_config.iter().map(|(key, value)| format!("{key}={value}")).collect();
     assert_eq!(settings, ["bucket=carts", "history=2"], "the link's own settings win");
+}
+
+#[test]
+fn what_links_are_put_with_is_in_the_policy_of_their_component() {
+    let general =
+        "{name: all, type: policy.rollout.lath/v1, properties: {hold_time: 700ms, unverified_links: fail}}";
+    let own = "{name: own, type: policy.rollout.lath/v1, properties: {components: front, hold_time: 0s}}";
+    let of = |policies: &str| {
+        let spec = expanded(&one_component("image: file://front.wasm", policies)).unwrap();
+        let (front, other) = ("front".parse().unwrap(), "other".parse().unwrap());
+        (spec.hold(&front).max_time_ms, spec.hold(&other).max_time_ms, spec.unverified_links(&front))
+    };
+    assert_eq!(of(""), (5_000, 5_000, UnverifiedLinks::Allow));
+    assert_eq!(of(general), (700, 700, UnverifiedLinks::Fail));
+    assert_eq!(of(&format!("{general}, {own}")), (0, 700, UnverifiedLinks::Allow));
 }
 
 #[test]

@@ -51,12 +51,14 @@ fn answer(stream: TcpStream) -> std::io::Result<()> {
     if path == "/never" {
         thread::park();
     }
-    output.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+    output.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n")?;
     if path == "/echo" {
         // Chunks and trailers are the same in both directions.
         return std::io::copy(&mut input, &mut output).map(drop);
     }
-    output.write_all(format!("{:x}\r\n{head}\r\n0\r\n\r\n", head.len()).as_bytes())
+    output.write_all(format!("{:x}\r\n{head}\r\n0\r\n\r\n", head.len()).as_bytes())?;
+    // A connection that is closed with something unread in it may take the answer with it.
+    std::io::copy(&mut input, &mut std::io::sink()).map(drop)
 }
 
 fn app(allowed: &[String]) -> CourierApp {

@@ -98,7 +98,7 @@ fn get_request_head(reader: &mut Reader<'_>) -> Result<(request::Parts, Inline),
     let scheme = get_option(reader, get_scheme)?;
     let authority = get_option(reader, |reader| reader.str())?;
     let headers = get_fields(reader)?;
-    let (mut head, ()) = http::Request::new(()).into_parts();
+    let (mut head, ()) = Request::new(()).into_parts();
     head.method = method;
     head.uri = uri(path, scheme, authority)?;
     head.headers = headers;

@@ -18,7 +18,7 @@ use lath_control_api::{
 };
 use lath_host::engine::{
     Body, CallContext, CallError, Caller, Engine, EngineConfig, InFlight, Prepared, RemoteCall,
-    RemoteRequest, Targets, UnitIdentity, body,
+    RemoteRequest, RequestError, Targets, UnitIdentity, body,
 };
 use wasmtime::component::Val;
 
@@ -37,8 +37,8 @@ impl Targets for Here {
     fn remote_http<'a>(
         &'a self,
         _request: RemoteRequest<'a>,
-    ) -> BoxFuture<'a, Result<http::Response<Body>, CallError>> {
-        Box::pin(async { Err(CallError::Target("there is no other host here".into())) })
+    ) -> BoxFuture<'a, Result<http::Response<Body>, RequestError>> {
+        Box::pin(async { Err(CallError::Target("there is no other host here".into()).into()) })
     }
 }
 

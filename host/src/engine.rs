@@ -63,7 +63,8 @@ pub(crate) use link::Beside;
 pub use pool::Pooling;
 pub use prepared::{Closed, InFlight, Prepared};
 pub use targets::{
-    CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, RemoteRequest, Targets, TraceContext,
+    CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, RemoteRequest, RequestError, Targets,
+    TraceContext,
 };
 pub(crate) use unit::CallState;
 pub use unit::UnitIdentity;

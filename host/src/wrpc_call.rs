@@ -4,6 +4,8 @@
 //! that is served, and leaves it only where nobody does. A call over NATS is repeated only when it provably did
 //! not start.
 
+mod http_code;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,15 +16,17 @@ use http::Response;
 use http_body_util::BodyExt as _;
 use lath_control_api::{ComponentId, LatticeId, LinkSpec, ProviderTarget};
 use lath_host_core::Reach;
-use lath_wrpc::http::HttpError;
+use lath_wrpc::http::{self as wire, HttpError, IncomingBody};
 use lath_wrpc::{
     AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, SubjectError,
     Target, codec,
 };
 use wasmtime::component::Val;
 
+use crate::engine::body::keeping;
 use crate::engine::{
-    Body, BodyError, CallContext, CallError, Caller, InFlight, RemoteCall, RemoteRequest, Targets,
+    Body, BodyError, CallContext, CallError, Caller, InFlight, RemoteCall, RemoteRequest, RequestError,
+    Targets,
 };
 use crate::provider::{Called, Providers};
 use crate::routes::Router;
@@ -76,27 +80,48 @@ impl Targets for Links {
     fn remote_http<'a>(
         &'a self,
         request: RemoteRequest<'a>,
-    ) -> BoxFuture<'a, Result<Response<Body>, CallError>> {
+    ) -> BoxFuture<'a, Result<Response<Body>, RequestError>> {
         self.request(request).boxed()
     }
 }
 
 impl Links {
-    async fn request(&self, request: RemoteRequest<'_>) -> Result<Response<Body>, CallError> {
-        let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
-        let RemoteRequest { caller, link, request, ctx } = request;
+    /// Makes a request. One that provably did not start is made again, as long as its body is whole.
+    async fn request(&self, request: RemoteRequest<'_>) -> Result<Response<Body>, RequestError> {
+        let RemoteRequest { caller, link, request, outward, ctx } = request;
         let revision = AppRevision { app: caller.app.clone(), revision: caller.revision };
-        let target = lath_wrpc::http::target(&self.lattice, &link.target, lath_wrpc::http::INCOMING);
-        let target = target.map_err(|error| failed(&error))?.preferring(&revision);
+        let instance = if outward.is_some() { wire::OUTGOING } else { wire::INCOMING };
         let mut headers = headers(Some(&revision), &caller.id, &ctx);
         headers.insert(LINK_NAME, link.name.0.as_str());
-        let deadline = deadline(&ctx);
-        let sent = lath_wrpc::http::handle(&self.client, &target, headers, request, None, deadline.into());
-        match sent.await {
-            Ok(response) => Ok(response
-                .map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync())),
-            Err(HttpError::Invoke(error)) => Err(failure(&error)),
-            Err(error @ HttpError::Code(_)) => Err(failed(&error)),
+        let options = outward.map(|options| wire::RequestOptions {
+            connect: options.connect_timeout,
+            first_byte: options.first_byte_timeout,
+            between_bytes: options.between_bytes_timeout,
+        });
+        let (mut request, deadline) = (request.map(Some), deadline(&ctx));
+        // What it carries is the request, which streams.
+        let call = Outgoing { caller, link, instance, function: "handle", params: Bytes::new(), ctx: &ctx };
+        let mut tries = 1;
+        loop {
+            self.hold(&call).await?;
+            let (target, called) = self.target(&call, &revision)?;
+            let headers = headers.clone();
+            let sent =
+                wire::try_handle(&self.client, &target, headers, &mut request, options, deadline.into());
+            match sent.await {
+                Ok(response) => return Ok(response.map(|body| received(body, called))),
+                Err(HttpError::Invoke(InvokeError::Rejected(_) | InvokeError::NotConnected(_)))
+                    if tries < TRIES && request.body().is_some() =>
+                {
+                    tries += 1;
+                }
+                Err(HttpError::Invoke(error)) => return Err(failure(&error).into()),
+                Err(HttpError::Code(code)) if outward.is_some() => {
+                    return Err(RequestError::Outside(http_code::of_wire(code)));
+                }
+                Err(error @ HttpError::Code(_)) => return Err(CallError::Failed(chain(&error)).into()),
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -120,10 +145,7 @@ impl Links {
         let deadline = deadline(call.ctx);
         let mut tries = 1;
         loop {
-            let waits = self.providers.wait(&call.caller.id, call.link);
-            if let Some(waiting) = waits.map_err(|error| CallError::Overloaded(error.to_string()))? {
-                waiting.over().await;
-            }
+            self.hold(&call).await?;
             // Looked up for each try: the process may have gone, or come, in between.
             let (target, _called) = self.target(&call, &revision)?;
             let sent =
@@ -134,6 +156,15 @@ impl Links {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Waits while the link of a call changes at its provider.
+    async fn hold(&self, call: &Outgoing<'_>) -> Result<(), CallError> {
+        let waits = self.providers.wait(&call.caller.id, call.link);
+        if let Some(waiting) = waits.map_err(|error| CallError::Overloaded(error.to_string()))? {
+            waiting.over().await;
+        }
+        Ok(())
     }
 
     /// Who is called: a component in the caller's revision; of a provider its process on this host, else one on another.
@@ -157,6 +188,15 @@ impl Links {
             ProviderTarget::Process { wire_id } => Ok((of(wire_id.as_str())?, None)),
             ProviderTarget::Elsewhere => Ok((of(call.link.target.as_str())?, None)),
         }
+    }
+}
+
+/// The body of an answer. A provider is called until it was read.
+fn received(body: IncomingBody, called: Option<Called>) -> Body {
+    let body = body.map_err(|error| BodyError::Connection(error.to_string()));
+    match called {
+        Some(called) => keeping(body, called),
+        None => body.boxed_unsync(),
     }
 }
 

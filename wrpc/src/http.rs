@@ -12,7 +12,7 @@ mod head;
 mod server;
 
 pub use body::IncomingBody;
-pub use client::{HttpError, handle};
+pub use client::{HttpError, handle, try_handle};
 pub use error_code::{DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertPayload};
 pub use head::RequestOptions;
 pub(crate) use head::look_request;

@@ -1,7 +1,8 @@
 //! Reaches out as the request says, and answers what came of it: HTTP, TCP, UDP, lookups of names, files, and what it
 //! sees of its surroundings. It sends what it is given without mending it, so that tests can hand it every trick.
 //!
-//! - `?url=SCHEME://AUTHORITY/PATH[&method=…][&headers=NAME:VALUE|…]`: one request; a redirect is not followed.
+//! - `?url=SCHEME://AUTHORITY/PATH[&method=…][&headers=NAME:VALUE|…][&patience=MS]`: one request; a redirect is not followed.
+//! - `/talk?url=…&words=A,B,…`: one request whose body and answer go on at the same time, with trailers at both ends.
 //! - `/tcp?to=HOST:PORT`, `/udp?to=HOST:PORT`: says `ping` and answers what it hears.
 //! - `/listen`, `/lookup?name=NAME`, `/see`.
 //! - `/file?do=read|write|remove|folder|rename|copy|list&path=PATH[&to=TEXT]`.
@@ -9,6 +10,7 @@
 mod files;
 mod outgoing;
 mod sockets;
+mod talk;
 
 use lath_guest::http::Exchange;
 use wasip2::exports::http::incoming_handler::Guest;
@@ -30,6 +32,9 @@ struct Answer {
     /// What was heard or seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     heard: Option<String>,
+    /// What followed the body of an answer: each as `NAME: VALUE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trailers: Option<Vec<String>>,
     /// Why nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -46,7 +51,11 @@ impl Guest for Caller {
             "/lookup" => sockets::lookup(&param("name")),
             "/file" => files::act(&param("do"), &param("path"), &param("to")),
             "/see" => Ok(Answer { heard: Some(see()), ..Answer::default() }),
-            _ => outgoing::send(&param("url"), &param("method"), &param("headers")),
+            "/talk" => talk::talk(&param("url"), &param("words")),
+            _ => {
+                let patience = exchange.param("patience").map(|_| exchange.number("patience", 0));
+                outgoing::send(&param("url"), &param("method"), &param("headers"), patience)
+            }
         };
         let answer = result.unwrap_or_else(|error| Answer { error: Some(error), ..Answer::default() });
         exchange.json(200, &answer);

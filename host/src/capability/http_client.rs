@@ -10,6 +10,7 @@ mod connector;
 
 use std::error::Error as _;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,15 +19,16 @@ use http::{Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use lath_control_api::egress::{AllowedHost, Scheme};
+use lath_control_api::egress::{AllowedHost, RequestHost, Scheme};
 use lath_host_core::egress::{Denial, Destination, Egress};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::output::GuestLog;
 use crate::capability::outside::Outside;
 use crate::engine::CallContext;
+use crate::engine::body::keeping;
 use crate::engine::http_link::HttpLink;
 use crate::engine::unit::Unit;
 use body::Timed;
@@ -96,6 +98,34 @@ impl HttpClient {
         self.egress.judge(scheme, authority).map_err(|denial| self.denied(&denial))
     }
 
+    /// Lets a request out by way of a provider. That looks names up itself; of addresses, those are judged here that the
+    /// request says. What is returned is the place of the request among those of the component.
+    fn let_out(&self, request: &mut http::Request<WasiBody>) -> Result<OwnedSemaphorePermit, Error> {
+        let destination = self.judge(request)?;
+        let said = match &destination.host {
+            RequestHost::Address(address) => Some(*address),
+            RequestHost::Name(_) => destination.is_localhost().then_some(Ipv4Addr::LOCALHOST.into()),
+        };
+        let judged = self.egress.judge_addresses(&destination, said.as_slice());
+        judged.map_err(|denial| self.denied(&denial))?;
+        *request.uri_mut() = plain(&destination, request.uri())?;
+        self.place()
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)
+    }
+
+    /// No protocol but HTTP comes back.
+    fn is_http(&self, response: &http::Response<impl Sized>) -> Result<(), Error> {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(());
+        }
+        self.log
+            .denied("outgoing request refused: the other side changed the protocol, which is not granted");
+        Err(Error::HttpUpgradeFailed)
+    }
+
     fn denied(&self, denial: &Denial) -> Error {
         self.log.denied(&format!("outgoing request refused: {denial}"));
         match denial {
@@ -111,8 +141,7 @@ impl HttpClient {
         request: http::Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Answer, Error> {
-        let place =
-            Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+        let place = self.place()?;
         // A connection is made, or not, in its own time; a request may wait for one that another has given up.
         let head =
             options.connect_timeout.unwrap_or(CONNECT) + options.first_byte_timeout.unwrap_or(PATIENCE);
@@ -122,12 +151,7 @@ impl HttpClient {
             Ok(Err(error)) => return Err(self.failed(&error)),
             Err(_elapsed) => return Err(Error::ConnectionReadTimeout),
         };
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.log.denied(
-                "outgoing request refused: the other side changed the protocol, which is not granted",
-            );
-            return Err(Error::HttpUpgradeFailed);
-        }
+        self.is_http(&response)?;
         let patience = options.between_bytes_timeout.unwrap_or(PATIENCE);
         let response = response.map(|body| Timed::new(body, patience, place).boxed_unsync());
         Ok((response, Box::new(std::future::ready(Ok(())))))
@@ -164,7 +188,7 @@ impl HttpClient {
 pub(crate) struct GuestHttp {
     /// The way out.
     pub(crate) outside: Arc<HttpClient>,
-    /// The way to another component, which is taken instead where there is one.
+    /// The way to another component or a provider, which is taken instead where there is one.
     pub(crate) linked: Option<(Arc<HttpLink>, Arc<Unit>, CallContext)>,
 }
 
@@ -185,9 +209,19 @@ impl WasiHttpHooks for GuestHttp {
         _: Pending<Result<(), Error>>,
     ) -> Pending<Result<Answer, Error>> {
         if let Some((link, unit, ctx)) = &self.linked {
+            // What leaves by way of a provider leaves all the same.
+            let place = match link.leads_out().then(|| self.outside.let_out(&mut request)).transpose() {
+                Ok(place) => place,
+                Err(error) => return Box::new(std::future::ready(Err(error))),
+            };
             let (link, unit, ctx) = (Arc::clone(link), Arc::clone(unit), ctx.clone());
+            let outside = Arc::clone(&self.outside);
             return Box::new(async move {
-                let response = link.send(&unit, ctx, request).await?;
+                let mut response = link.send(&unit, ctx, request, options).await?;
+                if let Some(place) = place {
+                    outside.is_http(&response)?;
+                    response = response.map(|body| keeping(body, place));
+                }
                 let sent: Pending<Result<(), Error>> = Box::new(std::future::ready(Ok(())));
                 Ok((response, sent))
             });

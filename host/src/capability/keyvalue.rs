@@ -21,7 +21,7 @@ pub(crate) use memory::Memory;
 pub(crate) use wit::KeyvalueError as Error;
 
 use crate::capability::bound::{Backend, Bound, Capability, Interface};
-use crate::engine::{CallState, UnitIdentity};
+use crate::engine::{CallContext, CallState, UnitIdentity};
 use crate::wrpc_call::Links as Calls;
 
 /// Longest key, in bytes: what every backend can hold.
@@ -63,6 +63,11 @@ pub(crate) trait Bucket: Send + Sync {
     /// Adds to a number in decimal digits, 0 when the key has no value, and gives the sum. No two of these at the
     /// same time give the same sum.
     fn increment(&self, key: String, delta: u64) -> BoxFuture<'_, Result<u64, Error>>;
+    /// The bucket for an operation of this call, where that is more to it than any other: an instance that is kept uses
+    /// one bucket in many calls.
+    fn in_call(&self, _call: &CallContext) -> Option<Arc<dyn Bucket>> {
+        None
+    }
 }
 
 /// The capability, with what its backends share in this process.

@@ -94,6 +94,18 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
+/// A body that gives `kept` free when it is dropped.
+pub(crate) fn keeping<B>(body: B, kept: impl Send + 'static) -> UnsyncBoxBody<Bytes, B::Error>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    let body = body.map_frame(move |frame| {
+        let _until_dropped = &kept;
+        frame
+    });
+    body.boxed_unsync()
+}
+
 /// Reads a body to its end and keeps its first `most` bytes.
 ///
 /// # Errors

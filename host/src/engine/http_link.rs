@@ -1,9 +1,10 @@
 //! HTTP requests of a component that go over a link to another one: on this host without a socket, else over NATS.
 //!
 //! A link of `wasi:http` with `outgoing-handler` or `client` takes all that the component sends in place of the way
-//! out; what leads nowhere outside needs no grant. A link with `handler` answers that import of WASI 0.3. Target and
-//! caller may be of 0.2 or 0.3 in any mix: what passes between them is a request of the host's own. A failure is an
-//! error of `wasi:http`, not a trap: the interface has a place for it.
+//! out; what leads nowhere outside needs no grant. Where such a link leads to a provider, that is another way out, and
+//! grants hold for it. A link with `handler` answers that import of WASI 0.3. Target and caller may be of 0.2 or 0.3 in
+//! any mix: what passes between them is a request of the host's own. A failure is an error of `wasi:http`, not a trap:
+//! the interface has a place for it.
 
 use std::sync::Arc;
 
@@ -12,11 +13,11 @@ use http_body_util::BodyExt as _;
 use lath_control_api::LinkSpec;
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpView, p3};
 
 use crate::engine::body::{Body, BodyError};
 use crate::engine::unit::{CallState, Unit};
-use crate::engine::{CallContext, CallError, RemoteRequest, Targets};
+use crate::engine::{CallContext, CallError, RemoteRequest, RequestError, Targets};
 
 /// Interfaces of `wasi:http` by which a component sends requests.
 const OUTGOING: [&str; 2] = ["outgoing-handler", "client"];
@@ -25,11 +26,13 @@ const OUTGOING: [&str; 2] = ["outgoing-handler", "client"];
 pub(crate) struct HttpLink {
     targets: Arc<dyn Targets>,
     link: LinkSpec,
+    leads_out: bool,
 }
 
 impl HttpLink {
+    /// A link whose target answers requests.
     pub(crate) fn new(link: &LinkSpec, targets: &Arc<dyn Targets>) -> Self {
-        Self { targets: Arc::clone(targets), link: link.clone() }
+        Self { targets: Arc::clone(targets), link: link.clone(), leads_out: false }
     }
 
     /// The link that takes what the component sends, if there is one.
@@ -38,10 +41,17 @@ impl HttpLink {
             let of_http = link.namespace == "wasi" && link.package == "http" && link.builtin.is_none();
             of_http && link.interfaces.iter().any(|interface| OUTGOING.contains(&interface.as_str()))
         };
-        links.iter().find(carries).map(|link| Self::new(link, targets))
+        let link = links.iter().find(carries)?;
+        Some(Self { leads_out: link.provider.is_some(), ..Self::new(link, targets) })
     }
 
-    /// Sends a request, and gives the answer as soon as its head is there.
+    /// Whether its target is a provider, which sends requests to the outside.
+    pub(crate) const fn leads_out(&self) -> bool {
+        self.leads_out
+    }
+
+    /// Sends a request, and gives the answer as soon as its head is there. What the sender asks of the way out, `options`,
+    /// a provider is told.
     ///
     /// # Errors
     /// What of `wasi:http` comes nearest; the component's log says more.
@@ -50,15 +60,22 @@ impl HttpLink {
         unit: &Unit,
         mut ctx: CallContext,
         request: Request<WasiBody>,
+        options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Error> {
         ctx.hops = ctx.hops.saturating_add(1);
         let request = with_host(request)
             .map(|body| body.map_err(|error: Error| BodyError::Connection(error.to_string())).boxed_unsync());
-        let answered = match self.targets.local(unit.caller(), &self.link.target) {
+        let outward = self.leads_out.then(|| options.unwrap_or_default());
+        let callee = match outward {
+            Some(_) => None,
+            None => self.targets.local(unit.caller(), &self.link.target),
+        };
+        let answered = match callee {
             // On the heap: a chain of calls is as many of these futures inside one another.
-            Some(callee) => Box::pin(callee.http(request, ctx)).await,
+            Some(callee) => Box::pin(callee.http(request, ctx)).await.map_err(RequestError::from),
             None => {
-                let request = RemoteRequest { caller: unit.caller(), link: &self.link, request, ctx };
+                let request =
+                    RemoteRequest { caller: unit.caller(), link: &self.link, request, outward, ctx };
                 self.targets.remote_http(request).await
             }
         };
@@ -66,7 +83,10 @@ impl HttpLink {
             Ok(response) => Ok(response.map(|body: Body| body.map_err(Error::from).boxed_unsync())),
             Err(error) => {
                 unit.log.failed(&format!("a request to `{}` failed: {error}", self.link.target));
-                Err(code(&error))
+                Err(match error {
+                    RequestError::Call(error) => code(&error),
+                    RequestError::Outside(code) => code,
+                })
             }
         }
     }
@@ -105,7 +125,7 @@ async fn handle(
         Ok((request, _)) => request,
         Err(error) => return error.downcast().map(Err),
     };
-    let answered = link.send(&unit, ctx, request).await;
+    let answered = link.send(&unit, ctx, request, None).await;
     accessor.with(|mut store| match answered {
         Ok(response) => {
             let http = store.get().http();

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
 use wasmtime::component::{Type, Val};
+use wasmtime_wasi_http::{Error, RequestOptions};
 
 use crate::engine::handles::Handles;
 use crate::engine::{Body, CallError, InFlight};
@@ -93,13 +94,24 @@ pub trait Targets: Send + Sync + 'static {
     /// The results have the types of `types.results`. The future ends by the deadline of `ctx` at the latest.
     fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>>;
 
-    /// Has the target of a link answer an HTTP request on another host.
+    /// Has the target of a link answer an HTTP request on another host, or a provider send it out.
     ///
     /// The head of the answer is there by the deadline of `ctx` at the latest; its body may outlast that.
     fn remote_http<'a>(
         &'a self,
         request: RemoteRequest<'a>,
-    ) -> BoxFuture<'a, Result<Response<Body>, CallError>>;
+    ) -> BoxFuture<'a, Result<Response<Body>, RequestError>>;
+}
+
+/// Why a request over a link has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The call has failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The provider has taken the request, and this came of it outside.
+    #[error("{0}")]
+    Outside(Error),
 }
 
 /// One HTTP request that goes over a link and that this host cannot answer itself.
@@ -111,6 +123,9 @@ pub struct RemoteRequest<'a> {
     pub link: &'a LinkSpec,
     /// The request.
     pub request: Request<Body>,
+    /// Where the target is a provider that sends the request out: the times that its sender allows for that. None where
+    /// the target answers it itself.
+    pub outward: Option<RequestOptions>,
     /// Deadline, trace and hops of the call.
     pub ctx: CallContext,
 }

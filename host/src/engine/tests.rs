@@ -144,9 +144,11 @@ impl Targets for Here {
     fn remote_http<'a>(
         &'a self,
         request: RemoteRequest<'a>,
-    ) -> BoxFuture<'a, Result<Response<Body>, CallError>> {
-        self.asked.lock().unwrap().push(format!("{} {}", request.link.target, request.request.uri()));
-        Box::pin(async { Err(CallError::Failed("nobody is there".into())) })
+    ) -> BoxFuture<'a, Result<Response<Body>, RequestError>> {
+        let out = if request.outward.is_some() { "out by " } else { "" };
+        let asked = format!("{out}{} {}", request.link.target, request.request.uri());
+        self.asked.lock().unwrap().push(asked);
+        Box::pin(async { Err(CallError::Failed("nobody is there".into()).into()) })
     }
 }
 

@@ -52,18 +52,40 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: fmt::Display,
 {
-    let (head, body) = request.into_parts();
+    try_handle(client, target, headers, &mut request.map(Some), options, deadline).await
+}
+
+/// The same with a request that can be sent again: its body is taken out of it when a callee has taken the call, so that
+/// it is whole as long as it is there.
+///
+/// # Errors
+/// When no response came, or the request has no body any more.
+pub async fn try_handle<B>(
+    client: &Client,
+    target: &Target,
+    headers: HeaderMap,
+    request: &mut Request<Option<B>>,
+    options: Option<RequestOptions>,
+    deadline: Instant,
+) -> Result<Response<IncomingBody>, HttpError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: fmt::Display,
+{
+    if request.body().is_none() {
+        return Err(InvokeError::Protocol("the body of the request is gone".to_owned()).into());
+    }
     let mut bytes = BytesMut::with_capacity(512);
-    put_request(&mut bytes, &head);
+    put_request(&mut bytes, request);
     if target.as_str().contains(OUTGOING) {
         put_options(&mut bytes, options.as_ref());
     }
     let params = Params { headers, bytes: bytes.freeze(), streams: STREAMS, result_streams: STREAMS };
     let mut invocation = client.start(target, params, deadline).await?;
-    let (mut body, mut upload) = (Some(body), None);
+    let mut upload = None;
     loop {
         match invocation.next().await? {
-            Progress::Accepted(writers) => match body.take() {
+            Progress::Accepted(writers) => match request.body_mut().take() {
                 // Most requests have no body, and need no task to say so.
                 Some(body) if body.is_end_stream() => upload_body(body, writers).await,
                 Some(body) => upload = Some(AbortOnDropHandle::new(tokio::spawn(upload_body(body, writers)))),

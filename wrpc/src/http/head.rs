@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, StatusCode, Uri, request, response};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
 
 use super::error_code::ErrorCode;
 use crate::codec::wire::{Reader, WireError, put_bytes, put_len, put_unsigned};
@@ -37,14 +37,14 @@ pub(super) struct Inline {
     pub(super) trailers: Option<Option<HeaderMap>>,
 }
 
-pub(super) fn put_request(out: &mut BytesMut, head: &request::Parts) {
+pub(super) fn put_request<B>(out: &mut BytesMut, head: &Request<B>) {
     out.extend_from_slice(&PENDING);
-    put_method(out, &head.method);
-    put_some(out, head.uri.path_and_query().map(PathAndQuery::as_str));
-    put_scheme(out, head.uri.scheme());
-    let host = head.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-    put_some(out, head.uri.authority().map(Authority::as_str).or(host));
-    put_fields(out, &head.headers);
+    put_method(out, head.method());
+    put_some(out, head.uri().path_and_query().map(PathAndQuery::as_str));
+    put_scheme(out, head.uri().scheme());
+    let host = head.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    put_some(out, head.uri().authority().map(Authority::as_str).or(host));
+    put_fields(out, head.headers());
 }
 
 pub(super) fn put_options(out: &mut BytesMut, options: Option<&RequestOptions>) {
@@ -98,7 +98,7 @@ fn get_request_head(reader: &mut Reader<'_>) -> Result<(request::Parts, Inline),
     let scheme = get_option(reader, get_scheme)?;
     let authority = get_option(reader, |reader| reader.str())?;
     let headers = get_fields(reader)?;
-    let (mut head, ()) = http::Request::new(()).into_parts();
+    let (mut head, ()) = Request::new(()).into_parts();
     head.method = method;
     head.uri = uri(path, scheme, authority)?;
     head.headers = headers;

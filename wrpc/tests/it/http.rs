@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use lath_wrpc::http::{
-    ErrorCode, HttpError, INCOMING, IncomingBody, Responder, handle, incoming_export, receive,
+    ErrorCode, HttpError, INCOMING, IncomingBody, Responder, handle, incoming_export, receive, try_handle,
 };
 use lath_wrpc::{
     Call, Client, Failure, FailureCode, HeaderMap, InvokeError, Limits, ServeOptions, Serving, StreamError,
@@ -206,6 +206,24 @@ async fn a_callee_that_dies_in_the_middle_of_a_body_is_an_error_at_the_reader() 
     drop(serving);
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(matches!(&error, StreamError::Failed(f) if f.code == FailureCode::Aborted), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_nobody_took_is_whole_and_can_be_made_again() {
+    let nats = Nats::start();
+    let (host, caller) = (nats.client().await, nats.client().await);
+    let mut request = Request::post("/").body(Some(Full::new(Bytes::from("hello")))).unwrap();
+    let target = incoming();
+    let missed =
+        try_handle(&caller, &target, HeaderMap::new(), &mut request, None, soon()).await.unwrap_err();
+    assert!(matches!(&missed, HttpError::Invoke(error) if error.may_retry()), "{missed:?}");
+    assert!(request.body().is_some());
+    let _serving = serve_http(&host, mirror).await;
+    let response = try_handle(&caller, &target, HeaderMap::new(), &mut request, None, soon()).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello");
+    assert!(request.body().is_none());
+    let gone = try_handle(&caller, &target, HeaderMap::new(), &mut request, None, soon()).await.unwrap_err();
+    assert!(matches!(gone, HttpError::Invoke(InvokeError::Protocol(_))), "{gone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

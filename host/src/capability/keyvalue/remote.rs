@@ -1,7 +1,8 @@
 //! Buckets behind a provider: `wasi:keyvalue` of a component as `wrpc:keyvalue` of the provider.
 //!
 //! The two differ in one thing: a bucket is a resource for the component and a text for the provider. Which link a call
-//! goes along stands in its header; by that and by the caller's id the provider knows its settings.
+//! goes along stands in its header; by that and by the caller's id the provider knows its settings. Trace and deadline
+//! are those of the call of the component in which it asks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ struct Way {
 struct Held {
     way: Arc<Way>,
     bucket: String,
+    /// The call that operations are a part of.
+    call: CallContext,
 }
 
 impl Remote {
@@ -47,7 +50,8 @@ impl Remote {
 impl Store for Remote {
     /// Nothing is asked of the provider yet, as in 1.x.
     fn open<'a>(&'a self, bucket: &'a str) -> BoxFuture<'a, Result<Arc<dyn Bucket>, Error>> {
-        let held: Arc<dyn Bucket> = Arc::new(Held { way: Arc::clone(&self.way), bucket: bucket.to_owned() });
+        let (way, bucket) = (Arc::clone(&self.way), bucket.to_owned());
+        let held: Arc<dyn Bucket> = Arc::new(Held { way, bucket, call: CallContext::default() });
         std::future::ready(Ok(held)).boxed()
     }
 
@@ -67,7 +71,11 @@ impl Held {
 
     async fn call(&self, instance: &str, function: &str, params: BytesMut) -> Result<Bytes, Error> {
         let Way { calls, caller, link } = &*self.way;
-        let ctx = CallContext { deadline: Instant::now().checked_add(PATIENCE), ..CallContext::default() };
+        let patience = Instant::now() + PATIENCE;
+        let ctx = CallContext {
+            deadline: Some(self.call.deadline.map_or(patience, |deadline| deadline.min(patience))),
+            ..self.call.clone()
+        };
         let call = Outgoing { caller, link, instance, function, params: params.freeze(), ctx: &ctx };
         let results = calls.send(call).await.map_err(|error| {
             Error::Other(format!("the provider {} cannot be asked: {error}", link.target_name))
@@ -83,6 +91,11 @@ impl Held {
 }
 
 impl Bucket for Held {
+    fn in_call(&self, call: &CallContext) -> Option<Arc<dyn Bucket>> {
+        let call = CallContext { hops: call.hops.saturating_add(1), answer_by: None, ..call.clone() };
+        Some(Arc::new(Self { way: Arc::clone(&self.way), bucket: self.bucket.clone(), call }))
+    }
+
     fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
         async move {
             let mut params = self.begin();

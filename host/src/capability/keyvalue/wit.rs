@@ -42,7 +42,8 @@ type Context<'a> = StoreContextMut<'a, CallState>;
 struct Open(Held);
 
 fn bucket(store: &mut Context<'_>, handle: &Resource<Open>) -> wasmtime::Result<Held> {
-    Ok(Arc::clone(&store.data_mut().ctx().table.get(handle)?.0))
+    let held = Arc::clone(&store.data_mut().ctx().table.get(handle)?.0);
+    Ok(held.in_call(&store.data().ctx).unwrap_or(held))
 }
 
 /// Adds the interface under the name that the component imports it by.

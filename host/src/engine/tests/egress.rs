@@ -9,6 +9,7 @@ mod tricks;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use lath_control_api::ProviderTarget;
 use servers::{Names, Web, answer_tls, echo_tcp, echo_udp};
 
 use super::*;
@@ -85,6 +86,44 @@ async fn k3_e06_a_guest_reaches_what_it_was_granted_over_kept_connections() {
     let third = caller(&engine, &[]).await;
     let denied = fetch(&third, &format!("http://api.example.com:{port}/")).await;
     assert!(denied.error().contains("HttpRequestDenied"), "{denied:?}");
+}
+
+#[tokio::test]
+async fn k3_what_leaves_by_way_of_a_provider_is_judged_before_it_leaves() {
+    let (names, here) = (Names::leading(&["127.0.0.1"]), Arc::<Here>::default());
+    let guest = prepare(&outside(&names), guest("http-caller-v1"), "caller", &here, |spec| {
+        let entries = ["http://api.example.com:8080", "http://0.0.0.0/0", "https://any"];
+        spec.grants.allowed_hosts = entries.iter().map(|entry| entry.parse().unwrap()).collect();
+        spec.links.push(LinkSpec {
+            namespace: "wasi".into(),
+            package: "http".into(),
+            provider: Some(ProviderTarget::Elsewhere),
+            ..demo_link("outgoing-handler", "client")
+        });
+    })
+    .await
+    .unwrap();
+    for (url, told) in [
+        ("http://other.example.com/", "HttpRequestDenied"),
+        ("http://127.1/", "HttpRequestDenied"),
+        ("http://169.254.169.254/latest/meta-data/", "DestinationIpProhibited"),
+        ("http://10.1.2.3/", "DestinationIpProhibited"),
+        ("https://localhost/", "DestinationIpProhibited"),
+        ("https://[::1]/", "DestinationIpProhibited"),
+    ] {
+        let came = fetch(&guest, url).await;
+        assert!(came.error().contains(told), "{url}: {came:?}");
+    }
+    let tunnel = ask(&guest, "/", &[("url", "http://api.example.com:8080/"), ("method", "CONNECT")]).await;
+    assert!(tunnel.error().contains("HttpRequestDenied"), "{tunnel:?}");
+    assert_eq!(*here.asked.lock().unwrap(), Vec::<String>::new());
+
+    let gone = fetch(&guest, "http://API.Example.COM.:8080/a?b=c").await;
+    assert!(gone.error().contains("DestinationUnavailable"), "{gone:?}");
+    let asked = here.asked.lock().unwrap().clone();
+    assert_eq!(asked, ["out by shop-client http://api.example.com:8080/a?b=c"]);
+    // The provider looks names up.
+    assert!(names.asked().is_empty());
 }
 
 #[tokio::test]

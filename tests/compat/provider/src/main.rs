@@ -1,5 +1,5 @@
 //! A provider on the published SDK. It greets with the word of the caller's link, or of its own config; keeps keys and values
-//! in memory; and calls the component of a link that begins at it, again and again, noting how each call went.
+//! in memory, of which the bucket `headers` has those of the call itself; and calls the component of a link that begins at it, again and again, noting how each call went.
 //!
 //! Config: `word`; `version`, which it says of itself; `fail-at-start`; `unhealthy`. Links to it: `word`. Links from it:
 //! `report`, the file that calls are noted in.
@@ -149,10 +149,14 @@ impl bindings::exports::lath::demo::greeter::Handler<Option<Context>> for Greete
 impl store::Handler<Option<Context>> for Greeter {
     async fn get(
         &self,
-        _: Option<Context>,
+        ctx: Option<Context>,
         bucket: String,
         key: String,
     ) -> Result<Result<Option<Bytes>, store::Error>> {
+        if bucket == "headers" {
+            let header = ctx.and_then(|ctx| ctx.tracing.get(&key).cloned());
+            return Ok(Ok(header.map(Bytes::from)));
+        }
         Ok(Ok(self.shared.values.lock().unwrap().get(&(bucket, key)).cloned()))
     }
 

@@ -109,10 +109,15 @@ impl Lattice {
 
     /// Status and body of a GET.
     pub(crate) fn get(&self, path: &str) -> Result<(u16, String), String> {
+        self.get_with(path, "")
+    }
+
+    /// The same with more headers, each with the end of its line.
+    pub(crate) fn get_with(&self, path: &str, more: &str) -> Result<(u16, String), String> {
         let failed = |error: std::io::Error| error.to_string();
         let mut stream = TcpStream::connect(self.http).map_err(failed)?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(failed)?;
-        let head = format!("GET {path} HTTP/1.0\r\nhost: {}\r\nconnection: close\r\n\r\n", self.http);
+        let head = format!("GET {path} HTTP/1.0\r\nhost: {}\r\nconnection: close\r\n{more}\r\n", self.http);
         stream.write_all(head.as_bytes()).map_err(failed)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map_err(failed)?;

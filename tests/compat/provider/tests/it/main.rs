@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod app;
+mod courier;
 mod lattice;
+mod messages;
 mod provider;
+mod requests;
 mod secrets;

@@ -125,6 +125,19 @@ fn keys_and_values_of_a_component_are_kept_by_the_provider() {
 }
 
 #[test]
+fn calls_for_keys_and_values_carry_the_trace_of_the_request_that_they_serve() {
+    let lattice = Lattice::start(&[]);
+    App { keeper: true, ..App::default() }.deploy(&lattice);
+    lattice.says("/set?key=a&value=one", &["{\"ok\":null}"]);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (header, value) in [("traceparent", trace), ("tracestate", "a=b")] {
+        let given = format!("traceparent: {trace}\r\ntracestate: a=b\r\n");
+        let got = lattice.get_with(&format!("/get?bucket=headers&key={header}"), &given);
+        assert_eq!(got, Ok((200, format!("{{\"ok\":\"{value}\"}}\n"))));
+    }
+}
+
+#[test]
 fn a_provider_that_fails_at_its_start_is_told_with_its_last_words() {
     let lattice = Lattice::start(&[]);
     let app = App { config: "version: v1".to_owned(), ..App::default() };

@@ -4,6 +4,7 @@
 //! A manifest keeps its text, and buckets of 1.x are only read.
 
 mod lattice;
+mod order;
 mod stored;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ use crate::output::{Document, clean, tell};
 const AFTER_HELP: &str = "\
     Of a manifest the old forms are rewritten in its own text (`actor`, `provider`, `replicas`, `source_config`, `target_config`, a \
     link target that is only a name); what stands beside them stays, comments too. --from-wadm takes every version of every app \
-    that wadm keeps for this lattice over into Lath, deploys nothing unless --deploy is given, and changes nothing in \
-    wadm's buckets; doing it again is harmless. Stop wadm first: two managers of one lattice undo each other's work. --from-1x \
+    that wadm keeps for this lattice over into Lath, deploys nothing unless --deploy is given (then apps that share components \
+    before those that take them), and changes nothing in wadm's buckets; doing it again is harmless. Stop wadm first: two managers of one lattice undo each other's work. --from-1x \
     takes over the links and named configs that hosts of 1.x keep for this lattice, after --from-wadm, since what belongs to a \
     manifest is left to it; it starts nothing, and changes nothing in their buckets.";
 

@@ -181,6 +181,12 @@ impl Spread {
     pub const DEFAULT_WEIGHT: u32 = 100;
     /// Name of the spread that stands for an empty list.
     pub const DEFAULT_NAME: &'static str = "default";
+
+    /// A spread over the hosts with these labels, of the usual weight.
+    #[must_use]
+    pub const fn over(name: String, requirements: Requirements) -> Self {
+        Self { name, requirements, weight: Self::DEFAULT_WEIGHT }
+    }
 }
 
 /// A link from the component that holds it to another of the same manifest.

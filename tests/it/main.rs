@@ -42,6 +42,7 @@ mod recovery;
 mod refused;
 mod registry;
 mod routes;
+mod shared;
 mod strategies;
 mod upgrade;
 mod wash;

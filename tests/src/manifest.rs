@@ -35,6 +35,8 @@ pub struct App {
     places: BTreeMap<String, Scaling>,
     /// What its components may reach that have no list of their own.
     allowed_hosts: Option<String>,
+    /// The app whose `http` stands in the place of one of its own.
+    server_of: Option<String>,
 }
 
 /// Where the components of an app run.
@@ -111,9 +113,18 @@ impl App {
         let route = BTreeMap::from([("address".to_owned(), address.to_string())]);
         // Waves go by quickly, unless a test is about them.
         let rollout = BTreeMap::from([("min_healthy_time".to_owned(), "500ms".to_owned())]);
-        let (places, allowed_hosts) = (BTreeMap::new(), None);
+        let (places, allowed_hosts, server_of) = (BTreeMap::new(), None, None);
         let name = name.to_owned();
-        Self { name, components, route, rollout, scaling: Scaling::Everywhere, places, allowed_hosts }
+        Self {
+            name,
+            components,
+            route,
+            rollout,
+            scaling: Scaling::Everywhere,
+            places,
+            allowed_hosts,
+            server_of,
+        }
     }
 
     /// With another built component as the code of `component`.
@@ -190,6 +201,14 @@ impl App {
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.route.insert("host".to_owned(), host.to_owned());
+        self
+    }
+
+    /// With the `http` of another app in the place of its own, at the address that that one has.
+    #[must_use]
+    pub fn server_of(mut self, app: &str) -> Self {
+        self.route.remove("address");
+        self.server_of = Some(app.to_owned());
         self
     }
 
@@ -314,6 +333,13 @@ impl App {
 
     fn write_http(&self, yaml: &mut String) {
         yaml.push_str("    - name: http\n      type: capability\n      properties:\n");
+        let front = &self.components.first().expect("an app has a component").name;
+        if let Some(app) = &self.server_of {
+            let _ = writeln!(yaml, "        application: {{ name: {}, component: http }}", quoted(app));
+            yaml.push_str("      traits:\n");
+            write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
+            return;
+        }
         yaml.push_str("        image: builtin://http-server\n");
         if let Some(mode) = ["path", "host"].into_iter().find(|key| self.route.contains_key(*key)) {
             let _ = writeln!(
@@ -323,7 +349,6 @@ impl App {
         }
         yaml.push_str("      traits:\n");
         self.write_scaler(yaml, "http");
-        let front = &self.components.first().expect("an app has a component").name;
         write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
     }
 

@@ -3,7 +3,7 @@
 //! The buckets are read and never written. What is taken over goes through the API of wadm, so a version that is there
 //! already stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
@@ -12,6 +12,7 @@ use lath_wasmcloud::wadm::{StoredComponent, StoredHost, StoredModel, StoredProvi
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::order::{owners, owners_first};
 use crate::app::Wadm;
 use crate::call::Call;
 use crate::connect::Session;
@@ -129,8 +130,17 @@ pub(super) async fn take_over(buckets: &Buckets, deploy: bool, call: &Call) -> R
     let wadm = Wadm::over(session.clone())?;
     let mut report =
         MigrationReport { seen: seen(&session, &buckets.state, &lattice).await?, ..Default::default() };
+    let mut takes_of = BTreeMap::new();
     for name in names {
-        report.apps.push(take_app(&wadm, &manifests, &lattice, name, deploy).await?);
+        let (app, owners) = take_app(&wadm, &manifests, &lattice, name).await?;
+        takes_of.insert(app.app.clone(), owners);
+        report.apps.push(app);
+    }
+    for name in owners_first(&takes_of).iter().filter(|_| deploy) {
+        let Some(app) = report.apps.iter_mut().find(|app| app.app == *name) else { continue };
+        if let Some(version) = &app.deployed {
+            app.deploy = Some(Taken::of(wadm.deploy(&app.app, Some(version)).await));
+        }
     }
     report.apps.sort_by(|a, b| a.app.cmp(&b.app));
     let failed = |app: &App| {
@@ -146,24 +156,24 @@ pub(super) async fn take_over(buckets: &Buckets, deploy: bool, call: &Call) -> R
     Ok(exit)
 }
 
+/// Takes over all versions of an app; with it, of which apps that takes components which wadm has deployed.
 async fn take_app(
     wadm: &Wadm,
     manifests: &kv::Store,
     lattice: &str,
     name: String,
-    deploy: bool,
-) -> Result<App, Failure> {
+) -> Result<(App, BTreeSet<String>), Failure> {
     let mut app = App { app: name, versions: Vec::new(), deployed: None, deploy: None, problem: None };
     let stored: StoredModel = match value(manifests, &format!("{lattice}-{}", app.app)).await {
         Ok(Some(stored)) => stored,
         Ok(None) => {
             app.problem = Some("wadm lists it and keeps no manifest of it".to_owned());
-            return Ok(app);
+            return Ok((app, BTreeSet::new()));
         }
         // One that cannot be read concerns nobody else.
         Err(failure) => {
             app.problem = Some(failure.message);
-            return Ok(app);
+            return Ok((app, BTreeSet::new()));
         }
     };
     for (version, manifest) in &stored.manifests.0 {
@@ -171,16 +181,16 @@ async fn take_app(
         let named = manifest.pointer("/metadata/name").and_then(|name| name.as_str());
         if named != Some(app.app.as_str()) {
             app.problem = Some(format!("the manifest under its key is of `{}`", named.unwrap_or_default()));
-            return Ok(app);
+            return Ok((app, BTreeSet::new()));
         }
         let put = wadm.put(&manifest.to_string(), &BTreeMap::new()).await;
         app.versions.push(Version { version: version.clone(), taken: Taken::of(put) });
     }
-    if let (true, Some(version)) = (deploy, &stored.deployed_version) {
-        app.deploy = Some(Taken::of(wadm.deploy(&app.app, Some(version)).await));
-    }
     app.deployed = stored.deployed_version;
-    Ok(app)
+    let mut versions = stored.manifests.0.iter();
+    let deployed = versions.find(|(version, _)| Some(version) == app.deployed.as_ref());
+    let owners = deployed.map(|(_, manifest)| owners(manifest)).unwrap_or_default();
+    Ok((app, owners))
 }
 
 /// How much wadm has seen of the lattice.

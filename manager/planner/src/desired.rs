@@ -3,6 +3,7 @@
 mod expand;
 mod http;
 mod providers;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +14,8 @@ use lath_control_api::{
 };
 use lath_manifests::manifest::{RolloutPolicy, Scaling};
 
-pub use expand::{expand, no_config, shared_as};
+pub use expand::{expand, no_config};
+pub use shared::shared_as;
 
 /// A revision of an app, ready to be placed: specs that lack nothing but the number of instances on a host.
 #[derive(Debug, Clone, PartialEq)]

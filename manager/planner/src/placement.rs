@@ -201,7 +201,7 @@ impl Placing<'_> {
 }
 
 /// Shares of `total` by weight: rounded down, the rest one by one, heaviest spread first, as 1.x does.
-fn shares(total: u32, spreads: &[Spread]) -> Vec<(&Spread, u32)> {
+pub(crate) fn shares(total: u32, spreads: &[Spread]) -> Vec<(&Spread, u32)> {
     let sum: u64 = spreads.iter().map(|spread| u64::from(spread.weight)).sum();
     let mut by_weight: Vec<&Spread> = spreads.iter().collect();
     by_weight.sort_by_key(|spread| Reverse(spread.weight));

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::app::{Cause, ChangeKind, HistoryEntry, Outcome, Problem};
 use lath_control_api::{
-    AppName, Builtin, CallCounts, ComponentId, ComponentName, Digest, Generation, HostId, Revision, Step,
-    Timestamp, Weight,
+    AppName, Builtin, CallCounts, ComponentId, ComponentName, Digest, Generation, HostId, Requirements,
+    Revision, Step, Timestamp, Weight,
 };
 use serde::{Deserialize, Serialize};
 
@@ -456,6 +456,9 @@ pub struct SharedAs {
     /// The settings of that capability.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, String>,
+    /// Of an HTTP server the hosts that it may be on, by the names of its spreads; none where its app runs it nowhere.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spreads: BTreeMap<String, Requirements>,
 }
 
 /// What an image reference stands for.

@@ -7,7 +7,7 @@ use lath_control_api::{ApiError, ErrorCode};
 use lath_manager_planner::desired::no_config;
 use lath_manager_planner::record::Pinned;
 use lath_manifests::Manifest;
-use lath_manifests::manifest::{ConfigUse, Source};
+use lath_manifests::manifest::ConfigUse;
 
 use super::shared;
 use crate::context::Context;
@@ -37,8 +37,7 @@ pub(super) async fn pin(context: &Context, manifest: &Manifest) -> Result<Pinned
 
 /// Names of the configs that are the lattice's and not the app's.
 fn foreign_configs(manifest: &Manifest) -> impl Iterator<Item = &str> {
-    let own = manifest.components.iter().filter(|component| matches!(component.source, Source::Image(_)));
-    let uses = own.flat_map(|component| {
+    let uses = manifest.components.iter().flat_map(|component| {
         let of_links =
             component.links.iter().flat_map(|link| link.source_config.iter().chain(&link.target_config));
         component.config.iter().chain(of_links)

@@ -10,8 +10,8 @@ use lath_manager_planner::record::SharedAs;
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{Component, Kind, Source};
 
+use super::read::unreadable;
 use crate::context::Context;
-use crate::records::Slot;
 use crate::revisions::Known;
 
 const NOT_SHARED: &str =
@@ -34,7 +34,7 @@ pub(super) async fn resolve(
             let message = format!("`{}` is `{name}` of app `{app}`: {what}", component.name);
             ApiError::new(ErrorCode::InvalidManifest, message).with_help(help)
         };
-        let Some(known) = of_app(context, app).await else {
+        let Some(known) = of_app(context, app).await? else {
             return Err(fault(format!("there is no app `{app}` that is deployed"), NOT_SHARED));
         };
         let loaded = lath_manifests::load(known.record.manifest.as_bytes());
@@ -65,9 +65,10 @@ pub(super) fn is_by_hand(component: &Component) -> bool {
     component.other_traits.iter().any(|other| other.properties.get(annotation::BY_HAND).is_some())
 }
 
-/// The revision that an app is to be; none when it is not deployed.
-async fn of_app(context: &Context, app: &AppName) -> Option<Arc<Known>> {
-    let apps = context.records.apps();
-    let Slot::Sound(stored) = apps.slots.get(app)? else { return None };
-    context.records.revisions.get(app, stored.value.revision?).await.ok()
+/// The revision that an app is to be; none when it is not deployed. From the store itself: it may have been deployed just now,
+/// by another manager.
+async fn of_app(context: &Context, app: &AppName) -> Result<Option<Arc<Known>>, ApiError> {
+    let stored = context.records.read(app).await.map_err(|error| unreadable(&error))?;
+    let Some(revision) = stored.and_then(|stored| stored.value.revision) else { return Ok(None) };
+    Ok(context.records.revisions.get(app, revision).await.ok())
 }

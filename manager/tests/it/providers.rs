@@ -231,6 +231,79 @@ spec:
     assert!(refused(deploy(&lattice, &wrong).await).message.contains("`tools` has no component `nothing`"));
 }
 
+/// Links of app `user` from `web` of app `tools`, and what the configs are that they name.
+fn way(config: &str) -> String {
+    format!(
+        "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{ name: user }}
+spec:
+  policies: [{{ name: rollout, type: policy.rollout.lath/v1, properties: {{ min_healthy_time: 0s }} }}]
+  components:
+    - name: api
+      type: component
+      properties: {{ image: 'file://hello.wasm' }}
+      traits:
+        - {{ type: spreadscaler, properties: {{ instances: 1 }} }}
+    - name: web
+      type: capability
+      properties: {{ application: {{ name: tools, component: http }} }}
+      traits:
+        - type: link
+          properties:
+            namespace: wasi
+            package: http
+            interfaces: [incoming-handler]
+            target: {{ name: api }}
+            source: {{ config: [{config}] }}
+"
+    )
+}
+
+#[tokio::test]
+async fn a_link_from_the_http_server_of_another_app_is_a_route_that_goes_with_its_own() {
+    let lattice = Lattice::with_hosts(2).await;
+    let _manager = lattice.manager("m1").await;
+    let tools = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: { name: tools, annotations: { experimental.wasmcloud.dev/shared: 'true' } }
+spec:
+  policies: [{ name: rollout, type: policy.rollout.lath/v1, properties: { min_healthy_time: 0s } }]
+  components:
+    - name: http
+      type: capability
+      properties:
+        image: builtin://http-server
+        config: [{ name: server, properties: { default_address: '127.0.0.1:8081' } }]
+    - { name: kv, type: capability, properties: { image: 'file://kv.par.gz' } }
+";
+    serve(&lattice, tools).await;
+    let error = refused(deploy(&lattice, &way("{ name: global }")).await);
+    assert!(error.message.contains("`global`"), "{error}");
+    v1(&lattice, "config.put.global", json!({ "path": "/user" })).await;
+    serve(&lattice, &way("{ name: global }")).await;
+    let routes = || {
+        let specs = lattice.hosts.iter().filter_map(|host| host.spec("user", "web"));
+        specs.flat_map(|spec| spec.routes).map(|route| route.describe()).collect::<Vec<_>>()
+    };
+    // On both hosts, though the other app has its own on one of them.
+    assert_eq!(routes(), ["127.0.0.1:8081/user", "127.0.0.1:8081/user"]);
+
+    serve(&lattice, &way("{ name: own, properties: { path: /other } }")).await;
+    assert_eq!(routes(), ["127.0.0.1:8081/other", "127.0.0.1:8081/other"]);
+    let back = lattice.rollback("user").await.unwrap();
+    lattice.settled(&back, AppState::Serving).await;
+    assert_eq!(routes(), ["127.0.0.1:8081/user", "127.0.0.1:8081/user"]);
+
+    let same = way("{ name: own, properties: { path: /user } }").replace("name: user", "name: thief");
+    let error = refused(deploy(&lattice, &same).await);
+    assert_eq!(error.code, ErrorCode::RouteTaken, "{error}");
+    let provider =
+        way("{ name: own, properties: { path: /user } }").replace("component: http", "component: kv");
+    let error = refused(deploy(&lattice, &provider).await);
+    assert!(error.message.contains("is a provider of app `tools`"), "{error}");
+}
+
 #[tokio::test]
 async fn providers_and_links_by_hand_lead_to_one_another() {
     let lattice = Lattice::with_hosts(1).await;

@@ -180,11 +180,7 @@ fn spread(draft: &DraftSpread<'_>) -> Option<Spread> {
 
 /// The spread that stands for an empty list.
 fn everywhere() -> Spread {
-    Spread {
-        name: Spread::DEFAULT_NAME.to_owned(),
-        requirements: Requirements::default(),
-        weight: Spread::DEFAULT_WEIGHT,
-    }
+    Spread::over(Spread::DEFAULT_NAME.to_owned(), Requirements::default())
 }
 
 fn pairs(pairs: &[Pair<'_>]) -> BTreeMap<String, String> {

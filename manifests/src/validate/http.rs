@@ -95,7 +95,8 @@ pub(super) fn routes_are_unique(report: &mut Report<'_>, draft: &Draft<'_>) {
     }
 }
 
-/// `None` when the manifest does not show all of it, or when its address is none.
+/// `None` when the manifest does not show all of it, or when its address is none. What a server of another app listens on is
+/// written in that one's manifest.
 fn route<'t>(server: &DraftComponent<'t>, link: &DraftLink<'t>) -> Option<Route<'t>> {
     if is_opaque(&link.source_config) || is_opaque(&server.config) {
         return None;
@@ -107,6 +108,7 @@ fn route<'t>(server: &DraftComponent<'t>, link: &DraftLink<'t>) -> Option<Route<
         own.or_else(|| value(&server.config, "default_address").map(|address| address.value.to_owned()));
     let address = match written {
         Some(written) => Some(written.parse().ok()?),
+        None if server.application.is_some() => return None,
         None => None,
     };
     let host = value(config, "host").map(|host| host.value.to_ascii_lowercase());
@@ -119,13 +121,16 @@ fn is_opaque(configs: &[DraftConfig<'_>]) -> bool {
         || ["config_json", "config_b64"].iter().any(|key| value(configs, key).is_some())
 }
 
+/// The HTTP server, or a capability of another app: that one is a server where `wasi:http` begins at it.
 fn is_server(component: &DraftComponent<'_>) -> bool {
     let image = component.image.and_then(|image| BuiltinAliases::default().resolve(image.value));
-    component.kind == Some(Kind::Capability) && image == Some(Builtin::HttpServer)
+    let is_server = image == Some(Builtin::HttpServer) || component.application.is_some();
+    component.kind == Some(Kind::Capability) && is_server
 }
 
 fn is_http(link: &DraftLink<'_>) -> bool {
-    link.package.is_some_and(|package| package.value == "http")
+    let is = |name: Option<Spanned<&str>>, wanted: &str| name.is_some_and(|name| name.value == wanted);
+    is(link.namespace, "wasi") && is(link.package, "http")
 }
 
 fn check_link_value(report: &mut Report<'_>, pair: &Pair<'_>) {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    ApiError, Builtin, ComponentId, ComponentName, ComponentSpec, ErrorCode, Grants, Image, InstancePolicy,
-    Limits, LinkSpec, Probe, ProviderTarget, SecretRef, Workload,
+    ApiError, Builtin, ComponentId, ComponentSpec, ErrorCode, Grants, Image, InstancePolicy, Limits,
+    LinkSpec, Probe, ProviderTarget, SecretRef, Workload,
 };
 use lath_manifests::Manifest;
 use lath_manifests::manifest::{
@@ -12,8 +12,9 @@ use lath_manifests::manifest::{
 };
 
 use super::http::http_routes;
+use super::shared::is_elsewhere;
 use super::{AppSpec, ComponentPlan, Contents, millis, providers};
-use crate::record::{Pinned, Resolved, RevisionRecord, SharedAs};
+use crate::record::{Pinned, Resolved, RevisionRecord};
 
 /// Type of the trait with free texts.
 const ANNOTATIONS: &str = "annotations.lath/v1";
@@ -27,11 +28,11 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
     let expander = Expander { manifest, record };
     let mut components = BTreeMap::new();
     for component in &manifest.components {
-        if is_elsewhere(component) {
-            refuse_own_part(component)?;
-            continue;
-        }
-        let plan = expander.plan(component)?;
+        let plan = match &component.source {
+            Source::Image(_) => Some(expander.plan(component)?),
+            Source::Shared { app, .. } => expander.begun_at(component, app)?,
+        };
+        let Some(plan) = plan else { continue };
         // What is part of its callers stands in their links, and is placed nowhere.
         if !plan.spec.workload.builtin().is_some_and(Builtin::is_in_its_callers) {
             components.insert(component.name.clone(), plan);
@@ -48,57 +49,31 @@ pub fn expand(manifest: &Manifest, record: &RevisionRecord) -> Result<AppSpec, A
     })
 }
 
-/// What a component of `manifest` is for an app that takes it from here; none when there is no such component.
-///
-/// # Errors
-/// Within, as [`expand`] of this manifest would have.
-#[must_use]
-pub fn shared_as(
-    manifest: &Manifest,
-    record: &RevisionRecord,
-    name: &ComponentName,
-) -> Option<(Kind, Result<SharedAs, ApiError>)> {
-    let component = manifest.component(name).filter(|component| !is_elsewhere(component))?;
-    let expander = Expander { manifest, record };
-    let builtin = expander.workload(component).map(|workload| workload.builtin());
-    let shared = builtin.and_then(|builtin| {
-        let config = match builtin {
-            Some(_) => merge(&record.pinned, &component.config)?,
-            None => BTreeMap::new(),
-        };
-        Ok(SharedAs { id: component.id.clone(), builtin, config })
-    });
-    Some((component.kind, shared))
+/// What is asked of hosts for the components of a manifest, one by one.
+pub(super) struct Expander<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) record: &'a RevisionRecord,
 }
 
-/// A component or capability that another app runs: links lead to its id, and nothing of it is placed.
-const fn is_elsewhere(component: &Component) -> bool {
-    matches!(component.source, Source::Shared { .. })
-}
-
-fn refuse_own_part(component: &Component) -> Result<(), ApiError> {
-    if component.links.is_empty() {
-        return Ok(());
-    }
-    let message = format!("`{}` belongs to another app and has links here", component.name);
-    Err(unsupported(message).with_help(match component.kind {
-        Kind::Component => "write the links into the manifest of that app",
-        Kind::Capability => {
-            "write the links into the manifest of that app; a `builtin://http-server` this app may have too, \
-             at the same address with a `path` or `host` of its own"
-        }
-    }))
-}
-
-struct Expander<'a> {
-    manifest: &'a Manifest,
-    record: &'a RevisionRecord,
+/// What a component is beside what its manifest says of it: where that is another app's, it comes from there.
+pub(super) struct Runs {
+    pub(super) id: ComponentId,
+    pub(super) workload: Workload,
+    pub(super) config: BTreeMap<String, String>,
+    pub(super) scaling: Scaling,
 }
 
 impl Expander<'_> {
     fn plan(&self, component: &Component) -> Result<ComponentPlan, ApiError> {
         let workload = self.workload(component)?;
         let config = merge(&self.record.pinned, &component.config)?;
+        let (id, scaling) = (component.id.clone(), component.scaling.clone());
+        self.planned(component, Runs { id, workload, config, scaling })
+    }
+
+    /// What is asked of hosts for a component that is `runs`: its links and all else that its manifest says.
+    pub(super) fn planned(&self, component: &Component, runs: Runs) -> Result<ComponentPlan, ApiError> {
+        let Runs { id, workload, config, scaling } = runs;
         let builtin = workload.builtin();
         let capability = component.kind == Kind::Capability;
         if !capability && builtin.is_some() {
@@ -131,11 +106,11 @@ impl Expander<'_> {
             probe: component.probe.as_ref().filter(|_| !is_process).map(probe),
             annotations: annotations(component),
         };
-        let scaling = scaled(&component.scaling, self.record.scale.get(&component.name).copied());
-        Ok(ComponentPlan { id: component.id.clone(), capability, scaling, spec })
+        let scaling = scaled(&scaling, self.record.scale.get(&component.name).copied());
+        Ok(ComponentPlan { id, capability, scaling, spec })
     }
 
-    fn workload(&self, component: &Component) -> Result<Workload, ApiError> {
+    pub(super) fn workload(&self, component: &Component) -> Result<Workload, ApiError> {
         let Source::Image(image) = &component.source else {
             let message =
                 format!("`{}` belongs to another app and runs nowhere for this one", component.name);
@@ -170,7 +145,7 @@ impl Expander<'_> {
             let message = format!("link target `{}` does not exist", link.target);
             ApiError::new(ErrorCode::InvalidManifest, message)
         })?;
-        if source.kind == Kind::Capability && target.kind == Kind::Capability {
+        if is_nothing(source, target) {
             return Ok(None);
         }
         let end = self.end(target)?;
@@ -259,6 +234,11 @@ impl Expander<'_> {
     }
 }
 
+/// Whether a link would lead from one capability to another, which no end of it is told.
+pub(super) fn is_nothing(source: &Component, target: &Component) -> bool {
+    source.kind == Kind::Capability && target.kind == Kind::Capability
+}
+
 /// Where a link ends.
 struct End {
     id: ComponentId,
@@ -300,7 +280,7 @@ fn probe(probe: &lath_manifests::manifest::Probe) -> Probe {
 }
 
 /// The manifest's scaling with the number that was set by hand.
-fn scaled(scaling: &Scaling, by_hand: Option<u32>) -> Scaling {
+pub(super) fn scaled(scaling: &Scaling, by_hand: Option<u32>) -> Scaling {
     let mut scaling = scaling.clone();
     if let (Some(count), Scaling::Spread { instances, .. } | Scaling::Daemon { instances, .. }) =
         (by_hand, &mut scaling)
@@ -314,7 +294,7 @@ fn known_builtins() -> String {
     Builtin::ALL.map(Builtin::name).join(", ")
 }
 
-fn unsupported(message: String) -> ApiError {
+pub(super) fn unsupported(message: String) -> ApiError {
     ApiError::new(ErrorCode::ImageUnsupported, message)
 }
 
@@ -329,7 +309,7 @@ fn takes_no_secrets(component: &Component, secret: Option<&SecretUse>) -> Result
 
 /// Pairs of the named configurations, a later one winning over an earlier one. What has no pairs in the manifest is one of
 /// the lattice's, as it was when the revision was made.
-fn merge(pinned: &Pinned, uses: &[ConfigUse]) -> Result<BTreeMap<String, String>, ApiError> {
+pub(super) fn merge(pinned: &Pinned, uses: &[ConfigUse]) -> Result<BTreeMap<String, String>, ApiError> {
     let mut merged = BTreeMap::new();
     for config in uses {
         match config.properties.as_ref().or_else(|| pinned.configs.get(&config.name)) {

@@ -12,19 +12,9 @@ pub(super) fn http_routes(
     config: &BTreeMap<String, String>,
     links: &[LinkSpec],
 ) -> Result<Vec<HttpRoute>, ApiError> {
-    let carries = |link: &&LinkSpec| {
-        link.namespace == "wasi"
-            && link.package == "http"
-            && link.interfaces.iter().any(|i| i == "incoming-handler" || i == "handler")
-    };
     let mut routes: Vec<HttpRoute> = Vec::new();
-    for link in links.iter().filter(carries) {
-        let key = |wanted: &str| {
-            link.source_config
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value.as_str())
-        };
+    for link in links.iter().filter(|link| carries_requests(link)) {
+        let key = |wanted: &str| setting(&link.source_config, wanted);
         let address = route_address(
             name,
             key("address"),
@@ -53,6 +43,27 @@ pub(super) fn http_routes(
         routes.push(route);
     }
     Ok(routes)
+}
+
+/// The first link that lacks the key by which the server routes, with that key: in 1.x it would never get a request.
+pub(super) fn names_no<'a>(
+    config: &'a BTreeMap<String, String>,
+    links: &'a [LinkSpec],
+) -> Option<(&'a str, &'a LinkSpec)> {
+    let mode = setting(config, "routing_mode").filter(|mode| matches!(*mode, "path" | "host"))?;
+    let lacks = |link: &&LinkSpec| carries_requests(link) && setting(&link.source_config, mode).is_none();
+    Some((mode, links.iter().find(lacks)?))
+}
+
+fn carries_requests(link: &LinkSpec) -> bool {
+    link.namespace == "wasi"
+        && link.package == "http"
+        && link.interfaces.iter().any(|i| i == "incoming-handler" || i == "handler")
+}
+
+/// Keys are compared as 1.x does.
+fn setting<'a>(config: &'a BTreeMap<String, String>, wanted: &str) -> Option<&'a str> {
+    config.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
 }
 
 fn route_address(

@@ -153,7 +153,7 @@ fn what_cannot_be_given_is_refused_by_name() {
                 + "      traits: [{type: link, properties: {namespace: a, package: b, interfaces: [c], target: {name: back}}}]
     - {name: back, type: component, properties: {image: 'file://front-1.wasm'}}
 ",
-            "`front` belongs to another app and has links here",
+            "`front` is a provider of app `other`, and no link of another app begins at it",
         ),
         (one_component("image: 'file://elsewhere.wasm'", ""), "`file://elsewhere.wasm` of `front`"),
         (one_component("image: 'builtin://http-server'", ""), "capability built into hosts"),
@@ -397,6 +397,7 @@ fn a_capability_of_another_app_is_what_its_app_says() {
         id: "their-kv".parse().unwrap(),
         builtin,
         config: BTreeMap::from([("bucket".into(), "theirs".into()), ("history".into(), "3".into())]),
+        spreads: BTreeMap::new(),
     };
     let link = front(Some(SharedAs { config: BTreeMap::new(), ..shared(None) })).unwrap();
     assert_eq!((link.target.as_str(), link.provider), ("their-kv", Some(ProviderTarget::Elsewhere)));

@@ -16,8 +16,8 @@ use lath_control_api::{ComponentId, LatticeId, LinkSpec, ProviderTarget};
 use lath_host_core::Reach;
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{
-    AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, SubjectError,
-    Target, codec,
+    AppRevision, Client, Failure, FailureCode, HeaderMap, Invocation, InvokeError, LINK_NAME, Params,
+    SOURCE_ID, SubjectError, Target, codec,
 };
 use wasmtime::component::Val;
 
@@ -48,7 +48,16 @@ pub(crate) struct Links {
     pub(crate) providers: Providers,
 }
 
-/// A call of plain values that leaves the host's own components.
+/// Index paths of what is asynchronous in a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Streams {
+    /// In its parameters.
+    pub(crate) params: &'static [&'static str],
+    /// In its results.
+    pub(crate) results: &'static [&'static str],
+}
+
+/// A call that leaves the host's own components; its plain values.
 #[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) caller: &'a Caller,
@@ -115,15 +124,11 @@ impl Links {
     /// Makes a call, and gives the encoded tuple of results. One that provably did not start is made again.
     pub(crate) async fn send(&self, call: Outgoing<'_>) -> Result<Bytes, CallError> {
         let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
-        let mut headers = headers(Some(&revision), &call.caller.id, call.ctx);
-        headers.insert(LINK_NAME, call.link.name.0.as_str());
+        let headers = link_headers(&call, &revision);
         let deadline = deadline(call.ctx);
         let mut tries = 1;
         loop {
-            let waits = self.providers.wait(&call.caller.id, call.link);
-            if let Some(waiting) = waits.map_err(|error| CallError::Overloaded(error.to_string()))? {
-                waiting.over().await;
-            }
+            self.hold(&call).await?;
             // Looked up for each try: the process may have gone, or come, in between.
             let (target, _called) = self.target(&call, &revision)?;
             let sent =
@@ -134,6 +139,35 @@ impl Links {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Sends the first message of a call that has streams, once: whether anybody takes it is told by the invocation.
+    /// What is returned beside it keeps the process; hold it for as long as the streams go on.
+    pub(crate) async fn start(
+        &self,
+        call: &Outgoing<'_>,
+        streams: Streams,
+    ) -> Result<(Invocation, Option<Called>), CallError> {
+        let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
+        self.hold(call).await?;
+        let (target, called) = self.target(call, &revision)?;
+        let params = Params {
+            headers: link_headers(call, &revision),
+            bytes: call.params.clone(),
+            streams: streams.params,
+            result_streams: streams.results,
+        };
+        let started = self.client.start(&target, params, deadline(call.ctx).into()).await;
+        started.map(|invocation| (invocation, called)).map_err(|error| failure(&error))
+    }
+
+    /// Waits while the link of a call changes at its provider.
+    async fn hold(&self, call: &Outgoing<'_>) -> Result<(), CallError> {
+        let waits = self.providers.wait(&call.caller.id, call.link);
+        if let Some(waiting) = waits.map_err(|error| CallError::Overloaded(error.to_string()))? {
+            waiting.over().await;
+        }
+        Ok(())
     }
 
     /// Who is called: a component in the caller's revision; of a provider its process on this host, else one on another.
@@ -158,6 +192,13 @@ impl Links {
             ProviderTarget::Elsewhere => Ok((of(call.link.target.as_str())?, None)),
         }
     }
+}
+
+/// Headers of a call that goes along a link.
+fn link_headers(call: &Outgoing<'_>, revision: &AppRevision) -> HeaderMap {
+    let mut headers = headers(Some(revision), &call.caller.id, call.ctx);
+    headers.insert(LINK_NAME, call.link.name.0.as_str());
+    headers
 }
 
 /// Headers of a call that goes over NATS.

@@ -22,10 +22,9 @@ use crate::capability::bound::{Backend, Bound, Capability, Interface};
 use crate::engine::{CallState, UnitIdentity};
 use crate::wrpc_call::Links as Calls;
 
-use incoming::IncomingValue;
 use outgoing::{Kept, OutgoingValue};
 use way::Way;
-use wit::StreamObjectNames;
+use wit::{IncomingValue, StreamObjectNames};
 
 const NAME: &str = "blobstore";
 const VERSIONS: &[&str] = &["0.2.0-draft"];

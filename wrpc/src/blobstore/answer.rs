@@ -140,15 +140,13 @@ impl Ending {
     /// Waits for what is said of the end of a stream that has ended.
     pub(super) async fn of_ended(self) -> Result<(), BlobError> {
         let told = timeout(WORDS_WITHIN, self.wait()).await;
-        told.unwrap_or(Err(StreamError::Idle { idle: WORDS_WITHIN }.into()))
+        told.unwrap_or_else(|_| Err(StreamError::Idle { idle: WORDS_WITHIN }.into()))
     }
 
     /// The provider's words for a stream that was cut off by `error`, where it says any.
     pub(super) async fn of_broken(self, error: StreamError) -> BlobError {
-        match timeout(LAST_WORDS_WITHIN, self.wait()).await {
-            Ok(Err(BlobError::Refused(words))) => BlobError::Refused(words),
-            _ => error.into(),
-        }
+        let told = timeout(LAST_WORDS_WITHIN, self.wait()).await;
+        if let Ok(Err(refused @ BlobError::Refused(_))) = told { refused } else { error.into() }
     }
 
     async fn wait(self) -> Result<(), BlobError> {

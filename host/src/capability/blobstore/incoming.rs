@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lath_wrpc::blobstore::{Ask, Data, Object, object_info};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
@@ -21,11 +21,8 @@ const LOOK_AHEAD: usize = 1 << 20;
 /// Pieces that wait for a component that reads by a stream; each was one message.
 const PIECES: usize = 2;
 
-/// A value in the table of a call's store; gone once it is read.
-#[derive(Clone)]
-pub(super) struct IncomingValue(Arc<Mutex<Option<Value>>>);
-
-struct Value {
+/// A value that a component may read.
+pub(super) struct Value {
     way: Arc<Way>,
     data: Data,
     /// Pieces that were read ahead.
@@ -50,22 +47,19 @@ impl Part {
     }
 }
 
-impl IncomingValue {
+impl Value {
     /// Asks for a part of an object.
     pub(super) async fn get(way: Arc<Way>, part: Part, ctx: &CallContext) -> Outcome<Self> {
         let answer = way.ask(Ask::GetContainerData(part.object(), part.start, part.end), ctx).await?;
         let data = Data::begin(&answer.results, answer.streams, answer.version);
         let data = data.map_err(|error| way.told(&error))?;
-        let (ahead, ended, called) = (VecDeque::new(), false, answer.called);
-        let value = Value { way, data, ahead, ended, part, _called: called };
-        Ok(Self(Arc::new(Mutex::new(Some(value)))))
+        Ok(Self { way, data, ahead: VecDeque::new(), ended: false, part, _called: answer.called })
     }
 
     /// All of it, at most `most` bytes.
-    pub(super) async fn whole(self, most: usize) -> Outcome<Vec<u8>> {
-        let mut value = self.take().await?;
+    pub(super) async fn whole(mut self, most: usize) -> Outcome<Vec<u8>> {
         let mut whole = Vec::new();
-        while let Some(bytes) = value.read().await? {
+        while let Some(bytes) = self.read().await? {
             if bytes.len() > most - whole.len() {
                 return Err(format!(
                     "the value has more than {most} bytes, as many as are copied into a component at once: read it by \
@@ -78,12 +72,11 @@ impl IncomingValue {
     }
 
     /// A stream of it.
-    pub(super) async fn stream(self) -> Outcome<Reading> {
-        let mut value = self.take().await?;
+    pub(super) fn stream(mut self) -> Reading {
         let (sender, pieces) = mpsc::channel(PIECES);
         let task = tokio::spawn(async move {
             loop {
-                let read = value.read().await;
+                let read = self.read().await;
                 let over = !matches!(read, Ok(Some(_)));
                 let Some(piece) = read.transpose() else { return };
                 if sender.send(piece).await.is_err() || over {
@@ -91,21 +84,18 @@ impl IncomingValue {
                 }
             }
         });
-        let next = Next::Nothing;
-        Ok(Reading { pieces, next, _task: AbortOnDropHandle::new(task) })
+        Reading { pieces, next: Next::Nothing, _task: AbortOnDropHandle::new(task) }
     }
 
     /// How many bytes it has: counted where they are few, and else known of the object where the value is all of it.
-    pub(super) async fn size(self, ctx: &CallContext) -> Outcome<u64> {
-        let mut held = self.0.lock().await;
-        let value = held.as_mut().ok_or_else(gone)?;
-        let ahead = value.look_ahead().await?;
-        if value.ended {
+    pub(super) async fn size(&mut self, ctx: &CallContext) -> Outcome<u64> {
+        let ahead = self.look_ahead().await?;
+        if self.ended {
             return Ok(ahead);
         }
-        let Part { start, end, name, .. } = &value.part;
-        let asked = Ask::GetObjectInfo(value.part.object());
-        let (_, size) = value.way.plain(asked, ctx, object_info).await?;
+        let Part { start, end, name, .. } = &self.part;
+        let asked = Ask::GetObjectInfo(self.part.object());
+        let (_, size) = self.way.plain(asked, ctx, object_info).await?;
         // Whether the last place is a part of the value is not agreed among providers.
         if *end >= size {
             return Ok(size.saturating_sub(*start));
@@ -115,16 +105,6 @@ impl IncomingValue {
         ))
     }
 
-    async fn take(self) -> Outcome<Value> {
-        self.0.lock().await.take().ok_or_else(gone)
-    }
-}
-
-fn gone() -> String {
-    "the value was read already".to_owned()
-}
-
-impl Value {
     async fn read(&mut self) -> Outcome<Option<Bytes>> {
         if let Some(bytes) = self.ahead.pop_front() {
             return Ok(Some(bytes));

@@ -100,6 +100,8 @@ impl Way {
                         self.note(version);
                         return Ok(taken);
                     }
+                    // The newer version is the one to be named.
+                    Err(Miss::Unserved(_)) if !missed.is_empty() => {}
                     Err(Miss::Unserved(why)) => missed = why,
                     Err(Miss::NotNow(why)) => {
                         missed = why;
@@ -131,14 +133,15 @@ impl Way {
             Ok(first) => Ok(Taken { version, invocation, first, called }),
             Err(error) => {
                 let why = self.unasked(&chain(&error));
-                Err(match error {
-                    InvokeError::NotConnected(_) => Miss::Unserved(why),
-                    // So a host says it that has sent the call on to its process.
-                    InvokeError::Rejected(failure) if failure.code == FailureCode::BadParams => {
-                        Miss::Unserved(why)
-                    }
-                    error if error.may_retry() => Miss::NotNow(why),
-                    _ => Miss::Failed(why),
+                // By a refusal a host says it that has sent the call on to its process.
+                let unserved = match &error {
+                    InvokeError::Rejected(failure) => failure.code == FailureCode::BadParams,
+                    error => matches!(error, InvokeError::NotConnected(_)),
+                };
+                Err(match (unserved, error.may_retry()) {
+                    (true, _) => Miss::Unserved(why),
+                    (false, true) => Miss::NotNow(why),
+                    (false, false) => Miss::Failed(why),
                 })
             }
         }

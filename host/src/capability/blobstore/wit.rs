@@ -15,7 +15,7 @@ use super::way::Way;
 use super::{Links, NAME, Outcome};
 use crate::engine::{CallContext, CallState};
 
-pub(super) use values::StreamObjectNames;
+pub(super) use values::{IncomingValue, StreamObjectNames};
 
 /// What is told of a container.
 #[derive(Debug, Clone, ComponentType, Lift, Lower)]

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use lath_wrpc::blobstore::{Ask, Names, Object};
-use tokio::sync::Mutex;
 use wasmtime::component::{LinkerInstance, Resource};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use super::{Container, Context, add_resource, context, copy, push};
-use crate::capability::blobstore::incoming::{IncomingValue, Part};
+use crate::capability::blobstore::incoming::{Part, Value};
 use crate::capability::blobstore::outgoing::{self, OutgoingValue};
 use crate::capability::blobstore::way::Way;
 use crate::capability::blobstore::{Links, NAME, Outcome};
@@ -21,11 +20,45 @@ const MOST_NAMES: usize = 4 << 20;
 /// What each name takes beside its bytes.
 const NAME_COST: usize = 32;
 
-/// Names of objects in the table of a call's store, with what keeps the provider's process.
-#[derive(Clone)]
-pub(crate) struct StreamObjectNames {
+/// What a component reads, in the table of a call's store. A function takes it out while it waits for more.
+pub(crate) struct Held<T>(Option<T>);
+
+/// A value on its way in.
+pub(crate) type IncomingValue = Held<Value>;
+/// Names of objects.
+pub(crate) type StreamObjectNames = Held<Listing>;
+
+/// The names of the objects in a container, with what keeps the provider's process.
+pub(crate) struct Listing {
     way: Arc<Way>,
-    names: Arc<Mutex<(Names, Option<Called>)>>,
+    names: Names,
+    _called: Option<Called>,
+}
+
+/// Takes it out, unless another function works on it: a component of many tasks may ask for both.
+fn take<T: Send + 'static>(
+    store: &mut Context<'_>,
+    handle: &Resource<Held<T>>,
+) -> wasmtime::Result<Outcome<T>> {
+    let held = store.data_mut().ctx().table.get_mut(handle)?;
+    Ok(held.0.take().ok_or_else(|| "another function reads it at this moment".to_owned()))
+}
+
+fn give_back<T: Send + 'static>(
+    store: &mut Context<'_>,
+    handle: &Resource<Held<T>>,
+    taken: T,
+) -> wasmtime::Result<()> {
+    store.data_mut().ctx().table.get_mut(handle)?.0 = Some(taken);
+    Ok(())
+}
+
+fn remove<T: Send + 'static>(
+    store: &mut Context<'_>,
+    handle: Resource<Held<T>>,
+) -> wasmtime::Result<Outcome<T>> {
+    let held = store.data_mut().ctx().table.delete(handle)?;
+    Ok(held.0.ok_or_else(|| "another function reads it at this moment".to_owned()))
 }
 
 /// What streams out of containers and into them.
@@ -36,8 +69,8 @@ pub(super) fn add_data(instance: &mut LinkerInstance<'_, CallState>) -> wasmtime
             Box::new(async move {
                 let (container, ctx) = (copy(&mut store, &handle)?, context(&store));
                 let part = Part { container: container.name.as_ref().to_owned(), name, start, end };
-                let value = IncomingValue::get(container.way, part, &ctx).await;
-                Ok((push(&mut store, value)?,))
+                let value = Value::get(container.way, part, &ctx).await;
+                Ok((push(&mut store, value.map(|value| Held(Some(value))))?,))
             })
         },
     )?;
@@ -73,29 +106,29 @@ pub(super) fn add_data(instance: &mut LinkerInstance<'_, CallState>) -> wasmtime
         |mut store: Context<'_>, (handle,): (Resource<Container>,)| {
             Box::new(async move {
                 let (Container { way, name }, ctx) = (copy(&mut store, &handle)?, context(&store));
-                let names = match way.ask(Ask::ListContainerObjects(&name), &ctx).await {
-                    Ok(answer) => Names::begin(&answer.results, answer.streams, answer.version)
-                        .map(|names| Arc::new(Mutex::new((names, answer.called))))
-                        .map_err(|error| way.told(&error)),
+                let listing = match way.ask(Ask::ListContainerObjects(&name), &ctx).await {
+                    Ok(answer) => match Names::begin(&answer.results, answer.streams, answer.version) {
+                        Ok(names) => Ok(Held(Some(Listing { way, names, _called: answer.called }))),
+                        Err(error) => Err(way.told(&error)),
+                    },
                     Err(why) => Err(why),
                 };
-                Ok((push(&mut store, names.map(|names| StreamObjectNames { way, names }))?,))
+                Ok((push(&mut store, listing)?,))
             })
         },
     )
 }
 
-impl StreamObjectNames {
-    /// Up to `most` names and `bytes` bytes of them go to `take`; how many, and whether there are no more.
-    async fn read(&self, most: u64, bytes: usize, mut take: impl FnMut(String)) -> Outcome<(u64, bool)> {
-        let mut names = self.names.lock().await;
+impl Listing {
+    /// Up to `most` names and `bytes` bytes of them go to `give`; how many, and whether there are no more.
+    async fn read(&mut self, most: u64, bytes: usize, mut give: impl FnMut(String)) -> Outcome<(u64, bool)> {
         let (mut count, mut left) = (0, bytes);
         while count < most && left > 0 {
-            match names.0.read().await.map_err(|error| self.way.told(&error))? {
+            match self.names.read().await.map_err(|error| self.way.told(&error))? {
                 Some(name) => {
                     left = left.saturating_sub(name.len() + NAME_COST);
                     count += 1;
-                    take(name);
+                    give(name);
                 }
                 None => return Ok((count, true)),
             }
@@ -110,9 +143,14 @@ pub(super) fn add_names(instance: &mut LinkerInstance<'_, CallState>) -> wasmtim
         "[method]stream-object-names.read-stream-object-names",
         |mut store: Context<'_>, (handle, most): (Resource<StreamObjectNames>, u64)| {
             Box::new(async move {
-                let (names, mut read) = (copy(&mut store, &handle)?, Vec::new());
-                let outcome = names.read(most, MOST_NAMES, |name| read.push(name)).await;
-                Ok((outcome.map(|(_, ended)| (read, ended)),))
+                let mut listing = match take(&mut store, &handle)? {
+                    Ok(listing) => listing,
+                    Err(why) => return Ok((Err(why),)),
+                };
+                let mut names = Vec::new();
+                let read = listing.read(most, MOST_NAMES, |name| names.push(name)).await;
+                give_back(&mut store, &handle, listing)?;
+                Ok((read.map(|(_, ended)| (names, ended)),))
             })
         },
     )?;
@@ -120,8 +158,13 @@ pub(super) fn add_names(instance: &mut LinkerInstance<'_, CallState>) -> wasmtim
         "[method]stream-object-names.skip-stream-object-names",
         |mut store: Context<'_>, (handle, most): (Resource<StreamObjectNames>, u64)| {
             Box::new(async move {
-                let names = copy(&mut store, &handle)?;
-                Ok((names.read(most, usize::MAX, drop).await,))
+                let mut listing = match take(&mut store, &handle)? {
+                    Ok(listing) => listing,
+                    Err(why) => return Ok((Err(why),)),
+                };
+                let skipped = listing.read(most, usize::MAX, drop).await;
+                give_back(&mut store, &handle, listing)?;
+                Ok((skipped,))
             })
         },
     )
@@ -161,29 +204,30 @@ pub(super) fn add_incoming(instance: &mut LinkerInstance<'_, CallState>) -> wasm
         |mut store: Context<'_>, (handle,): (Resource<IncomingValue>,)| {
             Box::new(async move {
                 let most = usize::try_from(store.data().unit.limits.host_call_bytes).unwrap_or(usize::MAX);
-                let value = store.data_mut().ctx().table.delete(handle)?;
-                Ok((value.whole(most).await,))
+                Ok((match remove(&mut store, handle)? {
+                    Ok(value) => value.whole(most).await,
+                    Err(why) => Err(why),
+                },))
             })
         },
     )?;
-    instance.func_wrap_async(
+    instance.func_wrap(
         "[static]incoming-value.incoming-value-consume-async",
         |mut store: Context<'_>, (handle,): (Resource<IncomingValue>,)| {
-            Box::new(async move {
-                let value = store.data_mut().ctx().table.delete(handle)?;
-                let stream = value.stream().await.map(|stream| Box::new(stream) as DynInputStream);
-                Ok((push(&mut store, stream)?,))
-            })
+            let stream = remove(&mut store, handle)?.map(|value| Box::new(value.stream()) as DynInputStream);
+            Ok((push(&mut store, stream)?,))
         },
     )?;
     instance.func_wrap_async(
         "[method]incoming-value.size",
         |mut store: Context<'_>, (handle,): (Resource<IncomingValue>,)| {
             Box::new(async move {
-                let (value, ctx) = (copy(&mut store, &handle)?, context(&store));
                 // The function has no error to give.
-                let size = value.size(&ctx).await.map_err(|why| wasmtime::format_err!("{why}"))?;
-                Ok((size,))
+                let trap = |why: String| wasmtime::format_err!("{why}");
+                let (mut value, ctx) = (take(&mut store, &handle)?.map_err(trap)?, context(&store));
+                let size = value.size(&ctx).await;
+                give_back(&mut store, &handle, value)?;
+                Ok((size.map_err(trap)?,))
             })
         },
     )

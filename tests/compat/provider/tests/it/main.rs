@@ -3,5 +3,6 @@
 
 mod app;
 mod lattice;
+mod objects;
 mod provider;
 mod secrets;

@@ -275,7 +275,18 @@ impl Upload {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = (done(&bytes).is_ok(), truth(&bytes).is_ok(), object_info(&bytes).is_ok());
+            let _ = read_told(&mut Reader::new(&bytes));
+            let _ = Data::begin(&bytes, Vec::new(), Version::V0_2_0).is_ok();
+        }
+    }
 
     #[test]
     fn outcomes_are_told_apart_and_nonsense_is_refused() {

@@ -113,16 +113,25 @@ pub(super) async fn begin(
 ) -> Outcome<AbortOnDropHandle<Outcome<()>>> {
     let taken = way.take(Ask::WriteContainerData(object), ctx).await?;
     body.set(|state| state.has_place = true);
-    let (way, body, ctx) = (Arc::clone(way), Arc::clone(body), ctx.clone());
+    let (way, body, ctx) = (Arc::clone(way), Sender(Arc::clone(body)), ctx.clone());
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-        let sent = timeout_at(deadline(&ctx).into(), send(&way, &body, taken)).await;
+        let sent = timeout_at(deadline(&ctx).into(), send(&way, &body.0, taken)).await;
         let outcome =
             sent.unwrap_or_else(|_| Err("the time of the call was over before the value".to_owned()));
         if let Err(why) = &outcome {
-            body.fail(why);
+            body.0.fail(why);
         }
         outcome
     })))
+}
+
+/// What takes the bytes out of a body. Once it has gone, nobody waits for room.
+struct Sender(Arc<Body>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.fail("the value is sent no further");
+    }
 }
 
 /// The outcome of a task that [`begin`] has given.
@@ -404,6 +413,20 @@ mod tests {
         assert!(matches!(body.next().await, Next::End));
         body.sent(4);
         assert_eq!(body.kept.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_writer_whose_value_has_gone_is_not_left_waiting() {
+        let (value, mut writing) = value();
+        let body = value.body().unwrap();
+        body.set(|state| state.has_place = true);
+        for _ in 0..MOST_AHEAD / PIECE {
+            writing.write(Bytes::from(vec![1; PIECE])).unwrap();
+        }
+        assert!(writing.ready().now_or_never().is_none());
+        drop(Sender(body));
+        writing.ready().await;
+        assert!(matches!(writing.check_write(), Err(StreamError::LastOperationFailed(_))));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! One file below for each capability. Which interfaces there are stands here and nowhere else, so that a
 //! refusal can say what there would have been. A capability never decides whether it may be used: grants do.
 
+pub(crate) mod blobstore;
 pub(crate) mod bound;
 pub mod config;
 pub mod http_client;
@@ -137,12 +138,21 @@ pub(crate) fn provision(instance: &str) -> Provision {
     }
 }
 
-/// The builtins that a link can lead to for an interface, as manifests name them.
-pub(crate) fn builtins_with(wanted: &WitInterface) -> Option<&'static str> {
+/// What a link can lead to for an interface that no component is likely to export.
+pub(crate) fn provided_by(wanted: &WitInterface) -> Option<&'static str> {
     match (&*wanted.namespace, &*wanted.package) {
-        ("wasi", "keyvalue") => Some("builtin://keyvalue-nats` or `builtin://keyvalue-memory"),
+        ("wasi", "keyvalue") => Some("a capability `builtin://keyvalue-nats` or `builtin://keyvalue-memory`"),
+        ("wasi", "blobstore") => {
+            Some("a capability whose image is a provider of objects, such as `blobstore-fs`")
+        }
         _ => None,
     }
+}
+
+/// Whether any link of the package to a provider carries the interface. In 1.x the links of `wasi:blobstore` name the one
+/// interface `blobstore`, and components import three.
+pub(crate) fn goes_with_its_package(interface: &WitInterface) -> bool {
+    interface.namespace == "wasi" && interface.package == "blobstore"
 }
 
 fn holds(packages: &[(&str, &[&str])], wanted: &WitInterface) -> bool {

@@ -50,6 +50,7 @@ pub use config::{HostArgs, HostConfig};
 pub use provider::launched;
 
 use artifact::{Artifacts, Disk, InUse, Store};
+use capability::blobstore::Blobstore;
 use capability::bound::{Capabilities, Capability};
 use capability::keyvalue::Keyvalue;
 use capability::outside::Outside;
@@ -298,9 +299,10 @@ impl Base<'_> {
         };
         let links = Arc::new(links);
         let targets: Arc<dyn Targets> = Arc::clone(&links) as _;
+        let blobstore: Arc<dyn Capability> = Arc::new(Blobstore::new(Arc::clone(&links)));
         let keyvalue = Keyvalue::new(self.connection.nats().clone()).with_providers(links);
         let keyvalue: Arc<dyn Capability> = Arc::new(keyvalue);
-        let capabilities = Capabilities::new([keyvalue]);
+        let capabilities = Capabilities::new([blobstore, keyvalue]);
         let default = self.config.http_default;
         let sources =
             Sources { engine, artifacts, secrets, providers: providers.clone(), callers: self.callers };

@@ -18,8 +18,8 @@ use lath_control_api::{ComponentId, LatticeId, LinkSpec, ProviderTarget};
 use lath_host_core::Reach;
 use lath_wrpc::http::{self as wire, HttpError, IncomingBody};
 use lath_wrpc::{
-    AppRevision, Client, Failure, FailureCode, HeaderMap, InvokeError, LINK_NAME, SOURCE_ID, SubjectError,
-    Target, codec,
+    AppRevision, Client, Failure, FailureCode, HeaderMap, Invocation, InvokeError, LINK_NAME, Params,
+    SOURCE_ID, SubjectError, Target, codec,
 };
 use wasmtime::component::Val;
 
@@ -52,7 +52,16 @@ pub(crate) struct Links {
     pub(crate) providers: Providers,
 }
 
-/// A call of plain values that leaves the host's own components.
+/// Index paths of what is asynchronous in a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Streams {
+    /// In its parameters.
+    pub(crate) params: &'static [&'static str],
+    /// In its results.
+    pub(crate) results: &'static [&'static str],
+}
+
+/// A call that leaves the host's own components; its plain values.
 #[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) caller: &'a Caller,
@@ -91,8 +100,6 @@ impl Links {
         let RemoteRequest { caller, link, request, outward, ctx } = request;
         let revision = AppRevision { app: caller.app.clone(), revision: caller.revision };
         let instance = if outward.is_some() { wire::OUTGOING } else { wire::INCOMING };
-        let mut headers = headers(Some(&revision), &caller.id, &ctx);
-        headers.insert(LINK_NAME, link.name.0.as_str());
         let options = outward.map(|options| wire::RequestOptions {
             connect: options.connect_timeout,
             first_byte: options.first_byte_timeout,
@@ -101,6 +108,7 @@ impl Links {
         let (mut request, deadline) = (request.map(Some), deadline(&ctx));
         // What it carries is the request, which streams.
         let call = Outgoing { caller, link, instance, function: "handle", params: Bytes::new(), ctx: &ctx };
+        let headers = link_headers(&call, &revision);
         let mut tries = 1;
         loop {
             self.hold(&call).await?;
@@ -140,8 +148,7 @@ impl Links {
     /// Makes a call, and gives the encoded tuple of results. One that provably did not start is made again.
     pub(crate) async fn send(&self, call: Outgoing<'_>) -> Result<Bytes, CallError> {
         let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
-        let mut headers = headers(Some(&revision), &call.caller.id, call.ctx);
-        headers.insert(LINK_NAME, call.link.name.0.as_str());
+        let headers = link_headers(&call, &revision);
         let deadline = deadline(call.ctx);
         let mut tries = 1;
         loop {
@@ -156,6 +163,26 @@ impl Links {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Sends the first message of a call that has streams, once: whether anybody takes it is told by the invocation.
+    /// What is returned beside it keeps the process; hold it for as long as the streams go on.
+    pub(crate) async fn start(
+        &self,
+        call: &Outgoing<'_>,
+        streams: Streams,
+    ) -> Result<(Invocation, Option<Called>), CallError> {
+        let revision = AppRevision { app: call.caller.app.clone(), revision: call.caller.revision };
+        self.hold(call).await?;
+        let (target, called) = self.target(call, &revision)?;
+        let params = Params {
+            headers: link_headers(call, &revision),
+            bytes: call.params.clone(),
+            streams: streams.params,
+            result_streams: streams.results,
+        };
+        let started = self.client.start(&target, params, deadline(call.ctx).into()).await;
+        started.map(|invocation| (invocation, called)).map_err(|error| failure(&error))
     }
 
     /// Waits while the link of a call changes at its provider.
@@ -198,6 +225,13 @@ fn received(body: IncomingBody, called: Option<Called>) -> Body {
         Some(called) => keeping(body, called),
         None => body.boxed_unsync(),
     }
+}
+
+/// Headers of a call that goes along a link.
+fn link_headers(call: &Outgoing<'_>, revision: &AppRevision) -> HeaderMap {
+    let mut headers = headers(Some(revision), &call.caller.id, call.ctx);
+    headers.insert(LINK_NAME, call.link.name.0.as_str());
+    headers
 }
 
 /// Headers of a call that goes over NATS.

@@ -13,10 +13,12 @@
 //! Nothing here decides where a call goes or whether it may be made: that is the host's. Rules kept by all
 //! modules: no lock is held across an `await`, every queue has a bound, a slow reader harms only its own call.
 //!
-//! Read in this order: `subject`, `peer`, `inbox`, `channel`, `client`, `invoke`, `serve`, `codec`, `http`, `look`.
+//! Read in this order: `subject`, `peer`, `inbox`, `channel`, `client`, `invoke`, `serve`, `codec`, `http`,
+//! `blobstore`, `look`.
 #![warn(missing_docs)]
 
 mod channel;
+mod chunks;
 mod client;
 mod failure;
 mod inbox;
@@ -24,6 +26,7 @@ mod invoke;
 mod peer;
 mod subject;
 
+pub mod blobstore;
 pub mod codec;
 pub mod http;
 pub mod look;
@@ -35,7 +38,7 @@ pub use client::{Client, ConnectError, Limits, NoRoundTrip};
 pub use failure::{Failure, FailureCode};
 pub use invoke::{Invocation, InvokeError, Outcome, Params, Progress};
 pub use serve::{
-    Call, Export, Handler, ServeAsk, ServeError, ServeOptions, Service, Serving, serve, serve_all,
+    Call, Export, Handler, Responding, ServeAsk, ServeError, ServeOptions, Service, Serving, serve, serve_all,
 };
 pub use subject::{AppRevision, Instance, Seen, SubjectError, Target, queue_group, wire_function};
 

@@ -40,6 +40,7 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "greeter", file: "greeter-v1" },
             Artefact { package: "keeper", file: "keeper-v1" },
             Artefact { package: "messenger", file: "messenger-v1" },
+            Artefact { package: "blobber", file: "blobber-v1" },
             Artefact { package: "confidant", file: "confidant-v1" },
             Artefact { package: "misbehave", file: "misbehave-v1" },
             Artefact { package: "needs-missing", file: "needs-missing-v1" },

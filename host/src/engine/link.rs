@@ -203,7 +203,9 @@ fn way<'a>(
     bound: &'a Bindings,
 ) -> Result<Way<'a>, String> {
     let interface = WitInterface::of_instance(name);
-    let link = interface.as_ref().and_then(|interface| chosen(links, interface));
+    let link = interface
+        .as_ref()
+        .and_then(|interface| chosen(links, interface).or_else(|| of_its_package(links, interface)));
     match (capability::provision(name), link) {
         (Provision::Always, _) => Ok(Way::Core),
         (Provision::Unlinked, None) => Ok(Way::Capability),
@@ -238,10 +240,7 @@ fn remedy(wanted: &WitInterface, links: &[LinkSpec]) -> String {
              interfaces, or link another component that exports it"
         );
     }
-    let to = capability::builtins_with(wanted).map_or_else(
-        || "a component that exports it".to_owned(),
-        |builtins| format!("a capability `{builtins}`"),
-    );
+    let to = capability::provided_by(wanted).unwrap_or("a component that exports it");
     format!(
         "give the component a `link` trait with namespace `{namespace}`, package `{package}` and interfaces \
          [`{interface}`], to {to}"
@@ -284,7 +283,18 @@ fn spoken_for<'a>(name: &str, bound: &'a Bindings) -> Option<&'a dyn capability:
 
 /// The link of an interface: the one with the default name, or else the first. Others are for calls that name one.
 fn chosen<'a>(links: &'a [LinkSpec], interface: &WitInterface) -> Option<&'a LinkSpec> {
-    let mut carrying = links.iter().filter(|link| link.carries(interface));
+    default_of(links.iter().filter(|link| link.carries(interface)))
+}
+
+/// The same among links to providers that name another interface of the package, where that is enough.
+fn of_its_package<'a>(links: &'a [LinkSpec], interface: &WitInterface) -> Option<&'a LinkSpec> {
+    let of_package = |link: &&LinkSpec| {
+        link.provider.is_some() && link.namespace == interface.namespace && link.package == interface.package
+    };
+    capability::goes_with_its_package(interface).then(|| default_of(links.iter().filter(of_package)))?
+}
+
+fn default_of<'a>(mut carrying: impl Iterator<Item = &'a LinkSpec>) -> Option<&'a LinkSpec> {
     let first = carrying.next()?;
     let default = LinkName::default();
     if first.name == default {

@@ -17,6 +17,7 @@ use wasmtime_wasi_http::p2::body::{HostFutureTrailers, HostIncomingBody, HostOut
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostOutgoingResponse, HostResponseOutparam};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p3};
 
+use crate::capability::blobstore;
 use crate::capability::bound::Bindings;
 use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
@@ -221,7 +222,8 @@ impl CallState {
     }
 }
 
-/// Whether a resource belongs to one call: to a request and its answer, or to an instance that stays for this call.
+/// Whether a resource belongs to one call: to a request and its answer, to an instance that stays for this call, or to
+/// data on their way.
 fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
     entry.is::<p3::Request>()
         || entry.is::<p3::Response>()
@@ -232,6 +234,7 @@ fn is_of_a_request(entry: &(dyn Any + Send)) -> bool {
         || entry.is::<HostOutgoingResponse>()
         || entry.is::<HostOutgoingBody>()
         || entry.is::<Held>()
+        || blobstore::is_of_a_call(entry)
 }
 
 impl WasiView for CallState {

@@ -26,7 +26,7 @@ async fn xw11_a_missing_import_is_told_what_provides_it() {
         |name: &str| text(&format!(r#"(component (import "{name}" (instance (export "f" (func)))))"#));
     for (name, parts) in [
         ("wasi:keyvalue/watcher@0.2.0-draft", ["builtin://keyvalue-nats", "package `keyvalue`"]),
-        ("wasi:blobstore/container@0.2.0-draft", ["a component that exports it", "package `blobstore`"]),
+        ("wasi:blobstore/container@0.2.0-draft", ["is a provider of objects", "package `blobstore`"]),
         ("acme:shop/cart@1.2.3", ["acme:shop/cart@1.2.3", "namespace `acme`"]),
         ("wasi:http/handler@0.3.0", ["wasi:http/handler@0.3.0", "interfaces [`handler`]"]),
     ] {

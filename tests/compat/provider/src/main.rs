@@ -1,8 +1,12 @@
 //! A provider on the published SDK. It greets with the word of the caller's link, or of its own config; keeps keys and values
-//! in memory, of which the bucket `headers` has those of the call itself; and calls the component of a link that begins at it, again and again, noting how each call went.
+//! in memory, of which the bucket `headers` has those of the call itself, and objects; and calls the component of a link that
+//! begins at it, again and again, noting how each call went.
 //!
-//! Config: `word`; `version`, which it says of itself; `fail-at-start`; `unhealthy`. Links to it: `word`. Links from it:
-//! `report`, the file that calls are noted in.
+//! Config: `word`; `version`, which it says of itself; `fail-at-start`; `unhealthy`; `objects`, which is `older` for the
+//! older version of the interface alone. Links to it: `word`. Links from it: `report`, the file that calls are noted in.
+
+mod objects;
+mod serving;
 
 mod bindings {
     wit_bindgen_wrpc::generate!({
@@ -21,7 +25,9 @@ use anyhow::{Context as _, Result};
 use bindings::exports::lath::demo::greeter::Greeting;
 use bindings::exports::wrpc::keyvalue::{atomics, store};
 use bytes::Bytes;
+use objects::Objects;
 use tokio::task::JoinHandle;
+use wasmcloud_provider_sdk::provider::{InvocationStreams, WrpcClient};
 use wasmcloud_provider_sdk::{
     Context, HealthCheckRequest, HealthCheckResponse, LinkConfig, LinkDeleteInfo, Provider,
     ProviderInitConfig, get_connection, load_host_data, run_provider, serve_provider_exports,
@@ -41,6 +47,7 @@ struct Shared {
     secret: Mutex<Option<String>>,
     words: Mutex<Words>,
     values: Mutex<BTreeMap<(String, String), Bytes>>,
+    objects: Mutex<Objects>,
     calling: Mutex<BTreeMap<String, JoinHandle<()>>>,
 }
 
@@ -55,7 +62,16 @@ async fn main() -> Result<()> {
     let shutdown = run_provider(provider.clone(), "greeter").await?;
     let connection = get_connection();
     let client = connection.get_wrpc_client(connection.provider_key()).await?;
-    serve_provider_exports(&client, provider, shutdown, bindings::serve).await.context("cannot serve")
+    serve_provider_exports(&client, provider, shutdown, serve).await.context("cannot serve")
+}
+
+async fn serve(client: &WrpcClient, provider: Greeter) -> Result<InvocationStreams> {
+    let mut all = bindings::serve(client, provider.clone()).await?;
+    all.extend(match provider.config("objects").as_deref() {
+        Some("older") => serving::serve_older(client, provider).await?,
+        _ => serving::serve_newer(client, provider).await?,
+    });
+    Ok(all)
 }
 
 impl Greeter {

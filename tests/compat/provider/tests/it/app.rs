@@ -19,8 +19,32 @@ pub(crate) struct App {
     /// Lines of policies, and the secrets of the provider.
     pub(crate) policies: String,
     pub(crate) secrets: String,
-    /// With a component that keeps keys and values at the provider.
-    pub(crate) keeper: bool,
+    pub(crate) front: Front,
+}
+
+/// What answers HTTP, by what it has of the provider.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Front {
+    #[default]
+    Greetings,
+    /// Keys and values.
+    Keeper,
+    /// Containers and objects.
+    Blobber,
+}
+
+impl Front {
+    /// The component, and the interfaces that its link carries. Of objects it is the one that manifests of 1.x name.
+    fn parts(self) -> (String, &'static str) {
+        let (component, link) = match self {
+            Self::Greetings => ("http-front-v1", "namespace: lath, package: demo, interfaces: [greeter]"),
+            Self::Keeper => {
+                ("keeper-v1", "namespace: wasi, package: keyvalue, interfaces: [store, atomics, batch]")
+            }
+            Self::Blobber => ("blobber-v1", "namespace: wasi, package: blobstore, interfaces: [blobstore]"),
+        };
+        (guest(component), link)
+    }
 }
 
 /// The provider on the SDK.
@@ -43,12 +67,7 @@ impl App {
     fn yaml(&self, lattice: &Lattice) -> String {
         let Self { config, link, policies, secrets, .. } = self;
         let called = if self.called.is_empty() { "greeter-v1" } else { self.called };
-        let front = if self.keeper { guest("keeper-v1") } else { guest("http-front-v1") };
-        let (package, interfaces) = if self.keeper {
-            ("namespace: wasi, package: keyvalue", "[store, atomics, batch]")
-        } else {
-            ("namespace: lath, package: demo", "[greeter]")
-        };
+        let (front, carried) = self.front.parts();
         let second = self.second.map_or_else(String::new, |name| {
             format!(
                 "        - type: link
@@ -79,7 +98,7 @@ spec:
         - type: spreadscaler
           properties: {{ instances: 20 }}
         - type: link
-          properties: {{ {package}, interfaces: {interfaces}, target: {{ name: greeter, config: [{{ name: link, properties: {{ {link} }} }}] }} }}
+          properties: {{ {carried}, target: {{ name: greeter, config: [{{ name: link, properties: {{ {link} }} }}] }} }}
 {second}    - name: called
       type: component
       properties: {{ image: '{}' }}

@@ -5,6 +5,7 @@ mod app;
 mod courier;
 mod lattice;
 mod messages;
+mod objects;
 mod provider;
 mod requests;
 mod secrets;

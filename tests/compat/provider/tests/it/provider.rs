@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::app::App;
+use crate::app::{App, Front};
 use crate::lattice::{Lattice, eventually, runs};
 
 fn process(lattice: &Lattice) -> String {
@@ -104,7 +104,7 @@ fn a_changed_config_under_load_fails_no_call_in_either_direction() {
 #[test]
 fn keys_and_values_of_a_component_are_kept_by_the_provider() {
     let lattice = Lattice::start(&[]);
-    App { keeper: true, ..App::default() }.deploy(&lattice);
+    App { front: Front::Keeper, ..App::default() }.deploy(&lattice);
     lattice.says("/set?key=a&value=one", &["{\"ok\":null}"]);
     for (path, wanted) in [
         ("/get?key=a", "{\"ok\":\"one\"}"),

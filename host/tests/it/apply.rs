@@ -22,6 +22,8 @@ async fn a_command_becomes_an_answered_request() {
     let body = answered(address, "/cart?x=1").await;
     assert!(body.contains("good day") && body.contains("\"v1\"") && body.contains("/cart"), "{body}");
 
+    // Calls go there before readers see that.
+    lattice.running(&host, "hello", 1).await;
     let unit = &lattice.units(&host, "hello").await[0];
     assert_eq!((unit.role, unit.serving, unit.phase), (Role::Stable, true, Phase::Running));
     assert_eq!(unit.digest, Some(Digest::of(&guest("http-hello-v1"))));

@@ -68,6 +68,7 @@ async fn questions_about_a_host_are_answered_as_1x_does() {
     let bundles = vec![bundle("hello", hello, None), bundle("web", http_server(address, "hello", 1), None)];
     lattice.apply(&host, &request(1, 1, bundles)).await;
     answered(address, "/").await;
+    lattice.running(&host, "hello", 1).await;
     let shown = inventory(&tool, &host).await;
     let [component] = shown.components.as_slice() else { panic!("{shown:?}") };
     assert_eq!((component.id.as_str(), component.max_instances), ("shop-hello", 50));

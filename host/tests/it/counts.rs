@@ -36,6 +36,7 @@ async fn a_client_that_hangs_up_is_no_failure_of_the_component() {
         .apply(&host, &request(1, 1, vec![app, bundle("web", http_server(address, "app", 1), None)]))
         .await;
     answered(address, "/ok").await;
+    lattice.running(&host, "app", 1).await;
     let before = counts(&lattice, &host, "app").await;
 
     // Before the head, and in the middle of the body.

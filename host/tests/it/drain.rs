@@ -44,6 +44,8 @@ async fn a_drained_host_serves_and_stays_drained_over_a_restart() {
     let app = request(1, 1, vec![hello, bundle("web", http_server(address, "hello", 1), None)]);
     lattice.apply(&host, &app).await;
     answered(address, "/").await;
+    lattice.running(&host, "hello", 1).await;
+    lattice.running(&host, "web", 1).await;
     let before = lattice.inventory(&host).await.summary;
     assert_eq!(before.state, HostState::Ready);
 

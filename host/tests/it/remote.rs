@@ -54,6 +54,7 @@ async fn a_request_is_passed_to_the_host_that_serves_its_component() {
     let hello = bundle("hello", component(&guest("http-hello-v1"), 1), None);
     lattice.apply(&there, &request(1, 1, vec![hello])).await;
     assert!(answered(address, "/there").await.contains("/there"));
+    lattice.running(&there, "hello", 1).await;
     assert!(lattice.units(&there, "hello").await[0].calls.started >= 1);
     here.stop().await;
     there.stop().await;

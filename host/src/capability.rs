@@ -6,6 +6,7 @@
 
 pub(crate) mod blobstore;
 pub(crate) mod bound;
+pub(crate) mod bus;
 pub mod config;
 pub mod http_client;
 pub(crate) mod keyvalue;
@@ -101,6 +102,8 @@ pub(crate) enum Provision {
     Always,
     /// The host has it, unless a link says otherwise.
     Unlinked,
+    /// The host answers it by the links of the component.
+    OfLinks,
     /// The host has the interface in these versions, and not in the one that is asked for.
     OtherVersion(String),
     /// The host knows nothing of it.
@@ -126,6 +129,10 @@ pub(crate) fn provision(instance: &str) -> Provision {
         };
     }
     let name = interface.to_string();
+    if name == bus::LATTICE {
+        let other = || Provision::OtherVersion("1.x and 2.x".to_owned());
+        return if bus::answers(version) { Provision::OfLinks } else { other() };
+    }
     let versions: Vec<&str> =
         OTHERS.iter().filter(|(other, _)| *other == name).map(|(_, version)| *version).collect();
     if versions.contains(&version) {
@@ -208,6 +215,8 @@ mod tests {
         assert_eq!(provision("wasi:config/store@0.2.0-rc.1"), Provision::Unlinked);
         assert_eq!(provision("wasi:config/store@0.2.0-draft"), Provision::OtherVersion("0.2.0-rc.1".into()));
         assert_eq!(provision("wasi:logging/logging"), Provision::Unlinked);
+        assert_eq!(provision("wasmcloud:bus/lattice@2.0.0"), Provision::OfLinks);
+        assert_eq!(provision("wasmcloud:bus/lattice@3.0.0"), Provision::OtherVersion("1.x and 2.x".into()));
         assert_eq!(provision("wasi:keyvalue/store@0.2.0-draft"), Provision::Unknown);
         assert_eq!(provision("a:b/c@0.1.0"), Provision::Unknown);
         assert_eq!(provision("run"), Provision::Unknown);

@@ -4,7 +4,7 @@
 //! use is set on the store of each call, and no store serves a second call. This folder is the one place of the
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
-//! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `handles`, `linked`, `exports`,
+//! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `handles`, `linked`, `choice`, `exports`,
 //! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `typed`, `call`, `crossing`,
 //! `session`, `under_way`, `pipes`, `body`, `http`, `http_p3`, `http_link`, `counts`.
 
@@ -12,6 +12,7 @@ mod base;
 pub mod body;
 mod cache;
 mod call;
+mod choice;
 mod code;
 mod counts;
 mod crossing;

@@ -184,6 +184,12 @@ async fn a_component_has_two_backends_by_the_names_of_its_links() {
     does(&lattice, "/set?bucket=ledger&key=a&value=nats", Value::Null).await;
     does(&lattice, "/get?key=a", json!("memory")).await;
     does(&lattice, "/get?bucket=ledger&key=a", json!("nats")).await;
+    // By the name of a link that is chosen before, whatever bucket is opened then; and in no call after it.
+    does(&lattice, "/get?link=ledger&key=a", json!("nats")).await;
+    does(&lattice, "/get?link=ledger&bucket=any&key=a", json!("nats")).await;
+    does(&lattice, "/get?link=default&key=a", json!("memory")).await;
+    does(&lattice, "/get?key=a", json!("memory")).await;
+    refuses(&lattice, "/get?link=vault&key=a", "its links are `default`, `ledger`").await;
     // Other programs find it in the bucket that the link names.
     let nats = async_nats::connect(lattice.nats.url()).await.unwrap();
     let store = async_nats::jetstream::new(nats).get_key_value("shared").await.unwrap();

@@ -77,3 +77,46 @@ async fn a_component_that_moves_with_its_revision_mixes_no_revisions() {
     let by = accounts.by(words::greeting);
     assert_eq!(by.keys().collect::<Vec<_>>(), ["v1 > v1 Hello, Ada", "v2 > v2 Welcome, Ada"], "{by:?}");
 }
+
+/// One greeter is on the host of the one that asks, the other is not; requests of its own go the same two ways.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_chooses_among_its_links_within_one_call() {
+    let lattice = Setup::default().host(&["zone=a"]).host(&["zone=b"]).start().await;
+    let components = [
+        ("chooser", "chooser-v1"),
+        ("near", "greeter-v1"),
+        ("far", "greeter-v1"),
+        ("page", "http-hello-v1"),
+        ("other", "http-hello-v1"),
+    ];
+    let app = App::of("shop", lattice.address, &components);
+    let app = ["http", "chooser", "near", "page"].iter().fold(app, |app, name| app.place(name, "zone", "a"));
+    let app = ["far", "other"].iter().fold(app, |app, name| app.place(name, "zone", "b"));
+    let (greeter, requests) = (["lath", "demo", "greeter"], ["wasi", "http", "outgoing-handler"]);
+    let app = app
+        .config("far", "word", "Bonjour")
+        .config("page", "greeting", "here")
+        .config("other", "greeting", "there")
+        .link_named("french", "chooser", greeter, "far")
+        .link("chooser", greeter, "near")
+        .link_named("french", "chooser", requests, "other")
+        .link("chooser", requests, "page");
+    let _ = lattice.deploy(&app).await.exits(0);
+    let ask = async |path: &str| Load::new(lattice.address, path).once().await.unwrap().body.to_string();
+    let heard = ask("/greet?name=Ada&by=,french,default,german").await;
+    for part in
+        ["\"Hello, Ada\",\"Bonjour, Ada\",\"Hello, Ada\"", "no link `german` carries `lath:demo/greeter`"]
+    {
+        assert!(heard.contains(part), "{part} is not in: {heard}");
+    }
+    // What was chosen in one call is not there in the next.
+    assert_eq!(ask("/greet?name=Ada&by=").await, "[\"Hello, Ada\"]");
+    let heard = ask("/fetch?path=/x&by=,french,default").await;
+    let places: Vec<_> = ["here", "there"].iter().map(|place| heard.find(place)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{heard}");
+    let wrong = ask("/greet?name=Ada&by=french&interface=lath:demo/oracle").await;
+    assert!(
+        wrong.contains("no link carries `lath:demo/oracle`: the component has links of `lath:demo/greeter`"),
+        "{wrong}"
+    );
+}

@@ -56,11 +56,21 @@ struct Component {
     probe: BTreeMap<String, Value>,
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
-    /// Other links: namespace, package, interface, and the component that each leads to.
-    links: Vec<([String; 3], String)>,
+    /// Other links.
+    links: Vec<Link>,
     allowed_hosts: Option<Vec<String>>,
     env: BTreeMap<String, String>,
     limits: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    /// Its name, unless it has the default one.
+    name: Option<String>,
+    /// Namespace, package, interface.
+    interface: [String; 3],
+    /// The component that it leads to.
+    target: String,
 }
 
 impl App {
@@ -105,7 +115,15 @@ impl App {
     /// With a link of `component`, such as `wasi:http/handler`, to `target`.
     #[must_use]
     pub fn link(self, component: &str, interface: [&str; 3], target: &str) -> Self {
-        let link = (interface.map(str::to_owned), target.to_owned());
+        let link = Link { name: None, interface: interface.map(str::to_owned), target: target.to_owned() };
+        self.change(component, |component| component.links.push(link))
+    }
+
+    /// The same of a link that is called `name`.
+    #[must_use]
+    pub fn link_named(self, name: &str, component: &str, interface: [&str; 3], target: &str) -> Self {
+        let (interface, target) = (interface.map(str::to_owned), target.to_owned());
+        let link = Link { name: Some(name.to_owned()), interface, target };
         self.change(component, |component| component.links.push(link))
     }
 
@@ -324,10 +342,10 @@ impl App {
             let _ = writeln!(yaml, "            env: {}", flow(env));
         }
         if let Some(target) = greeter {
-            write_link(yaml, ["lath", "demo", "greeter"], target, None);
+            write_link(yaml, None, ["lath", "demo", "greeter"], target, None);
         }
-        for (interface, target) in links {
-            write_link(yaml, interface.each_ref().map(String::as_str), target, None);
+        for Link { name, interface, target } in links {
+            write_link(yaml, name.as_deref(), interface.each_ref().map(String::as_str), target, None);
         }
     }
 
@@ -337,7 +355,7 @@ impl App {
         if let Some(app) = &self.server_of {
             let _ = writeln!(yaml, "        application: {{ name: {}, component: http }}", quoted(app));
             yaml.push_str("      traits:\n");
-            write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
+            write_link(yaml, None, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
             return;
         }
         yaml.push_str("        image: builtin://http-server\n");
@@ -349,7 +367,7 @@ impl App {
         }
         yaml.push_str("      traits:\n");
         self.write_scaler(yaml, "http");
-        write_link(yaml, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
+        write_link(yaml, None, ["wasi", "http", "incoming-handler"], front, Some(&self.route));
     }
 
     fn write_scaler(&self, yaml: &mut String, component: &str) {
@@ -389,11 +407,15 @@ fn write_trait(yaml: &mut String, kind: &str, properties: &BTreeMap<String, Valu
 
 fn write_link(
     yaml: &mut String,
+    name: Option<&str>,
     [namespace, package, interface]: [&str; 3],
     target: &str,
     source: Option<&BTreeMap<String, String>>,
 ) {
     yaml.push_str("        - type: link\n          properties:\n");
+    if let Some(name) = name {
+        let _ = writeln!(yaml, "            name: {}", quoted(name));
+    }
     let _ = writeln!(yaml, "            namespace: {namespace}\n            package: {package}");
     let _ = writeln!(yaml, "            interfaces: [{interface}]");
     let _ = writeln!(yaml, "            target: {{ name: {} }}", quoted(target));

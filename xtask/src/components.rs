@@ -38,6 +38,7 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "http-front", file: "http-front-v1" },
             Artefact { package: "http-caller", file: "http-caller-v1" },
             Artefact { package: "greeter", file: "greeter-v1" },
+            Artefact { package: "chooser", file: "chooser-v1" },
             Artefact { package: "keeper", file: "keeper-v1" },
             Artefact { package: "messenger", file: "messenger-v1" },
             Artefact { package: "blobber", file: "blobber-v1" },

@@ -1,6 +1,7 @@
 //! Does with `wasi:keyvalue` what its requests say, one operation for each path, and answers what came of it:
 //! `{"ok": …}`, or `{"error": …}` with status 400. Parameters are `bucket`, `key` (again and again for batches, with
-//! commas between), `value`, `delta` and `cursor`. It keeps nothing itself.
+//! commas between), `value`, `delta` and `cursor`; and `link`, the link that is chosen by `wasmcloud:bus` before a bucket is
+//! opened. It keeps nothing itself.
 
 mod bindings {
     #![allow(missing_docs, reason = "generated from the WIT, which is documented")]
@@ -11,8 +12,18 @@ mod bindings {
     });
 }
 
+mod bus {
+    #![allow(missing_docs, reason = "generated from the WIT, which is documented")]
+
+    wit_bindgen::generate!({
+        path: "../wit/bus",
+        world: "imports",
+    });
+}
+
 use bindings::wasi::keyvalue::store::{Bucket, Error};
 use bindings::wasi::keyvalue::{atomics, batch, store};
+use bus::wasmcloud::bus::lattice::{CallTargetInterface, set_link_name};
 use lath_guest::http::Exchange;
 use serde_json::{Value, json};
 use wasip2::exports::http::incoming_handler::Guest;
@@ -35,6 +46,10 @@ impl Guest for Keeper {
 }
 
 fn operate(exchange: &Exchange) -> Result<Value, Error> {
+    if let Some(link) = exchange.param("link") {
+        let store = CallTargetInterface::new("wasi", "keyvalue", "store");
+        set_link_name(&link, vec![store]).map_err(Error::Other)?;
+    }
     let bucket = store::open(&exchange.param("bucket").unwrap_or_default())?;
     let key = exchange.param("key").unwrap_or_default();
     let keys = || key.split(',').map(str::to_owned).collect::<Vec<_>>();

@@ -2,7 +2,8 @@
 //!
 //! Objects are at a provider, and nowhere else: no builtin of a host keeps them. The interface is in `wit.rs`, how a
 //! provider is asked in `way.rs`, data on its way to it and from it in `outgoing.rs` and `incoming.rs`. A component with
-//! several links chooses by the name of the container: that of a link leads to it, every other name to the default link.
+//! several links chooses by the name of the container: that of a link leads to it, every other name to the default link;
+//! and one that has chosen a link beforehand (`bus.rs`) has every container there.
 
 mod incoming;
 mod outgoing;
@@ -95,13 +96,16 @@ struct Links {
 impl Bound for Links {}
 
 impl Links {
-    /// The provider that has the container of this name.
-    fn of(&self, container: &str) -> Outcome<Arc<Way>> {
-        if let Some((_, way)) = self.ways.iter().find(|(name, _)| name.0 == container) {
-            return Ok(Arc::clone(way));
-        }
-        let default = self.ways.get(&LinkName::default()).or_else(|| self.ways.values().next());
-        default.cloned().ok_or_else(|| "no link leads to a provider of containers".to_owned())
+    /// The provider that has the container of this name, for a component that may have chosen a link.
+    fn of(&self, container: &str, chosen: Option<&LinkName>) -> Outcome<Arc<Way>> {
+        let way = match chosen {
+            Some(chosen) => self.ways.get(chosen),
+            None => {
+                let named = self.ways.iter().find(|(name, _)| name.0 == container).map(|(_, way)| way);
+                named.or_else(|| self.ways.get(&LinkName::default())).or_else(|| self.ways.values().next())
+            }
+        };
+        way.cloned().ok_or_else(|| "no link leads to a provider of containers".to_owned())
     }
 }
 

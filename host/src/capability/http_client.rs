@@ -193,6 +193,13 @@ pub(crate) struct GuestHttp {
 }
 
 impl GuestHttp {
+    /// Takes this one of the links from now on.
+    pub(crate) fn choose(&mut self, link: &Arc<HttpLink>) {
+        if let Some((chosen, _, _)) = &mut self.linked {
+            *chosen = Arc::clone(link);
+        }
+    }
+
     /// Begins another call of the same instance.
     pub(crate) fn begin(&mut self, ctx: &CallContext) {
         if let Some((_, _, held)) = &mut self.linked {

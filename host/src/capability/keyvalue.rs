@@ -1,7 +1,8 @@
 //! `wasi:keyvalue`: `store`, `atomics` and `batch` of 0.2.0-draft, the version of the 1.x world.
 //!
 //! The interface is here; what is behind it is a [`Store`], one file for each below. A component with several links
-//! chooses by the name that it opens: that of a link leads to it, every other name is a bucket of the default link.
+//! chooses by the name that it opens: that of a link leads to it, every other name is a bucket of the default link. One
+//! that has chosen a link beforehand (`bus.rs`) opens every bucket there.
 
 mod memory;
 mod name;
@@ -161,13 +162,23 @@ pub(crate) struct Links {
 impl Bound for Links {}
 
 impl Links {
-    /// Opens a bucket for the component.
-    pub(crate) async fn open(&self, identifier: &str) -> Result<Arc<dyn Bucket>, Error> {
-        if let Some((_, store)) = self.stores.iter().find(|(name, _)| name.0 == identifier) {
+    /// Opens a bucket for the component, over the link that it has chosen if it has.
+    pub(crate) async fn open(
+        &self,
+        identifier: &str,
+        chosen: Option<&LinkName>,
+    ) -> Result<Arc<dyn Bucket>, Error> {
+        let named = |(name, _): &(&LinkName, &Arc<dyn Store>)| {
+            name.0 == identifier && chosen.is_none_or(|chosen| chosen == *name)
+        };
+        if let Some((_, store)) = self.stores.iter().find(named) {
             return store.open(store.of_link(identifier)).await;
         }
-        let default = self.stores.get(&LinkName::default()).or_else(|| self.stores.values().next());
-        let store = default.ok_or(Error::NoSuchStore)?;
+        let store = match chosen {
+            Some(chosen) => self.stores.get(chosen),
+            None => self.stores.get(&LinkName::default()).or_else(|| self.stores.values().next()),
+        };
+        let store = store.ok_or(Error::NoSuchStore)?;
         store.open(if identifier.is_empty() { "default" } else { identifier }).await
     }
 }

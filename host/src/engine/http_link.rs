@@ -16,6 +16,7 @@ use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpView, p3};
 
 use crate::engine::body::{Body, BodyError};
+use crate::engine::choice::OneOf;
 use crate::engine::unit::{CallState, Unit};
 use crate::engine::{CallContext, CallError, RemoteRequest, RequestError, Targets};
 
@@ -35,14 +36,18 @@ impl HttpLink {
         Self { targets: Arc::clone(targets), link: link.clone(), leads_out: false }
     }
 
-    /// The link that takes what the component sends, if there is one.
-    pub(crate) fn outgoing(links: &[LinkSpec], targets: &Arc<dyn Targets>) -> Option<Self> {
+    /// The links that take what the component sends, if there are any.
+    pub(crate) fn outgoing(links: &[LinkSpec], targets: &Arc<dyn Targets>) -> Option<OneOf<Arc<Self>>> {
         let carries = |link: &&LinkSpec| {
             let of_http = link.namespace == "wasi" && link.package == "http" && link.builtin.is_none();
             of_http && link.interfaces.iter().any(|interface| OUTGOING.contains(&interface.as_str()))
         };
-        let link = links.iter().find(carries)?;
-        Some(Self { leads_out: link.provider.is_some(), ..Self::new(link, targets) })
+        let links = OneOf::of(links.iter().filter(carries))?;
+        Some(
+            links.map(|link| {
+                Arc::new(Self { leads_out: link.provider.is_some(), ..Self::new(link, targets) })
+            }),
+        )
     }
 
     /// Whether its target is a provider, which sends requests to the outside.
@@ -92,25 +97,27 @@ impl HttpLink {
     }
 }
 
-/// Puts the import `name` of `wasi:http/handler` into the linker of a component whose link answers it.
+/// Puts the import `name` of `wasi:http/handler` into the linker of a component whose links answer it: the one that it
+/// has chosen as `subject`.
 pub(crate) fn add_handler(
     linker: &mut Linker<CallState>,
     name: &str,
-    link: HttpLink,
+    subject: &str,
+    links: OneOf<HttpLink>,
 ) -> wasmtime::Result<()> {
-    let link = Arc::new(link);
+    let links = Arc::new((subject.to_owned(), links));
     linker.instance(name)?.func_wrap_concurrent(
         "handle",
         move |accessor: &Accessor<CallState>, (request,): (Resource<p3::Request>,)| {
-            let link = Arc::clone(&link);
-            Box::pin(async move { Ok((handle(accessor, &link, request).await?,)) })
+            let links = Arc::clone(&links);
+            Box::pin(async move { Ok((handle(accessor, &links, request).await?,)) })
         },
     )
 }
 
 async fn handle(
     accessor: &Accessor<CallState>,
-    link: &HttpLink,
+    (subject, links): &(String, OneOf<HttpLink>),
     request: Resource<p3::Request>,
 ) -> wasmtime::Result<Result<Resource<p3::Response>, ErrorCode>> {
     let taken = accessor.with(|mut store| {
@@ -118,9 +125,10 @@ async fn handle(
         // The sending is over when the answer is there; a body that breaks off is seen by who reads it.
         let taken = request.into_http(&mut store, std::future::ready(Ok(())));
         let state = store.get();
-        Ok::<_, wasmtime::Error>((taken, Arc::clone(&state.unit), state.ctx.clone()))
+        let link = links.chosen(state.choices.of(subject));
+        Ok::<_, wasmtime::Error>((taken, link, Arc::clone(&state.unit), state.ctx.clone()))
     });
-    let (taken, unit, ctx) = taken?;
+    let (taken, link, unit, ctx) = taken?;
     let request = match taken {
         Ok((request, _)) => request,
         Err(error) => return error.downcast().map(Err),

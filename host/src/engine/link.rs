@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{Builtin, ComponentId, ComponentSpec, LinkName, LinkSpec, Reason, WitInterface};
+use lath_control_api::{Builtin, ComponentId, ComponentSpec, LinkSpec, Reason, WitInterface};
 use wasmtime::AsContextMut as _;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
 
 use crate::capability::bound::Bindings;
+use crate::capability::bus::{self, Offer};
 use crate::capability::{self, Provision};
+use crate::engine::choice::{Linked, OneOf};
 use crate::engine::code::Code;
 use crate::engine::crossing;
 use crate::engine::handles::{Resources, function_types, resources_of};
@@ -48,12 +50,14 @@ enum Way<'a> {
     Core,
     /// The host adds it for this component.
     Capability,
+    /// The component chooses by it among its links.
+    Bus,
     /// A capability that a link leads to answers it.
     Linked(&'a dyn capability::bound::Capability),
-    /// A link carries its functions.
-    Link(&'a LinkSpec, Vec<(String, FunctionTypes)>),
-    /// A link carries its requests: `wasi:http/handler`.
-    Handler(&'a LinkSpec),
+    /// Links carry its functions.
+    Link(OneOf<&'a LinkSpec>, Vec<(String, FunctionTypes)>),
+    /// Links carry its requests: `wasi:http/handler`.
+    Handler(OneOf<&'a LinkSpec>),
     /// It holds types only; nothing has to be there.
     TypesOnly,
 }
@@ -63,9 +67,25 @@ impl Way<'_> {
     const fn is_the_same_for_all(&self) -> bool {
         match self {
             Self::Core | Self::Capability | Self::TypesOnly => true,
-            Self::Linked(_) | Self::Link(..) | Self::Handler(_) => false,
+            Self::Bus | Self::Linked(_) | Self::Link(..) | Self::Handler(_) => false,
         }
     }
+}
+
+/// What the imports of a component may be answered with.
+struct Around<'a> {
+    links: &'a [LinkSpec],
+    bound: &'a Bindings,
+    /// Whether the component chooses among its links. One that does not has one of each interface.
+    chooses: bool,
+}
+
+/// What the functions of links are made with.
+struct Making<'a> {
+    targets: &'a Arc<dyn Targets>,
+    resources: Arc<Resources>,
+    /// All links of the component.
+    links: &'a [LinkSpec],
 }
 
 /// Connects every import of `code`.
@@ -83,9 +103,11 @@ pub(crate) fn link(
     let engine = component.engine();
     let (mut ways, mut problems) = (Vec::new(), Vec::new());
     let ty = component.component_type();
+    let chooses = ty.imports(engine).any(|(name, _)| bus::is(name));
+    let around = Around { links: &spec.links, bound, chooses };
     for (name, import) in ty.imports(engine) {
         let way = match import.ty {
-            ComponentItem::ComponentInstance(instance) => way(name, &instance, engine, &spec.links, bound),
+            ComponentItem::ComponentInstance(instance) => way(name, &instance, engine, &around),
             ComponentItem::Type(_) => Ok(Way::TypesOnly),
             ComponentItem::ComponentFunc(_) => {
                 Err(format!("`{name}`: a function outside an interface cannot be linked"))
@@ -101,16 +123,16 @@ pub(crate) fn link(
         }
     }
     if problems.is_empty() && ways.iter().all(|(_, way)| way.is_the_same_for_all()) {
-        let resources = Arc::default();
-        let connect = || connect_all(base, component, ways, problems, (targets, &resources), &mut Vec::new());
+        let making = Making { targets, resources: Arc::default(), links: &spec.links };
+        let connect = || connect_all(base, component, ways, problems, &making, &mut Vec::new());
         let pre = code.unlinked(connect)?;
         return Ok(Connected { pre, beside: Vec::new(), linked: Vec::new() });
     }
-    let resources = Arc::new(Resources::imported(component));
-    problems.extend(misplaced(&ways, &resources));
+    let making = Making { targets, resources: Arc::new(Resources::imported(component)), links: &spec.links };
+    problems.extend(misplaced(&ways, &making.resources));
     let beside = beside(&ways);
     let mut linked = Vec::new();
-    let pre = connect_all(base, component, ways, problems, (targets, &resources), &mut linked)?;
+    let pre = connect_all(base, component, ways, problems, &making, &mut linked)?;
     Ok(Connected { pre, beside, linked })
 }
 
@@ -118,7 +140,7 @@ pub(crate) fn link(
 fn misplaced(ways: &[(&str, Way<'_>)], resources: &Resources) -> Vec<String> {
     let home = |instance: &str| {
         ways.iter().find_map(|(name, way)| match way {
-            Way::Link(link, _) if *name == instance => Some(&link.target),
+            Way::Link(links, _) if *name == instance => Some(links),
             _ => None,
         })
     };
@@ -128,11 +150,11 @@ fn misplaced(ways: &[(&str, Way<'_>)], resources: &Resources) -> Vec<String> {
             let Some(resource) = resources.of(ty) else { continue };
             let (of, from) = (&resource.name, &resource.instance);
             let problem = match home(from) {
-                Some(target) if *target == link.target => continue,
-                Some(target) => format!(
-                    "the link of `{from}` leads to `{target}`, and the link of `{name}` to `{}`: lead both to one \
+                Some(links) if links.each().any(|home| home.target == link.target) => continue,
+                Some(links) => format!(
+                    "the link of `{from}` leads to `{}`, and the link of `{name}` to `{}`: lead both to one \
                      component",
-                    link.target
+                    links.usual.target, link.target
                 ),
                 None => {
                     "it is the host's own, which no link carries; give bytes, strings, a resource of the \
@@ -165,12 +187,14 @@ fn linked_functions<'a>(
     ways: &'a [(&'a str, Way<'a>)],
 ) -> impl Iterator<Item = (&'a str, &'a LinkSpec, &'a str, &'a FunctionTypes)> {
     ways.iter().flat_map(|(name, way)| {
-        let of_link = match way {
-            Way::Link(link, functions) => Some((*link, functions)),
+        let of_links = match way {
+            Way::Link(links, functions) => Some((links, functions)),
             _ => None,
         };
-        of_link.into_iter().flat_map(move |(link, functions)| {
-            functions.iter().map(move |(function, types)| (*name, link, function.as_str(), types))
+        of_links.into_iter().flat_map(move |(links, functions)| {
+            links.each().flat_map(move |link| {
+                functions.iter().map(move |(function, types)| (*name, *link, function.as_str(), types))
+            })
         })
     })
 }
@@ -181,12 +205,12 @@ fn connect_all(
     component: &Component,
     ways: Vec<(&str, Way<'_>)>,
     mut problems: Vec<String>,
-    (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
+    making: &Making<'_>,
     linked: &mut Vec<Arc<LinkedFunction>>,
 ) -> Result<InstancePre<CallState>, PrepareError> {
     let mut linker = base.clone();
     for (name, way) in ways {
-        let connected = connect(&mut linker, name, way, (targets, resources), linked);
+        let connected = connect(&mut linker, name, way, making, linked);
         problems.extend(connected.err().map(|error| format!("`{name}`: {error:#}")));
     }
     if !problems.is_empty() {
@@ -199,21 +223,19 @@ fn way<'a>(
     name: &str,
     instance: &ComponentInstance,
     engine: &wasmtime::Engine,
-    links: &'a [LinkSpec],
-    bound: &'a Bindings,
+    around: &Around<'a>,
 ) -> Result<Way<'a>, String> {
     let interface = WitInterface::of_instance(name);
-    let link = interface
-        .as_ref()
-        .and_then(|interface| chosen(links, interface).or_else(|| of_its_package(links, interface)));
-    match (capability::provision(name), link) {
+    let links = interface.as_ref().and_then(|interface| carrying(around.links, interface));
+    let links = links.map(|links| if around.chooses { links } else { links.only() });
+    match (capability::provision(name), links) {
         (Provision::Always, _) => Ok(Way::Core),
+        (Provision::OfLinks, _) => Ok(Way::Bus),
         (Provision::Unlinked, None) => Ok(Way::Capability),
-        (_, Some(LinkSpec { builtin: Some(builtin), .. })) => linked(name, *builtin, bound).map(Way::Linked),
-        (_, Some(link)) if is_handler(name) => Ok(Way::Handler(link)),
-        (_, Some(link)) => match spoken_for(name, bound).filter(|_| link.provider.is_some()) {
+        (_, Some(links)) => match answering(name, &links, around.bound)? {
             Some(capability) => Ok(Way::Linked(capability)),
-            None => Ok(Way::Link(link, functions(name, instance, engine)?)),
+            None if is_handler(name) => Ok(Way::Handler(links)),
+            None => Ok(Way::Link(links, functions(name, instance, engine)?)),
         },
         (Provision::OtherVersion(here), None) => {
             Err(format!("`{name}`: this host has the interface in {here}"))
@@ -222,7 +244,7 @@ fn way<'a>(
         (Provision::Unknown, None) => Err(match interface {
             Some(interface) => format!(
                 "`{name}`: no link carries it and the host has no such capability; {}",
-                remedy(&interface, links)
+                remedy(&interface, around.links)
             ),
             None => format!("`{name}`: it is no interface of a package, so no link can carry it"),
         }),
@@ -250,6 +272,29 @@ fn remedy(wanted: &WitInterface, links: &[LinkSpec]) -> String {
 /// Whether an import is the handler of WASI 0.3, whose requests pass through the host.
 fn is_handler(name: &str) -> bool {
     name.strip_prefix("wasi:http/handler@").is_some_and(|version| version.starts_with("0.3."))
+}
+
+/// The capability that answers for what all of `links` lead to; none where components or providers do themselves.
+fn answering<'a>(
+    name: &str,
+    links: &OneOf<&'a LinkSpec>,
+    bound: &'a Bindings,
+) -> Result<Option<&'a dyn capability::bound::Capability>, String> {
+    let behind = |link: &LinkSpec| match link.builtin {
+        Some(builtin) => linked(name, builtin, bound).map(Some),
+        None => Ok(spoken_for(name, bound).filter(|_| link.provider.is_some())),
+    };
+    let usual = behind(links.usual)?;
+    for link in links.each() {
+        if behind(link)?.map(|capability| capability.name()) != usual.map(|capability| capability.name()) {
+            return Err(format!(
+                "`{name}`: its link `{}` to `{}` and its link `{}` to `{}` lead to a capability and to a component, \
+                 between which no call can choose: let all lead to capabilities, or all to components",
+                links.usual.name, links.usual.target_name, link.name, link.target_name
+            ));
+        }
+    }
+    Ok(usual)
 }
 
 /// The capability behind a builtin, if it has the interface in the version that is asked for.
@@ -281,27 +326,15 @@ fn spoken_for<'a>(name: &str, bound: &'a Bindings) -> Option<&'a dyn capability:
         .then_some(capability)
 }
 
-/// The link of an interface: the one with the default name, or else the first. Others are for calls that name one.
-fn chosen<'a>(links: &'a [LinkSpec], interface: &WitInterface) -> Option<&'a LinkSpec> {
-    default_of(links.iter().filter(|link| link.carries(interface)))
-}
-
-/// The same among links to providers that name another interface of the package, where that is enough.
-fn of_its_package<'a>(links: &'a [LinkSpec], interface: &WitInterface) -> Option<&'a LinkSpec> {
+/// The links of an interface; where none carries it, those to providers that name another interface of the package, where
+/// that is enough.
+fn carrying<'a>(links: &'a [LinkSpec], interface: &WitInterface) -> Option<OneOf<&'a LinkSpec>> {
     let of_package = |link: &&LinkSpec| {
         link.provider.is_some() && link.namespace == interface.namespace && link.package == interface.package
     };
-    capability::goes_with_its_package(interface).then(|| default_of(links.iter().filter(of_package)))?
-}
-
-fn default_of<'a>(mut carrying: impl Iterator<Item = &'a LinkSpec>) -> Option<&'a LinkSpec> {
-    let first = carrying.next()?;
-    let default = LinkName::default();
-    if first.name == default {
-        Some(first)
-    } else {
-        carrying.find(|link| link.name == default).or(Some(first))
-    }
+    OneOf::of(links.iter().filter(|link| link.carries(interface))).or_else(|| {
+        capability::goes_with_its_package(interface).then(|| OneOf::of(links.iter().filter(of_package)))?
+    })
 }
 
 fn functions(
@@ -338,16 +371,22 @@ fn connect(
     linker: &mut Linker<CallState>,
     name: &str,
     way: Way<'_>,
-    (targets, resources): (&Arc<dyn Targets>, &Arc<Resources>),
+    making: &Making<'_>,
     all: &mut Vec<Arc<LinkedFunction>>,
 ) -> wasmtime::Result<()> {
+    let Making { targets, resources, links: of_all } = making;
     match way {
         Way::Core | Way::TypesOnly => Ok(()),
         Way::Capability => capability::add(linker, name),
+        Way::Bus => bus::add(linker, name, &Arc::new(Offer::of(of_all))),
         Way::Linked(capability) => capability.add(linker, name),
-        Way::Handler(link) => add_handler(linker, name, HttpLink::new(link, targets)),
-        Way::Link(link, functions) => {
-            let link = Arc::new(link.clone());
+        Way::Handler(links) => {
+            let links = links.map(|link| HttpLink::new(link, targets));
+            add_handler(linker, name, &subject(name), links)
+        }
+        Way::Link(links, functions) => {
+            let links = links.map(|link| Arc::new((*link).clone()));
+            let subject = subject(name);
             let mut instance = linker.instance(name)?;
             for resource in resources.iter().filter(|resource| resource.instance == name) {
                 let Some(number) = resources.number(resource.ty) else { continue };
@@ -355,44 +394,57 @@ fn connect(
                 instance.resource(&resource.name, ty, crossing::dropped)?;
             }
             for (function, types) in functions {
-                let linked = LinkedFunction::new(
-                    Arc::clone(targets),
-                    Arc::clone(&link),
-                    name.to_owned(),
-                    (function.clone(), types),
-                    Arc::clone(resources),
-                );
-                let linked = Arc::new(linked);
-                if link.provider.is_none() {
-                    all.push(Arc::clone(&linked));
-                }
-                connect_function(&mut instance, &function, linked)?;
+                let over = links.map(|link| {
+                    let linked = LinkedFunction::new(
+                        Arc::clone(targets),
+                        Arc::clone(link),
+                        name.to_owned(),
+                        (function.clone(), types.clone()),
+                        Arc::clone(resources),
+                    );
+                    let linked = Arc::new(linked);
+                    if link.provider.is_none() {
+                        all.push(Arc::clone(&linked));
+                    }
+                    linked
+                });
+                connect_function(&mut instance, &function, Linked::new(&subject, over))?;
             }
             Ok(())
         }
     }
 }
 
+/// What an import is chosen as.
+fn subject(name: &str) -> String {
+    WitInterface::of_instance(name).map_or_else(|| name.to_owned(), |interface| bus::subject(&interface))
+}
+
 fn connect_function(
     instance: &mut LinkerInstance<'_, CallState>,
     name: &str,
-    linked: Arc<LinkedFunction>,
+    linked: Linked,
 ) -> wasmtime::Result<()> {
-    if let Some(add) = typed::way(linked.types()) {
+    let usual = linked.usual();
+    if let Some(add) = typed::way(usual.types()) {
         return add(instance, name, linked);
     }
-    if linked.is_async() {
+    if usual.is_async() {
         return instance.func_new_concurrent(name, move |accessor, _, params, results| {
-            let linked = Arc::clone(&linked);
+            let linked = linked.clone();
             Box::pin(async move {
-                let begun = accessor.with(|mut store| linked.begin(store.as_context_mut(), params))?;
+                let (linked, begun) = accessor.with(|mut store| {
+                    let linked = linked.chosen(store.get());
+                    let begun = linked.begin(store.as_context_mut(), params)?;
+                    Ok::<_, wasmtime::Error>((linked, begun))
+                })?;
                 let received = linked.wait(begun, params, results).await?;
                 accessor.with(|mut store| LinkedFunction::finish(store.as_context_mut(), received, results))
             })
         });
     }
     instance.func_new_async(name, move |mut store, _, params, results| {
-        let linked = Arc::clone(&linked);
+        let linked = linked.clone().chosen(store.data());
         Box::new(async move {
             let begun = linked.begin(store.as_context_mut(), params)?;
             let received = linked.wait(begun, params, results).await?;

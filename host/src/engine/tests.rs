@@ -3,6 +3,7 @@
 //! Here stands what all tests share. No test says how long anything takes, except that a stop comes in seconds
 //! where the guest would go on for ever.
 
+mod bus;
 mod calls;
 mod code;
 mod counts;
@@ -95,7 +96,7 @@ pub(super) fn greeter_link() -> LinkSpec {
     demo_link("greeter", "greeter")
 }
 
-pub(super) fn demo_link(interface: &str, target: &str) -> LinkSpec {
+pub(crate) fn demo_link(interface: &str, target: &str) -> LinkSpec {
     LinkSpec {
         name: LinkName::default(),
         namespace: "lath".into(),

@@ -4,18 +4,15 @@
 //! [`way`] and nowhere else; any other goes by values, and so does a call to another host. Nothing but the form of the
 //! values differs between the two ways.
 
-use std::sync::Arc;
-
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower, Type, Val};
 
 use crate::engine::FunctionTypes;
-use crate::engine::linked::LinkedFunction;
+use crate::engine::choice::Linked;
 use crate::engine::unit::CallState;
 
 /// Adds a linked function to the imports of a component.
-pub(crate) type Add =
-    fn(&mut LinkerInstance<'_, CallState>, &str, Arc<LinkedFunction>) -> wasmtime::Result<()>;
+pub(crate) type Add = fn(&mut LinkerInstance<'_, CallState>, &str, Linked) -> wasmtime::Result<()>;
 
 /// How to add a function with these types, when its values pass whole.
 pub(crate) fn way(types: &FunctionTypes) -> Option<Add> {
@@ -54,10 +51,10 @@ fn shape<P: Values, R: Values>(types: &FunctionTypes) -> Option<Add> {
 fn add<P: Values, R: Values>(
     instance: &mut LinkerInstance<'_, CallState>,
     name: &str,
-    linked: Arc<LinkedFunction>,
+    linked: Linked,
 ) -> wasmtime::Result<()> {
     instance.func_wrap_async(name, move |store: StoreContextMut<'_, CallState>, params: P| {
-        let linked = Arc::clone(&linked);
+        let linked = linked.clone().chosen(store.data());
         Box::new(async move { linked.call_typed::<P, R>(store, params).await })
     })
 }

@@ -7,7 +7,9 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use lath_control_api::{AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, Revision};
+use lath_control_api::{
+    AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, LinkName, Revision,
+};
 use lath_host_core::egress::Egress;
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
@@ -19,11 +21,13 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView, p3};
 
 use crate::capability::blobstore;
 use crate::capability::bound::Bindings;
+use crate::capability::bus::{self, Choices};
 use crate::capability::http_client::{GuestHttp, HttpClient};
 use crate::capability::output::{GuestLog, GuestStream, Source};
 use crate::capability::outside::Outside;
 use crate::capability::preopens::Folders;
 use crate::capability::sockets::{SocketUse, Sockets};
+use crate::engine::choice::OneOf;
 use crate::engine::crossing::Held;
 use crate::engine::http_link::HttpLink;
 use crate::engine::limits::{HEADER_BYTES, MemoryLimit, RANDOM_BYTES};
@@ -61,7 +65,7 @@ pub(crate) struct Unit {
     http: Arc<HttpClient>,
     sockets: Sockets,
     /// Where its outgoing requests go, when that is another component.
-    http_link: Option<Arc<HttpLink>>,
+    http_links: Option<OneOf<Arc<HttpLink>>>,
     caller: Caller,
 }
 
@@ -86,7 +90,7 @@ impl Unit {
             folders,
             http: Arc::new(HttpClient::new(Arc::clone(&egress), outside.clone(), Arc::clone(&log))),
             sockets: Sockets { egress, outside: outside.clone(), log: Arc::clone(&log) },
-            http_link: HttpLink::outgoing(&spec.links, targets).map(Arc::new),
+            http_links: HttpLink::outgoing(&spec.links, targets),
             log,
             bound,
             caller,
@@ -123,6 +127,8 @@ pub(crate) struct CallState {
     pub(crate) unit: Arc<Unit>,
     pub(crate) ctx: CallContext,
     pub(crate) memory: MemoryLimit,
+    /// The links that calls of it go over, where it has chosen.
+    pub(crate) choices: Choices,
     wasi: WasiCtx,
     /// Standard output and error, of which a line may be unfinished when a call ends.
     output: [GuestStream; 2],
@@ -160,12 +166,13 @@ impl CallState {
         http.set_field_size_limit(HEADER_BYTES);
         Self {
             memory: MemoryLimit::new(&unit.limits),
+            choices: Choices::default(),
             outgoing: GuestHttp {
                 outside: Arc::clone(&unit.http),
                 linked: unit
-                    .http_link
+                    .http_links
                     .as_ref()
-                    .map(|link| (Arc::clone(link), Arc::clone(&unit), ctx.clone())),
+                    .map(|links| (Arc::clone(&links.usual), Arc::clone(&unit), ctx.clone())),
             },
             socket_use,
             unit,
@@ -190,6 +197,21 @@ impl CallState {
         self.sessions.push(Arc::downgrade(session));
     }
 
+    /// Has what goes by `subject` go over the link of this name from now on, or over the usual one.
+    pub(crate) fn choose(&mut self, subject: &Arc<str>, name: Option<&LinkName>) {
+        self.choices.set(subject, name.cloned());
+        if **subject == *bus::REQUESTS {
+            self.choose_http();
+        }
+    }
+
+    /// Has requests go over the link that is chosen.
+    fn choose_http(&mut self) {
+        if let Some(links) = &self.unit.http_links {
+            self.outgoing.choose(links.chosen(self.choices.of(bus::REQUESTS)));
+        }
+    }
+
     /// The handles that the guest holds of what is the host's.
     pub(crate) const fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
@@ -197,6 +219,9 @@ impl CallState {
 
     /// Begins another call on an instance that is kept.
     pub(crate) fn begin(&mut self, ctx: CallContext) {
+        if self.choices.forget() {
+            self.choose_http();
+        }
         self.outgoing.begin(&ctx);
         self.ctx = ctx;
         self.socket_use.begin();

@@ -13,6 +13,7 @@ use wasmtime_wasi::WasiView as _;
 
 use super::way::Way;
 use super::{Links, NAME, Outcome};
+use crate::capability::bus;
 use crate::engine::{CallContext, CallState};
 
 pub(super) use values::{IncomingValue, StreamObjectNames};
@@ -91,7 +92,7 @@ fn way(store: &Context<'_>, container: &str) -> Outcome<Arc<Way>> {
     let links = store.data().unit.bound.get::<Links>(NAME);
     links.map_or_else(
         || Err("no link leads to a provider of containers".to_owned()),
-        |links| links.of(container),
+        |links| links.of(container, store.data().choices.of(bus::BLOBSTORE)),
     )
 }
 

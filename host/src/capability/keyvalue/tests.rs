@@ -56,6 +56,37 @@ async fn a_full_bucket_says_so_and_keeps_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_chosen_link_has_every_bucket_that_is_opened() {
+    let memory = Memory::default();
+    let store = |name: &str| {
+        let target = format!("shop-{name}").parse().unwrap();
+        let link = LinkSpec { target, ..link(name, Builtin::KeyvalueMemory, &[]) };
+        let stores: Arc<dyn Store> = Arc::new(memory::Stores::new(memory.clone(), &link).unwrap());
+        (LinkName(name.to_owned()), stores)
+    };
+    let links = Links { stores: ["default", "cache"].map(store).into() };
+    let name = |name: &str| LinkName(name.to_owned());
+    let (default, cache, none) = (name("default"), name("cache"), name("none"));
+    let set = async |bucket: &str, chosen: Option<&LinkName>, value: &str| {
+        links.open(bucket, chosen).await.unwrap().set("k".into(), value.into()).await.unwrap();
+    };
+    let get = async |bucket: &str, chosen: Option<&LinkName>| {
+        let value = links.open(bucket, chosen).await.unwrap().get("k").await.unwrap();
+        value.map(|value| String::from_utf8(value).unwrap())
+    };
+    set("", None, "by default").await;
+    set("", Some(&cache), "chosen").await;
+    assert_eq!(get("", None).await.as_deref(), Some("by default"));
+    assert_eq!(get("default", Some(&default)).await.as_deref(), Some("by default"));
+    // The one bucket by both ways of choosing.
+    assert_eq!(get("cache", None).await.as_deref(), Some("chosen"));
+    assert_eq!(get("cache", Some(&cache)).await.as_deref(), Some("chosen"));
+    // Once a link is chosen, the name of another one is that of a bucket.
+    assert_eq!(get("cache", Some(&default)).await, None);
+    assert!(matches!(links.open("", Some(&none)).await, Err(Error::NoSuchStore)));
+}
+
+#[tokio::test]
 async fn the_number_of_buckets_has_a_bound() {
     let stores = stores(&[]).unwrap();
     for number in 0..1_000 {

@@ -8,6 +8,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, Resource
 use wasmtime_wasi::WasiView as _;
 
 use super::{Bucket, Links, MAX_BATCH, NAME, check_key, check_value};
+use crate::capability::bus;
 use crate::engine::CallState;
 
 /// Why an operation was not done.
@@ -80,10 +81,11 @@ fn add_store(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<(
     instance.func_wrap_async("open", |mut store: Context<'_>, (identifier,): (String,)| {
         Box::new(async move {
             let unit = Arc::clone(&store.data().unit);
+            let chosen = store.data().choices.of(bus::KEYVALUE).cloned();
             let Some(links) = unit.bound.get::<Links>(NAME) else {
                 return Ok((Err(KeyvalueError::NoSuchStore),));
             };
-            Ok((match links.open(&identifier).await {
+            Ok((match links.open(&identifier, chosen.as_ref()).await {
                 Ok(bucket) => Ok(store.data_mut().ctx().table.push(Open(bucket))?),
                 Err(error) => Err(error),
             },))

@@ -233,7 +233,7 @@ fn what_links_are_put_with_is_in_the_policy_of_their_component() {
         "{name: all, type: policy.rollout.lath/v1, properties: {hold_time: 700ms, unverified_links: fail}}";
     let own = "{name: own, type: policy.rollout.lath/v1, properties: {components: front, hold_time: 0s}}";
     let of = |policies: &str| {
-        let spec = expanded(&one_component("image: file://front.wasm", policies)).unwrap();
+        let spec = expanded(&one_component("image: 'file://front-1.wasm'", policies)).unwrap();
         let (front, other) = ("front".parse().unwrap(), "other".parse().unwrap());
         (spec.hold(&front).max_time_ms, spec.hold(&other).max_time_ms, spec.unverified_links(&front))
     };

@@ -18,13 +18,16 @@ use crate::run::Run;
 
 pub use wrpc::serve as serve_peer;
 
+/// The rows of a suite, once they are measured.
+type Measured<'a> = Pin<Box<dyn Future<Output = Vec<Row>> + 'a>>;
+
 /// A suite.
 #[derive(Debug, Clone, Copy)]
 pub struct Suite {
     /// How it is asked for.
     pub name: &'static str,
     /// Measures.
-    pub run: for<'a> fn(&'a Run) -> Pin<Box<dyn Future<Output = Vec<Row>> + 'a>>,
+    pub run: for<'a> fn(&'a Run) -> Measured<'a>,
     /// Whether it measures the program `lath`, and not what is compiled into this one.
     pub is_of_lath: bool,
 }

@@ -360,7 +360,6 @@ pub struct HoldPolicy {
 }
 
 impl HoldPolicy {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -189,11 +189,20 @@ fn add_blobstore(instance: &mut LinkerInstance<'_, CallState>) -> wasmtime::Resu
         })
     })?;
     instance.func_wrap_async("copy-object", |store: Context<'_>, (from, to): (ObjectId, ObjectId)| {
-        between(&store, from, to, |from, to| Ask::CopyObject(from, to))
+        between(&store, from, to, copied)
     })?;
     instance.func_wrap_async("move-object", |store: Context<'_>, (from, to): (ObjectId, ObjectId)| {
-        between(&store, from, to, |from, to| Ask::MoveObject(from, to))
+        between(&store, from, to, moved)
     })
+}
+
+// Functions of their own, since a variant is one for some lifetime and not for any.
+fn copied<'a>(from: Object<'a>, to: Object<'a>) -> Ask<'a> {
+    Ask::CopyObject(from, to)
+}
+
+fn moved<'a>(from: Object<'a>, to: Object<'a>) -> Ask<'a> {
+    Ask::MoveObject(from, to)
 }
 
 /// An operation that a provider does between two of its objects.

@@ -107,8 +107,8 @@ async fn two_sellers(engine: &Engine) -> Arc<Here> {
     here
 }
 
-fn told(results: Vec<Val>) -> String {
-    match results.as_slice() {
+fn told(results: &[Val]) -> String {
+    match results {
         [Val::Result(Ok(None))] => String::new(),
         [Val::Result(Err(Some(error)))] => match &**error {
             Val::String(text) => text.clone(),
@@ -150,7 +150,7 @@ async fn a_choice_that_cannot_be_is_told_with_what_could() {
         ("cart", "dear", "no link carries `acme:shop/cart`: the component has links of `acme:shop/price`"),
     ] {
         let results = call(&asker, "told", &[interface, link]).await.unwrap();
-        assert_eq!(told(results), problem, "{interface} by {link}");
+        assert_eq!(told(&results), problem, "{interface} by {link}");
     }
 }
 

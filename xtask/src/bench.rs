@@ -135,11 +135,8 @@ fn git(workspace: &Workspace) -> Command {
 
 /// The last wRPC of the 1.x world over NATS.
 fn build_upstream(workspace: &Workspace) -> Result<PathBuf> {
-    let folder = workspace.root().join("target/upstream");
-    let mut cargo = workspace.cargo();
-    cargo.current_dir(workspace.root().join("tests/upstream")).env("CARGO_TARGET_DIR", &folder);
-    run(cargo.args(["build", "--release", "--locked"]))?;
-    Ok(folder.join("release/upstream-wrpc"))
+    run(workspace.upstream_cargo().args(["build", "--release", "--locked"]))?;
+    Ok(workspace.upstream_target().join("release/upstream-wrpc"))
 }
 
 /// The `wasmtime` of the command line, built once.

@@ -20,6 +20,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let guests = metadata(workspace.guests_cargo())?;
     let compat = metadata(workspace.compat_cargo())?;
     let fuzz = metadata(workspace.fuzz_cargo())?;
+    let upstream = metadata(workspace.upstream_cargo())?;
     let sources: Vec<PathBuf> = files_below(workspace.root())?
         .into_iter()
         .filter(|file| file.extension().is_some_and(|e| e == "rs"))
@@ -27,7 +28,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
     let mut problems: Vec<String> =
         layers::violations(&crates(&ours)?).iter().map(ToString::to_string).collect();
-    let others = [&guests, &compat, &fuzz].into_iter().map(target_roots).collect::<Result<Vec<_>>>()?;
+    let others =
+        [&guests, &compat, &fuzz, &upstream].into_iter().map(target_roots).collect::<Result<Vec<_>>>()?;
     let roots = [target_roots(&ours)?, others.concat()].concat();
     for file in modules::unreached(&sources, &roots)? {
         let shown = file.strip_prefix(workspace.root()).unwrap_or(&file).display();

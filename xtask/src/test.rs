@@ -137,7 +137,8 @@ fn seconds(duration: Duration) -> String {
 fn formatting(workspace: &Workspace, _: Extent) -> Result<()> {
     run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
     run(workspace.guests_cargo().args(["fmt", "--all", "--check"]))?;
-    run(workspace.fuzz_cargo().args(["fmt", "--check"]))
+    run(workspace.fuzz_cargo().args(["fmt", "--check"]))?;
+    run(workspace.upstream_cargo().args(["fmt", "--check"]))
 }
 
 fn clippy(workspace: &Workspace, _: Extent) -> Result<()> {

@@ -71,6 +71,18 @@ impl Workspace {
         command
     }
 
+    /// cargo on the workspace of the last wRPC of the 1.x world, which measurements have beside ours.
+    pub(crate) fn upstream_cargo(&self) -> Command {
+        let mut command = Command::new(cargo());
+        command.current_dir(self.root.join("tests/upstream"));
+        command.env("CARGO_TARGET_DIR", self.upstream_target());
+        command
+    }
+
+    pub(crate) fn upstream_target(&self) -> PathBuf {
+        self.root.join("target/upstream")
+    }
+
     /// cargo on the workspace of the programs that fuzz, which builds everything with instruments in it.
     pub(crate) fn fuzz_cargo(&self) -> Command {
         let mut command = Command::new(cargo());

@@ -42,7 +42,10 @@ impl Guest for Chooser {
         let (interface, asked) = match exchange.path() {
             "/greet" => ("lath:demo/greeter", param("name")),
             "/fetch" => ("wasi:http/outgoing-handler", param("path")),
-            _ => return exchange.text(404, "there are /greet?name=NAME&by=LINKS and /fetch?path=PATH&by=LINKS"),
+            _ => {
+                return exchange
+                    .text(404, "there are /greet?name=NAME&by=LINKS and /fetch?path=PATH&by=LINKS");
+            }
         };
         let chosen = exchange.param("interface").unwrap_or_else(|| interface.to_owned());
         let ask = |link: &str| {

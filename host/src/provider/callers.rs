@@ -2,6 +2,7 @@
 //! it is there, and told to the hosts of a provider that ask.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(6);
 /// A link that a unit of this host has to a provider of another app.
 #[derive(Debug, Clone)]
 struct Out {
+    /// The hold that it belongs to: a unit that is prepared anew has another one.
+    holding: u64,
     unit: UnitKey,
     target: ComponentId,
     link: IncomingLink,
@@ -70,10 +73,17 @@ impl Callers {
         if links.is_empty() {
             return Ok(None);
         }
-        let holding = Holding { callers: self.clone(), unit: unit.clone() };
+        let holding = Holding::new(self.clone());
         for (target, link) in links {
             // Held before it is asked for: a provider that starts in this moment asks for its links, too.
-            let out = Out { unit: unit.clone(), target, link, hold: terms.hold, answer: LinkAnswer::Absent };
+            let out = Out {
+                holding: holding.number,
+                unit: unit.clone(),
+                target,
+                link,
+                hold: terms.hold,
+                answer: LinkAnswer::Absent,
+            };
             self.held().push(out.clone());
             let answer = self.ask(&out).await;
             self.note(&out, &answer);
@@ -87,7 +97,8 @@ impl Callers {
 
     fn note(&self, out: &Out, answer: &LinkAnswer) {
         let mut held = self.held();
-        let mut same = held.iter_mut().filter(|held| held.unit == out.unit && held.target == out.target);
+        let is_it = |held: &&mut Out| held.holding == out.holding && held.target == out.target;
+        let mut same = held.iter_mut().filter(is_it);
         if let Some(held) = same.find(|held| held.link == out.link) {
             held.answer = answer.clone();
         }
@@ -104,12 +115,12 @@ impl Callers {
         }
     }
 
-    /// A unit has gone: its links go with the last unit that has them, and one that another unit has in another form is put
-    /// again in that.
-    async fn release(&self, unit: &UnitKey) {
+    /// A hold has ended: its links go with the last one that has them, and one that another has in another form is put again
+    /// in that.
+    async fn release(&self, holding: u64) {
         let gone: Vec<Out> = {
             let mut held = self.held();
-            let (gone, stay) = held.drain(..).partition(|out: &Out| out.unit == *unit);
+            let (gone, stay) = held.drain(..).partition(|out: &Out| out.holding == holding);
             *held = stay;
             gone
         };
@@ -222,16 +233,37 @@ async fn worst_of(mut answers: Subscriber) -> LinkAnswer {
     hosts.into_values().max_by_key(rank).unwrap_or(LinkAnswer::Absent)
 }
 
-/// A unit's hold on its links to providers of other apps.
+/// A unit's hold on its links to providers of other apps. Whoever ends it waits for that; where nobody does, because the unit
+/// was no longer wanted before it was ready, it ends by itself.
 #[derive(Debug)]
 struct Holding {
     callers: Callers,
-    unit: UnitKey,
+    number: u64,
+    ended: AtomicBool,
 }
 
 impl Holding {
+    fn new(callers: Callers) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self { callers, number, ended: AtomicBool::new(false) }
+    }
+
     async fn give_back(&self) {
-        self.callers.release(&self.unit).await;
+        self.callers.release(self.number).await;
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        // Without a runtime the whole host ends, and its links with it.
+        if !*self.ended.get_mut()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (callers, number) = (self.callers.clone(), self.number);
+            runtime.spawn(async move { callers.release(number).await });
+        }
     }
 }
 

@@ -127,7 +127,7 @@ fn keys_and_values_of_a_component_are_kept_by_the_provider() {
 #[test]
 fn calls_for_keys_and_values_carry_the_trace_of_the_request_that_they_serve() {
     let lattice = Lattice::start(&[]);
-    App { keeper: true, ..App::default() }.deploy(&lattice);
+    App { front: Front::Keeper, ..App::default() }.deploy(&lattice);
     lattice.says("/set?key=a&value=one", &["{\"ok\":null}"]);
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for (header, value) in [("traceparent", trace), ("tracestate", "a=b")] {

@@ -92,7 +92,8 @@ impl Greeter {
     fn note(&self, line: &str) {
         let Some(journal) = self.data.config.get("journal") else { return };
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(journal).unwrap();
-        writeln!(file, "{line}").unwrap();
+        // In one piece: several processes write to it.
+        file.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     fn take(&self, link: &ProviderLink) -> LinkVerdict {

@@ -62,6 +62,8 @@ fn messages_go_from_one_component_to_another_by_way_of_nats() {
     lattice.says("/request?subject=orders.new&body=tea", &["{\"ok\":\"v1 heard tea at orders.new\"}"]);
 
     let outsider = Outsider::connect(&lattice);
+    // Subscriptions of this client are given up by a task.
+    let _inside = outsider.runtime.enter();
     let mut heard = outsider.subscribe("orders.new.heard");
     let sent = |path: &str| assert_eq!(lattice.get(path), Ok((200, "{\"ok\":null}\n".to_owned())), "{path}");
     sent("/publish?subject=orders.new&body=milk");
@@ -90,6 +92,8 @@ fn no_message_is_lost_while_both_ends_are_rolled_out() {
     let early = report(&lattice).len();
 
     let outsider = Outsider::connect(&lattice);
+    // Subscriptions of this client are given up by a task.
+    let _inside = outsider.runtime.enter();
     let mut heard = outsider.subscribe("orders.load.heard");
     let over = AtomicBool::new(false);
     let until_over = |send: &dyn Fn(usize) -> Result<(u16, String), String>| {

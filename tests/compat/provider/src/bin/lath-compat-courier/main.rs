@@ -41,7 +41,8 @@ struct Shared {
     subscriptions: Mutex<Subscriptions>,
 }
 
-#[tokio::main]
+// On several threads the published transport loses a message now and then (`tests/values.rs` says how).
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let courier = Courier::default();
     let shutdown = run_provider(courier.clone(), "courier").await?;

@@ -76,17 +76,10 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     run(&mut command)
 }
 
-/// Counts instructions and compares them with the record, where there is one. False when valgrind is not here.
+/// Counts instructions and compares them with the record. False when valgrind is not here.
 pub(crate) fn count(workspace: &Workspace) -> Result<bool> {
     if Command::new("valgrind").arg("--version").output().is_err() {
         return Ok(false);
-    }
-    let blessed = std::env::var_os("LATH_BLESS").is_some();
-    if !blessed && !workspace.root().join(RECORD).is_file() {
-        println!(
-            "there is no {RECORD} to compare with; LATH_BLESS=1 cargo xtask bench --suite instructions writes it"
-        );
-        return Ok(true);
     }
     // Alone, so that the engine is not built with what compiles.
     run(workspace.cargo().args(["build", "--release", "--package", COUNTED]))?;

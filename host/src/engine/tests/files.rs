@@ -40,7 +40,7 @@ async fn act(guest: &Arc<Prepared>, what: &str, path: &str, to: &str) -> Result<
 fn folders() -> tempfile::TempDir {
     let all = tempfile::tempdir().unwrap();
     for (folder, file, text) in
-        [("root/shared", "note", "read me"), ("root/own", "note", "mine"), ("root/other", "note", "theirs")]
+        [("granted/shared", "note", "read me"), ("granted/own", "note", "mine"), ("granted/other", "note", "theirs")]
     {
         fs::create_dir_all(all.path().join(folder)).unwrap();
         fs::write(all.path().join(folder).join(file), text).unwrap();
@@ -52,14 +52,14 @@ fn folders() -> tempfile::TempDir {
 #[tokio::test]
 async fn k4_e08_a_guest_reads_and_writes_what_was_granted() {
     let all = folders();
-    let engine = giving(&all.path().join("root"));
+    let engine = giving(&all.path().join("granted"));
     let guest = with(&engine, &[("shared", "/shared", Access::Read), ("own", "/data/own", Access::Write)])
         .await
         .unwrap();
     assert_eq!(act(&guest, "read", "/shared/note", "").await.unwrap(), "read me");
     assert_eq!(act(&guest, "list", "/shared", "").await.unwrap(), "note");
     assert_eq!(act(&guest, "write", "/data/own/new", "written").await.unwrap(), "");
-    assert_eq!(fs::read_to_string(all.path().join("root/own/new")).unwrap(), "written");
+    assert_eq!(fs::read_to_string(all.path().join("granted/own/new")).unwrap(), "written");
     assert_eq!(act(&guest, "folder", "/data/own/below", "").await.unwrap(), "");
     assert_eq!(act(&guest, "rename", "/data/own/new", "/data/own/below/new").await.unwrap(), "");
     assert_eq!(act(&guest, "read", "/data/own/below/new", "").await.unwrap(), "written");
@@ -76,14 +76,14 @@ async fn k4_e08_a_guest_reads_and_writes_what_was_granted() {
     ] {
         act(&guest, what, path, to).await.unwrap_err();
     }
-    assert_eq!(fs::read_to_string(all.path().join("root/shared/note")).unwrap(), "read me");
-    assert_eq!(fs::read_dir(all.path().join("root/shared")).unwrap().count(), 1);
+    assert_eq!(fs::read_to_string(all.path().join("granted/shared/note")).unwrap(), "read me");
+    assert_eq!(fs::read_dir(all.path().join("granted/shared")).unwrap().count(), 1);
 }
 
 #[tokio::test]
 async fn k4_e08_nothing_leads_out_of_a_granted_folder() {
     let all = folders();
-    let root = all.path().join("root");
+    let root = all.path().join("granted");
     symlink("../other", root.join("own/aside")).unwrap();
     symlink("../../secret", root.join("own/out")).unwrap();
     symlink(all.path().join("secret"), root.join("own/whole")).unwrap();
@@ -121,7 +121,7 @@ async fn k4_e08_nothing_leads_out_of_a_granted_folder() {
 #[tokio::test]
 async fn e08_a_folder_whose_name_is_taken_stays_the_one_that_was_granted() {
     let all = folders();
-    let root = all.path().join("root");
+    let root = all.path().join("granted");
     let guest = with(&giving(&root), &[("own", "/own", Access::Read)]).await.unwrap();
     fs::rename(root.join("own"), root.join("gone")).unwrap();
     symlink("other", root.join("own")).unwrap();
@@ -131,7 +131,7 @@ async fn e08_a_folder_whose_name_is_taken_stays_the_one_that_was_granted() {
 #[tokio::test]
 async fn e08_what_cannot_be_given_is_refused_with_the_grant_that_is_missing() {
     let all = folders();
-    let root = all.path().join("root");
+    let root = all.path().join("granted");
     symlink("other", root.join("link")).unwrap();
     symlink("..", root.join("up")).unwrap();
     fs::write(root.join("file"), "").unwrap();
@@ -140,7 +140,7 @@ async fn e08_what_cannot_be_given_is_refused_with_the_grant_that_is_missing() {
         ("missing", "No such file"),
         ("file", "Not a directory"),
         ("link", "symbolic link"),
-        ("up/root/own", "symbolic link"),
+        ("up/granted/own", "symbolic link"),
     ] {
         let error = with(&engine, &[(folder, "/own", Access::Read)]).await.unwrap_err();
         assert_eq!(error.reason, Reason::ConfigInvalid);

@@ -310,6 +310,7 @@ async fn running(client: &ControlClient, number: usize) {
 
 /// Bytes a second into and out of the server while nothing happens.
 async fn idle_traffic(run: &Run, nats: &Nats) -> Value {
+    // What the start has set off comes to rest: two heartbeats of every host.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let time = Duration::from_secs(run.count(60, 15) as u64);
     let (before, begun) = (nats.traffic().expect("the server tells"), Instant::now());

@@ -34,7 +34,11 @@ pub(super) struct Holding {
 
 /// A call that waits.
 #[derive(Debug)]
-pub(crate) struct Waiting(Arc<Hold>);
+pub(crate) struct Waiting {
+    hold: Arc<Hold>,
+    /// How many waited when it came, itself among them.
+    number: u32,
+}
 
 /// More calls wait than may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,18 +63,32 @@ impl Holds {
     /// When too many wait already.
     pub(super) fn wait(&self, source: &str) -> Result<Option<Waiting>, TooMany> {
         let hold = self.0.load();
-        let Some(hold) = hold.as_ref().filter(|hold| hold.source.as_str() == source) else { return Ok(None) };
-        if hold.waiting.fetch_add(1, Ordering::Relaxed) >= hold.most {
+        // Once its time is over, calls go on as if nothing changed.
+        let holds = |hold: &&Arc<Hold>| hold.source.as_str() == source && Instant::now() < hold.until;
+        let Some(hold) = hold.as_ref().filter(holds) else { return Ok(None) };
+        let waiting = Waiting::begin(Arc::clone(hold));
+        if waiting.number > hold.most {
             return Err(TooMany { most: hold.most });
         }
-        Ok(Some(Waiting(Arc::clone(hold))))
+        Ok(Some(waiting))
     }
 }
 
 impl Waiting {
+    fn begin(hold: Arc<Hold>) -> Self {
+        let number = hold.waiting.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Self { hold, number }
+    }
+
     /// Resolves when the link has changed, or has had its time for that.
     pub(crate) async fn over(self) {
-        let _late = timeout_at(self.0.until, self.0.over.cancelled()).await.is_err();
+        let _late = timeout_at(self.hold.until, self.hold.over.cancelled()).await.is_err();
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.hold.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -99,6 +117,10 @@ mod tests {
         let waiting = [holds.wait("shop-api").unwrap().unwrap(), holds.wait("shop-api").unwrap().unwrap()];
         assert!(holds.wait("shop-web").unwrap().is_none());
         assert_eq!(holds.wait("shop-api").unwrap_err(), TooMany { most: 2 });
+        let [first, second] = waiting;
+        // A caller that gives up makes room for another.
+        drop(first);
+        let waiting = [second, holds.wait("shop-api").unwrap().unwrap()];
         let mut over = Box::pin(futures::future::join_all(waiting.map(Waiting::over)));
         assert!((&mut over).now_or_never().is_none());
         drop(holding);
@@ -113,5 +135,11 @@ mod tests {
         let _holding = holds.begin(id("shop-api"), HoldPolicy { max_time_ms: 700, max_queue: 1 });
         holds.wait("shop-api").unwrap().unwrap().over().await;
         assert_eq!(begun.elapsed(), Duration::from_millis(700));
+        for _ in 0..3 {
+            assert!(
+                holds.wait("shop-api").unwrap().is_none(),
+                "the link takes longer, and nobody is refused for that"
+            );
+        }
     }
 }

@@ -39,9 +39,11 @@ async fn act(guest: &Arc<Prepared>, what: &str, path: &str, to: &str) -> Result<
 /// A root with two folders, one file in each, and a secret beside the root.
 fn folders() -> tempfile::TempDir {
     let all = tempfile::tempdir().unwrap();
-    for (folder, file, text) in
-        [("granted/shared", "note", "read me"), ("granted/own", "note", "mine"), ("granted/other", "note", "theirs")]
-    {
+    for (folder, file, text) in [
+        ("granted/shared", "note", "read me"),
+        ("granted/own", "note", "mine"),
+        ("granted/other", "note", "theirs"),
+    ] {
         fs::create_dir_all(all.path().join(folder)).unwrap();
         fs::write(all.path().join(folder).join(file), text).unwrap();
     }

@@ -30,7 +30,7 @@ impl Targets for Here {
         self.0.as_ref()?.begin().ok()
     }
 
-    fn remote<'a>(&'a self, _call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
+    fn remote<'a>(&'a self, _call: RemoteCall<'a>) -> BoxFuture<'a, Result<Bytes, CallError>> {
         Box::pin(async { Err(CallError::Target("there is no other host here".into())) })
     }
 

@@ -5,7 +5,7 @@
 //! host that holds `unsafe`: to map compiled code that the cache has verified.
 //!
 //! Read in this order: `failure`, `targets`, `pool`, `base`, `code`, `cache`, `link`, `handles`, `linked`, `choice`, `exports`,
-//! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `typed`, `call`, `crossing`,
+//! `unit`, `limits`, `watch`, `gate`, `room`, `lanes`, `kept`, `prepared`, `probe`, `typed`, `call`, `encoded`, `crossing`,
 //! `session`, `under_way`, `pipes`, `body`, `http`, `http_p3`, `http_link`, `counts`.
 
 mod base;
@@ -16,6 +16,7 @@ mod choice;
 mod code;
 mod counts;
 mod crossing;
+mod encoded;
 mod exports;
 mod failure;
 mod gate;
@@ -55,6 +56,7 @@ use wasmtime::component::Component;
 
 pub use body::{Body, BodyError};
 pub use code::Code;
+pub(crate) use encoded::Unanswered;
 pub(crate) use exports::FunctionNames;
 pub use exports::{ExportedFunction, ExportedFunctionId, Exports};
 pub(crate) use failure::bounded;

@@ -19,9 +19,8 @@ use lath_host_core::Reach;
 use lath_wrpc::http::{self as wire, HttpError, IncomingBody};
 use lath_wrpc::{
     AppRevision, Client, Failure, FailureCode, HeaderMap, Invocation, InvokeError, LINK_NAME, Params,
-    SOURCE_ID, SubjectError, Target, codec,
+    SOURCE_ID, SubjectError, Target,
 };
-use wasmtime::component::Val;
 
 use crate::engine::body::keeping;
 use crate::engine::{
@@ -82,8 +81,12 @@ impl Targets for Links {
         self.router.begin(target, Some((&caller.app, caller.revision)), Reach::Host)
     }
 
-    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
-        self.invoke(call).boxed()
+    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Bytes, CallError>> {
+        async move {
+            let RemoteCall { caller, link, instance, function, params, ctx } = call;
+            self.send(Outgoing { caller, link, instance, function, params, ctx: &ctx }).await
+        }
+        .boxed()
     }
 
     fn remote_http<'a>(
@@ -131,18 +134,6 @@ impl Links {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    async fn invoke(&self, call: RemoteCall<'_>) -> Result<Vec<Val>, CallError> {
-        let failed = |error: &dyn std::error::Error| CallError::Failed(chain(error));
-        let params = codec::encode(&call.params, &call.types.params).map_err(|error| failed(&error))?;
-        let RemoteCall { caller, link, instance, function, ctx, .. } = &call;
-        let results = self.send(Outgoing { caller, link, instance, function, params, ctx }).await?;
-        codec::decode(&results, &call.types.results).map_err(|error| match error {
-            // Short results are how a callee of 1.x shows that it failed.
-            codec::DecodeError::Truncated => failure(&InvokeError::Interrupted),
-            other => failed(&other),
-        })
     }
 
     /// Makes a call, and gives the encoded tuple of results. One that provably did not start is made again.

@@ -16,14 +16,14 @@ use lath_host_core::Reach;
 use lath_wrpc::serve::Call;
 use lath_wrpc::{
     AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeAsk, ServeOptions, Service, Serving,
-    codec, http,
+    http,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{BodyError, CallContext, CallError, FunctionNames, InFlight, Prepared};
+use crate::engine::{BodyError, CallContext, CallError, FunctionNames, InFlight, Prepared, Unanswered};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
@@ -363,13 +363,12 @@ impl Answer {
             Failure::new(FailureCode::BadParams, format!("`{}` has no function `{}`", self.id, export.func))
         };
         let function = unit.exports().find(export.instance.as_deref(), &export.func).ok_or_else(unknown)?;
-        let types = &unit.exports().get(function).ok_or_else(unknown)?.types;
-        let bad = |error: &dyn std::error::Error| Failure::new(FailureCode::BadParams, chain(error));
-        let params = codec::decode(params, &types.params).map_err(|error| bad(&error))?;
-        let results =
-            in_flight.call(function, params, context(call)).await.map_err(|error| failure(&error))?;
-        codec::encode(&results, &types.results)
-            .map_err(|error| Failure::new(FailureCode::Internal, chain(&error)))
+        let answered = in_flight.call_encoded(function, params, context(call)).await;
+        answered.map_err(|error| match error {
+            Unanswered::Params(error) => Failure::new(FailureCode::BadParams, chain(&error)),
+            Unanswered::Call(error) => failure(&error),
+            Unanswered::Results(error) => Failure::new(FailureCode::Internal, chain(&error)),
+        })
     }
 
     async fn answer_request(&self, call: Call) -> Result<(), lath_wrpc::StreamError> {

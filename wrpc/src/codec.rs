@@ -22,10 +22,12 @@
 
 mod decode;
 mod encode;
+mod whole;
 pub(crate) mod wire;
 
 pub use decode::{DecodeError, decode, decode_string};
 pub use encode::{EncodeError, encode};
+pub use whole::{Whole, WholeReader, decode_whole, encode_whole};
 
 use wasmtime::component::Type;
 

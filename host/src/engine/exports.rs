@@ -12,8 +12,10 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 
 use crate::engine::base::Tasks;
+use crate::engine::encoded::Answer;
 use crate::engine::handles::{Resources, function_types, resources_of};
 use crate::engine::targets::FunctionTypes;
+use crate::engine::typed;
 use crate::engine::unit::CallState;
 
 /// What a component exports.
@@ -71,6 +73,8 @@ pub struct ExportedFunction {
     pub name: String,
     /// What it takes and gives.
     pub types: FunctionTypes,
+    /// How it answers calls from other hosts, when its values pass whole.
+    pub(crate) answer: Option<Answer>,
     pub(crate) index: ComponentExportIndex,
 }
 
@@ -165,7 +169,14 @@ fn exported(
         None => None,
     };
     let index = component.get_export_index(parent.as_ref(), name)?;
-    Some(ExportedFunction { instance: instance.map(str::to_owned), name: name.to_owned(), types, index })
+    let answer = typed::way(&types).map(|way| way.answer);
+    Some(ExportedFunction {
+        instance: instance.map(str::to_owned),
+        name: name.to_owned(),
+        types,
+        answer,
+        index,
+    })
 }
 
 fn without_version(instance: &str) -> &str {

@@ -426,7 +426,7 @@ fn connect_function(
     linked: Linked,
 ) -> wasmtime::Result<()> {
     let usual = linked.usual();
-    if let Some(add) = typed::way(usual.types()) {
+    if let Some(typed::Way { add, .. }) = typed::way(usual.types()) {
         return add(instance, name, linked);
     }
     if usual.is_async() {

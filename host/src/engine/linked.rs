@@ -9,11 +9,14 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use lath_control_api::{ComponentId, LinkSpec};
+use lath_wrpc::codec;
 use wasmtime::component::Val;
 use wasmtime::{AsContextMut, StoreContextMut};
 
 use crate::engine::crossing::{self, Given, Passed};
+use crate::engine::encoded::{unread, unsent};
 use crate::engine::exports::ExportedFunctionId;
 use crate::engine::failure::LinkedCallFailed;
 use crate::engine::handles::{Resources, same_types};
@@ -196,7 +199,7 @@ impl LinkedFunction {
     ) -> wasmtime::Result<()> {
         let answered = match self.targets.local(caller, &self.link.target) {
             Some(callee) => self.call_local(callee, ctx, params, results).await,
-            None => self.call_remote(caller, ctx, params.to_vec(), results).await,
+            None => self.call_elsewhere(caller, ctx, params, results).await,
         };
         answered.map_err(|cause| self.failed(cause))
     }
@@ -218,10 +221,7 @@ impl LinkedFunction {
                 Ok(function) => Box::pin(callee.call_typed(function, params, ctx)).await,
                 Err(error) => Err(error),
             },
-            None => {
-                let params = into_vals(&unit, params)?;
-                self.call_remote_typed(unit.caller(), ctx, params).await
-            }
+            None => self.call_elsewhere_typed(unit.caller(), ctx, params).await,
         };
         answered.map_err(|cause| self.failed(cause))
     }
@@ -244,15 +244,29 @@ impl LinkedFunction {
         vec![Val::Bool(false); self.types.results.len()]
     }
 
-    async fn call_remote_typed<R: Values>(
+    async fn call_elsewhere_typed<P: Values, R: Values>(
         &self,
         caller: &Caller,
         ctx: CallContext,
-        params: Vec<Val>,
+        params: P,
     ) -> Result<R, CallError> {
-        let mut results = self.places();
-        self.call_remote(caller, ctx, params, &mut results).await?;
-        of_vals(results)
+        let encoded = codec::encode_whole(&params).map_err(|error| unsent(&error))?;
+        // They may be large, and the call long.
+        drop(params);
+        let answer = self.call_remote(caller, ctx, encoded).await?;
+        codec::decode_whole(&answer).map_err(|error| unread(&error))
+    }
+
+    async fn call_elsewhere(
+        &self,
+        caller: &Caller,
+        ctx: CallContext,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<(), CallError> {
+        let encoded = codec::encode(params, &self.types.params).map_err(|error| unsent(&error))?;
+        let answer = self.call_remote(caller, ctx, encoded).await?;
+        place(codec::decode(&answer, &self.types.results).map_err(|error| unread(&error))?, results)
     }
 
     async fn call_local(
@@ -271,19 +285,17 @@ impl LinkedFunction {
         &self,
         caller: &Caller,
         ctx: CallContext,
-        params: Vec<Val>,
-        results: &mut [Val],
-    ) -> Result<(), CallError> {
+        params: Bytes,
+    ) -> Result<Bytes, CallError> {
         let call = RemoteCall {
             caller,
             link: &self.link,
             instance: &self.instance,
             function: &self.name,
             params,
-            types: &self.types,
             ctx,
         };
-        place(self.targets.remote(call).await?, results)
+        self.targets.remote(call).await
     }
 
     /// The function in `callee`, if it has it with the same types.

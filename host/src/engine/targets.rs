@@ -4,10 +4,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
-use wasmtime::component::{Type, Val};
+use wasmtime::component::Type;
 use wasmtime_wasi_http::{Error, RequestOptions};
 
 use crate::engine::handles::Handles;
@@ -91,8 +92,9 @@ pub trait Targets: Send + Sync + 'static {
 
     /// Calls `function` of `instance` over `link` on another host.
     ///
-    /// The results have the types of `types.results`. The future ends by the deadline of `ctx` at the latest.
-    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>>;
+    /// What comes is the encoded tuple of results (`lath_wrpc::codec`). The future ends by the deadline of `ctx` at the
+    /// latest.
+    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Bytes, CallError>>;
 
     /// Has the target of a link answer an HTTP request on another host, or a provider send it out.
     ///
@@ -141,10 +143,8 @@ pub struct RemoteCall<'a> {
     pub instance: &'a str,
     /// The function in the interface.
     pub function: &'a str,
-    /// The parameters, of the types `types.params`.
-    pub params: Vec<Val>,
-    /// Types on the caller's side.
-    pub types: &'a FunctionTypes,
+    /// The encoded tuple of parameters (`lath_wrpc::codec`).
+    pub params: Bytes,
     /// Deadline, trace and hops of the call.
     pub ctx: CallContext,
 }

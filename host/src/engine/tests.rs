@@ -117,7 +117,7 @@ pub(crate) fn demo_link(interface: &str, target: &str) -> LinkSpec {
 #[derive(Default)]
 pub(super) struct Here {
     pub(super) components: Mutex<BTreeMap<ComponentId, Arc<Prepared>>>,
-    pub(super) elsewhere: Mutex<Option<Result<Vec<Val>, CallError>>>,
+    pub(super) elsewhere: Mutex<Option<Result<Bytes, CallError>>>,
     pub(super) asked: Mutex<Vec<String>>,
 }
 
@@ -132,7 +132,7 @@ impl Targets for Here {
         self.components.lock().unwrap().get(target)?.begin().ok()
     }
 
-    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Vec<Val>, CallError>> {
+    fn remote<'a>(&'a self, call: RemoteCall<'a>) -> BoxFuture<'a, Result<Bytes, CallError>> {
         let asked = format!(
             "{} {}.{} for {}@{}",
             call.link.target, call.instance, call.function, call.caller.app, call.caller.revision

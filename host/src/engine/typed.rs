@@ -1,21 +1,31 @@
 //! Linked functions with bytes in them, whose values pass whole: one copy out of the caller, one into the callee.
 //!
 //! Through dynamic values a `list<u8>` becomes as many values as it has bytes. Which signatures go this way is listed in
-//! [`way`] and nowhere else; any other goes by values, and so does a call to another host. Nothing but the form of the
-//! values differs between the two ways.
+//! [`way`] and nowhere else; any other goes by values. Nothing but the form of the values differs between the two ways.
 
+use lath_wrpc::codec::Whole;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentNamedList, Lift, LinkerInstance, Lower, Type, Val};
 
 use crate::engine::FunctionTypes;
 use crate::engine::choice::Linked;
+use crate::engine::encoded::{self, Answer};
 use crate::engine::unit::CallState;
 
 /// Adds a linked function to the imports of a component.
 pub(crate) type Add = fn(&mut LinkerInstance<'_, CallState>, &str, Linked) -> wasmtime::Result<()>;
 
-/// How to add a function with these types, when its values pass whole.
-pub(crate) fn way(types: &FunctionTypes) -> Option<Add> {
+/// The two ends of a function whose values pass whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    /// Of its caller.
+    pub(crate) add: Add,
+    /// Of its callee, for calls from other hosts.
+    pub(crate) answer: Answer,
+}
+
+/// The way of a function with these types, when its values pass whole.
+pub(crate) fn way(types: &FunctionTypes) -> Option<Way> {
     if types.is_async {
         return None;
     }
@@ -27,7 +37,7 @@ pub(crate) fn way(types: &FunctionTypes) -> Option<Add> {
         .or_else(|| giving_bytes::<(String, String)>(types))
 }
 
-fn taking_bytes<P: Values>(types: &FunctionTypes) -> Option<Add> {
+fn taking_bytes<P: Values>(types: &FunctionTypes) -> Option<Way> {
     P::fit(&types.params).then_some(())?;
     giving_bytes::<P>(types)
         .or_else(|| shape::<P, ()>(types))
@@ -36,7 +46,7 @@ fn taking_bytes<P: Values>(types: &FunctionTypes) -> Option<Add> {
         .or_else(|| shape::<P, (Result<String, String>,)>(types))
 }
 
-fn giving_bytes<P: Values>(types: &FunctionTypes) -> Option<Add> {
+fn giving_bytes<P: Values>(types: &FunctionTypes) -> Option<Way> {
     P::fit(&types.params).then_some(())?;
     shape::<P, (Vec<u8>,)>(types)
         .or_else(|| shape::<P, (Option<Vec<u8>>,)>(types))
@@ -44,8 +54,9 @@ fn giving_bytes<P: Values>(types: &FunctionTypes) -> Option<Add> {
         .or_else(|| shape::<P, (Result<Option<Vec<u8>>, String>,)>(types))
 }
 
-fn shape<P: Values, R: Values>(types: &FunctionTypes) -> Option<Add> {
-    (P::fit(&types.params) && R::fit(&types.results)).then_some(add::<P, R> as Add)
+fn shape<P: Values, R: Values>(types: &FunctionTypes) -> Option<Way> {
+    let way = Way { add: add::<P, R>, answer: encoded::answer::<P, R> };
+    (P::fit(&types.params) && R::fit(&types.results)).then_some(way)
 }
 
 fn add<P: Values, R: Values>(
@@ -60,7 +71,7 @@ fn add<P: Values, R: Values>(
 }
 
 /// Parameters or results of a function.
-pub(crate) trait Values: ComponentNamedList + Lift + Lower + Send + Sync + 'static {
+pub(crate) trait Values: ComponentNamedList + Lift + Lower + Whole + Send + Sync + 'static {
     /// Whether they are of these types.
     fn fit(types: &[Type]) -> bool;
 
@@ -131,7 +142,7 @@ impl<A: Value, B: Value> Values for (A, B) {
 }
 
 /// One value.
-pub(crate) trait Value: Lift + Lower + Send + Sync + 'static {
+pub(crate) trait Value: Lift + Lower + Whole + Send + Sync + 'static {
     fn fits(ty: &Type) -> bool;
 
     /// Only parameters are counted, which hold no lists but bytes themselves.
@@ -218,7 +229,7 @@ impl<T: Payload, E: Payload> Value for Result<T, E> {
 }
 
 /// What a case of a result holds: a value, or nothing.
-pub(crate) trait Payload: Lift + Lower + Send + Sync + 'static {
+pub(crate) trait Payload: Lift + Lower + Whole + Send + Sync + 'static {
     fn fits(ty: Option<&Type>) -> bool;
 
     fn into_payload(self) -> Option<Box<Val>>;

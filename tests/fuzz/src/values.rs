@@ -1,11 +1,11 @@
 //! Values of components from another host: bytes that are read as values are written back to bytes that mean the same,
-//! no longer than those that came; none of the shorter ones can be read.
+//! no longer than those that came; none of the shorter ones can be read. Values that can be read whole are the same.
 //!
 //! The first byte of an input chooses the types, the others are the message.
 
 use std::sync::LazyLock;
 
-use lath_wrpc::codec::{DecodeError, decode, encode, supported};
+use lath_wrpc::codec::{DecodeError, decode, decode_whole, encode, encode_whole, supported};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Type};
 use wasmtime::{Config, Engine};
@@ -37,15 +37,35 @@ const FUNCTIONS: &[(&str, &[&str])] = &[
     ),
     ("(type $l (list u32 4)) (type $m (map string $l))", &["$m"]),
     ("(type $l (list f64)) (type $c (list char)) (type $s (list s64))", &["$l", "$c", "$s"]),
+    ("(type $l (list u8)) (type $o (option $l)) (type $r (result $o (error string)))", &["string", "$r"]),
 ];
+
+/// The last of the functions, whose values can be read whole too.
+type Whole = (String, Result<Option<Vec<u8>>, String>);
 
 pub(crate) fn check(bytes: &[u8]) {
     static TYPES: LazyLock<Vec<Vec<Type>>> =
         LazyLock::new(|| FUNCTIONS.iter().map(|(definitions, params)| types(definitions, params)).collect());
     let Some((choice, message)) = bytes.split_first() else { return };
-    let types = &TYPES[usize::from(*choice) % TYPES.len()];
-    if message.len() <= MAX_MESSAGE {
-        check_message(message, types);
+    let function = usize::from(*choice) % TYPES.len();
+    let types = &TYPES[function];
+    if message.len() > MAX_MESSAGE {
+        return;
+    }
+    check_message(message, types);
+    if function + 1 == TYPES.len() {
+        check_whole(message, types);
+    }
+}
+
+/// Both ways read the same messages, refuse the others for the same reason, and write the same bytes.
+fn check_whole(message: &[u8], types: &[Type]) {
+    match (decode_whole::<Whole>(message), decode(message, types)) {
+        (Ok(whole), Ok(values)) => {
+            let written = encode_whole(&whole).expect("what was read can be written");
+            assert_eq!(written, encode(&values, types).expect("what was read can be written"), "{whole:?}");
+        }
+        (whole, values) => assert_eq!(whole.err(), values.err(), "the two ways differ"),
     }
 }
 

@@ -219,7 +219,7 @@ fn put_flags(out: &mut BytesMut, flags: &Flags, set: &[String]) -> Result<(), En
     Ok(())
 }
 
-fn countable(len: usize) -> Result<(), EncodeError> {
+pub(super) fn countable(len: usize) -> Result<(), EncodeError> {
     u32::try_from(len).map(drop).map_err(|_| EncodeError::TooLong)
 }
 

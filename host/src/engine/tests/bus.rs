@@ -158,7 +158,7 @@ async fn a_choice_that_cannot_be_is_told_with_what_could() {
 async fn a_call_to_another_host_is_made_over_the_link_that_was_chosen() {
     let engine = engine_with(Pooling::Off);
     let here = Arc::<Here>::default();
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![Val::U32(5)]));
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(&[5])));
     let asker = prepare(&engine, asker("2.0.0"), "asker", &here, |spec| {
         links(spec);
         // A provider has the interface as it is.

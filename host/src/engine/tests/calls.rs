@@ -79,10 +79,8 @@ async fn a_linked_call_goes_elsewhere_when_the_target_is_not_here() {
     let (engine, here) = (engine(), Arc::<Here>::default());
     let (front, greeter) = front_and_greeter(&engine, &here).await;
     greeter.close();
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![Val::Result(Ok(Some(Box::new(Val::Record(vec![
-        ("text".into(), word("from afar")),
-        ("version".into(), word("9")),
-    ])))))]));
+    // `ok(some({ text: "from afar", version: "9" }))`.
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(b"\x00\x01\x09from afar\x019")));
     let (status, text) = answer(&front, "/greet?name=Ada").await.unwrap();
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("from afar"), "{text}");
@@ -100,11 +98,11 @@ async fn a_failed_linked_call_traps_the_caller_and_names_the_cause() {
         text.contains("shop-greeter") && text.contains("greet") && text.contains("nobody is there"),
         "{text}"
     );
-    // A wrong number of results does no harm either.
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![]));
+    // An answer without results does no harm either.
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::new()));
     assert!(matches!(answer(&front, "/greet?name=Ada").await, Err(CallError::Target(_))));
     // Nor do results of another type.
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![Val::U8(1)]));
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(&[7])));
     answer(&front, "/greet?name=Ada").await.unwrap_err();
     assert_eq!(answer(&front, "/healthz").await.unwrap().0, 200);
 }

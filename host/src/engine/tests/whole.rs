@@ -125,16 +125,39 @@ async fn a_target_of_another_type_is_refused() {
 }
 
 #[tokio::test]
-async fn another_host_is_given_values() {
+async fn another_host_is_given_the_bytes() {
     let (engine, here) = (engine(), Arc::<Here>::default());
     let (front, turner) = front_and_turner(&engine, &here).await;
     turner.close();
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![Val::List(vec![Val::U8(9), Val::U8(8)])]));
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(&[2, 9, 8])));
     assert_eq!(turn(&front, &[1, 2, 3]).await.unwrap(), [9, 8]);
     assert_eq!(*here.asked.lock().unwrap(), [format!("shop-turner {INTERFACE}.turn for shop@1")]);
-    *here.elsewhere.lock().unwrap() = Some(Ok(vec![Val::String("no bytes".into())]));
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(&[2, 9, 8, 7])));
     let error = turn(&front, &[1]).await.unwrap_err().to_string();
     assert!(error.contains("other types"), "{error}");
+}
+
+#[tokio::test]
+async fn a_call_from_another_host_is_answered_with_bytes() {
+    let engine = engine();
+    let turner = prepare(&engine, turner(), "turner", &Arc::default(), |_| {}).await.unwrap();
+    let turn = turner.exports().find(Some(INTERFACE), "turn").unwrap();
+    let call = async |params: &[u8]| {
+        turner.begin().unwrap().call_encoded(turn, params, CallContext::default()).await
+    };
+    assert_eq!(call(&[3, 0, 1, 255]).await.unwrap(), [3, 255, 254, 0].as_slice());
+    let bytes: Vec<u8> = (0..=250).cycle().take(64 << 10).collect();
+    let types = &turner.exports().get(turn).unwrap().types;
+    let value = |bytes: &[u8]| [Val::List(bytes.iter().copied().map(Val::U8).collect())];
+    let params = lath_wrpc::codec::encode(&value(&bytes), &types.params).unwrap();
+    let turned: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
+    let results = lath_wrpc::codec::encode(&value(&turned), &types.results).unwrap();
+    assert!(call(&params).await.unwrap() == results, "another answer than value by value");
+    for wrong in [&[3, 0, 1][..], &[], &[1, 1, 1]] {
+        assert!(matches!(call(wrong).await, Err(Unanswered::Params(_))), "{wrong:?}");
+    }
+    assert!(matches!(call(&[0]).await, Err(Unanswered::Call(CallError::Trap(_)))));
+    assert_eq!((turner.counts().succeeded, turner.counts().trapped, turner.in_flight()), (2, 1, 0));
 }
 
 #[tokio::test]

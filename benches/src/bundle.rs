@@ -73,24 +73,43 @@ pub fn keeping(mut bundle: ComponentBundle, policy: InstancePolicy) -> Component
 /// The same bundle with a link to `target` of its app for an interface of package `lath:bench`.
 #[must_use]
 pub fn linked(mut bundle: ComponentBundle, app: &str, target: &str, interface: &str) -> ComponentBundle {
-    let link = LinkSpec {
+    if let Some(spec) = &mut bundle.stable {
+        spec.links.push(link(app, target, ("lath", "bench"), &[interface], None));
+    }
+    bundle
+}
+
+/// The same bundle with a link to a store of keys and values.
+#[must_use]
+pub fn keeping_values(mut bundle: ComponentBundle, app: &str, store: Builtin) -> ComponentBundle {
+    if let Some(spec) = &mut bundle.stable {
+        let interfaces = ["store", "atomics", "batch"];
+        spec.links.push(link(app, "store", ("wasi", "keyvalue"), &interfaces, Some(store)));
+    }
+    bundle
+}
+
+fn link(
+    app: &str,
+    target: &str,
+    (namespace, package): (&str, &str),
+    interfaces: &[&str],
+    builtin: Option<Builtin>,
+) -> LinkSpec {
+    LinkSpec {
         name: LinkName::default(),
-        namespace: "lath".into(),
-        package: "bench".into(),
-        interfaces: vec![interface.into()],
+        namespace: namespace.into(),
+        package: package.into(),
+        interfaces: interfaces.iter().map(|interface| (*interface).into()).collect(),
         target: format!("{app}-{target}").parse().expect("an id"),
         target_name: target.parse().expect("a name"),
         source_config: BTreeMap::new(),
         target_config: BTreeMap::new(),
-        builtin: None,
+        builtin,
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
-    };
-    if let Some(spec) = &mut bundle.stable {
-        spec.links.push(link);
     }
-    bundle
 }
 
 fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> ComponentBundle {

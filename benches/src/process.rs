@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A host with a nats-server, both ended when it is dropped.
+/// A host with a nats-server. The host ends when it is dropped, the server with the last host that uses it.
 #[derive(Debug)]
 pub struct Host {
     /// Where it takes HTTP requests.
@@ -28,7 +29,7 @@ pub struct Host {
     id: HostId,
     process: Process,
     control: ControlClient,
-    nats: Nats,
+    nats: Arc<Nats>,
     folder: TempDir,
     lath: PathBuf,
 }
@@ -40,7 +41,20 @@ impl Host {
     /// When one of them does not start.
     pub async fn start(lath: &Path, group: Option<&Group>) -> Self {
         let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
-        let nats = Nats::start(&folder.path().join("nats")).await;
+        let nats = Arc::new(Nats::start(&folder.path().join("nats")).await);
+        Self::of(lath, group, folder, nats).await
+    }
+
+    /// Another host of the same lattice.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn beside(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
+        Self::of(&self.lath, None, folder, Arc::clone(&self.nats)).await
+    }
+
+    async fn of(lath: &Path, group: Option<&Group>, folder: TempDir, nats: Arc<Nats>) -> Self {
         let connection = connect(ConnectOptions::new(&nats.url(), "bench")).await.expect("a connection");
         let control = ControlClient::new(connection, "default".parse().expect("a name"));
         let address = ports::free_address();
@@ -120,6 +134,12 @@ impl Host {
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory::of(self.process.id())
+    }
+
+    /// The number of its process.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.id()
     }
 
     /// What the nats-server takes now.
@@ -215,6 +235,20 @@ impl Memory {
         };
         Self { resident: field("VmRSS:"), most: field("VmHWM:") }
     }
+}
+
+/// The time for which a process has had a processor so far, in steps of a hundredth of a second.
+///
+/// # Panics
+/// When it has ended.
+#[must_use]
+pub fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
+    // The name, which may hold anything, ends with the last parenthesis; from there on utime is the 12th, stime the 13th.
+    let (_, fields) = stat.rsplit_once(')').expect("the kernel tells");
+    let ticks =
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number"));
+    Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
 /// A client that keeps its connection.

@@ -2,6 +2,7 @@
 
 mod density;
 mod http;
+mod keyvalue;
 mod latency;
 mod lattice;
 mod linked;
@@ -37,6 +38,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "http", run: |run| Box::pin(http::measure(run)), is_of_lath: true },
     Suite { name: "linked", run: |run| Box::pin(linked::measure(run)), is_of_lath: true },
     Suite { name: "streams", run: |run| Box::pin(streams::measure(run)), is_of_lath: true },
+    Suite { name: "keyvalue", run: |run| Box::pin(keyvalue::measure(run)), is_of_lath: true },
     Suite { name: "wrpc", run: |run| Box::pin(wrpc::measure(run)), is_of_lath: false },
     Suite { name: "density", run: |run| Box::pin(density::measure(run)), is_of_lath: true },
     Suite { name: "small", run: |run| Box::pin(small::measure(run)), is_of_lath: true },

@@ -49,14 +49,14 @@ impl Workspace {
 
     /// cargo on the main workspace.
     pub(crate) fn cargo(&self) -> Command {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.current_dir(&self.root);
         command
     }
 
     /// cargo on the guests' workspace, with a target folder of its own, so that neither build waits for the other.
     pub(crate) fn guests_cargo(&self) -> Command {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.current_dir(self.root.join("components"));
         command.env("CARGO_TARGET_DIR", self.guests_target());
         command
@@ -65,7 +65,7 @@ impl Workspace {
     /// cargo on the workspace of the tests against old peers, whose crates stay out of ours. Its target folder is its
     /// own for the same reason as the guests'.
     pub(crate) fn compat_cargo(&self) -> Command {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.current_dir(self.root.join("tests/compat"));
         command.env("CARGO_TARGET_DIR", self.root.join("target/compat"));
         command
@@ -73,7 +73,7 @@ impl Workspace {
 
     /// cargo on the workspace of the last wRPC of the 1.x world, which measurements have beside ours.
     pub(crate) fn upstream_cargo(&self) -> Command {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.current_dir(self.root.join("tests/upstream"));
         command.env("CARGO_TARGET_DIR", self.upstream_target());
         command
@@ -85,7 +85,7 @@ impl Workspace {
 
     /// cargo on the workspace of the programs that fuzz, which builds everything with instruments in it.
     pub(crate) fn fuzz_cargo(&self) -> Command {
-        let mut command = Command::new(cargo());
+        let mut command = cargo();
         command.current_dir(self.root.join("fuzz"));
         command.env("CARGO_TARGET_DIR", self.fuzz_target());
         command
@@ -101,8 +101,17 @@ impl Workspace {
 }
 
 /// The cargo that runs us, so that a toolchain chosen by `cargo +…` holds for all we start.
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// A cargo that knows nothing of this program's own package: what cargo has told about it would be part of the environment
+/// that build scripts look at, and everything above `ring` would be built again whenever somebody calls cargo directly.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let about_this = |name: &OsString| {
+        name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    };
+    for (name, _) in std::env::vars_os().filter(|(name, _)| about_this(name)) {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Runs a command with our own input and output; an error if it cannot start or does not end well.

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::bundle::{component, guest, keeping, request, server};
 use crate::load::{Ask, closed, fixed};
-use crate::process::Host;
-use crate::row::{Aim, Row, Value};
+use crate::process::{Host, Memory, processor_time};
+use crate::row::{Aim, Row, Unit, Value};
 use crate::run::{Run, middle};
 
 const SUITE: &str = "http";
@@ -26,12 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct Server {
     name: &'static str,
     ask: Ask,
-    _process: Option<Process>,
+    /// The number of its process.
+    process: u32,
+    _own: Option<Process>,
 }
 
 impl Server {
     fn of_lath(name: &'static str, host: &Host, app: &str) -> Self {
-        Self { name, ask: Ask::root(host.address, &format!("{app}.test")), _process: None }
+        let ask = Ask::root(host.address, &format!("{app}.test"));
+        Self { name, ask, process: host.process(), _own: None }
     }
 }
 
@@ -74,9 +77,14 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         assert!(warm.failures == 0, "{}: {} requests failed", server.name, warm.failures);
     }
     let mut rates = vec![Vec::new(); servers.len()];
+    let mut costs = vec![Vec::new(); servers.len()];
     for _ in 0..run.rounds() {
-        for (server, rates) in servers.iter().zip(&mut rates) {
-            rates.push(closed(&server.ask, CONNECTIONS, run.time()).rate());
+        for ((server, rates), costs) in servers.iter().zip(&mut rates).zip(&mut costs) {
+            let before = processor_time(server.process);
+            let load = closed(&server.ask, CONNECTIONS, run.time());
+            let spent = processor_time(server.process) - before;
+            costs.push(spent.as_secs_f64() / load.times.len().max(1) as f64);
+            rates.push(load.rate());
         }
     }
     let rates: Vec<(&str, f64)> =
@@ -110,8 +118,35 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         ("wasmtime 0.3", "wasmtime serve (default: reused)"),
         Aim::TimesAtLeast(1.0),
     );
+    let costs: Vec<f64> = costs.into_iter().map(middle).collect();
+    rows.extend(costs_of(&servers, &costs));
     rows.extend(at_a_rate(run, &servers));
     rows
+}
+
+/// What the servers took meanwhile, of processors and of memory. All apps of Lath are in one process.
+fn costs_of(servers: &[Server], costs: &[f64]) -> Vec<Row> {
+    let at = |name: &str| servers.iter().position(|server| server.name == name);
+    let row = |work: &str, (ours, other): (&str, &str), value: &dyn Fn(usize) -> Value| {
+        let row = Row::new(SUITE, work, value(at(ours)?));
+        Some(match at(other) {
+            Some(other) => row.beside("wasmtime serve", value(other)),
+            None => row,
+        })
+    };
+    let time = |at: usize| Value { amount: costs[at] * 1e6, unit: Unit::Us };
+    let memory = |at: usize| {
+        let most = Memory::of(servers[at].process).most;
+        Value { amount: most as f64 / f64::from(1 << 20), unit: Unit::MiB }
+    };
+    [
+        row("hello, fresh: processor time of a request", ("lath fresh", "wasmtime fresh"), &time),
+        row("hello, reused: processor time of a request", ("lath reuse", "wasmtime reuse"), &time),
+        row("most resident memory, all four apps beside one", ("lath fresh", "wasmtime fresh"), &memory),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Half of what the slower of two takes, at even times: what requests wait when nobody is at the limit.
@@ -155,7 +190,8 @@ async fn started(name: &'static str, command: Command, address: SocketAddr, fold
         std::net::TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
     })
     .await;
-    Server { name, ask: Ask::root(address, "bench.test"), _process: Some(process) }
+    let number = process.id();
+    Server { name, ask: Ask::root(address, "bench.test"), process: number, _own: Some(process) }
 }
 
 impl Server {

@@ -61,6 +61,44 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         let times = if path.ends_with("1048576") { 4 } else { 20 };
         rows.push(Row::new(SUITE, format!("one call, reused: {what}"), added(run, &reuse, path, times)));
     }
+    rows.extend(between_hosts(run).await);
+    rows
+}
+
+/// The same from one host to another, over NATS.
+async fn between_hosts(run: &Run) -> Vec<Row> {
+    let host = Host::start(&run.lath, None).await;
+    let other = host.beside().await;
+    let (front, echo) = (host.push(&guest("http-bench-v1")).await, host.push(&guest("echoer-v1")).await);
+    let policy = InstancePolicy::Reuse { calls: 1_000_000 };
+    let echo = keeping(component("far", "echo", &echo), policy);
+    other.apply(&request("far", 1, vec![echo])).await;
+    other.running(1).await;
+    let front = keeping(linked(component("far", "front", &front), "far", "echo", "echo"), policy);
+    let web = server("far", host.address, "far.test", "front");
+    host.apply(&request("far", 1, vec![front, web])).await;
+    host.running(2).await;
+    let ask = Ask::root(host.address, "far.test");
+    let mut rows = Vec::new();
+    for (path, what) in [
+        ("/nothing", "nothing"),
+        ("/bytes?size=16", "16 B of bytes"),
+        ("/bytes?size=65536", "64 KiB of bytes"),
+        ("/rows?size=65536", "1,024 records"),
+    ] {
+        let added = added(run, &ask, path, 20);
+        rows.push(Row::new(SUITE, format!("one call to another host, reused: {what}"), added));
+    }
+    let [large, small] = in_turn(run.rounds(), |at| {
+        let path = ["/bytes?size=65536", "/bytes?size=16"][at];
+        let load = closed(&ask.path(path), CONNECTIONS, run.time());
+        assert!(load.failures == 0, "{} requests of {path} failed", load.failures);
+        load.rate()
+    });
+    rows.push(
+        Row::new(SUITE, "64 KiB of bytes to another host and back", Value::per_second(large))
+            .beside("the same with 16 bytes", Value::per_second(small)),
+    );
     rows
 }
 

@@ -1,5 +1,6 @@
 //! Code from the lattice's object store, where `lath deploy` puts the files of a manifest.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,11 @@ impl Store {
         let mut size: u64 = 0;
         let mut piece = vec![0; PIECE];
         loop {
-            let read = patient(object.read(&mut piece)).await?.map_err(|error| broken(&error))?;
+            let read = patient(object.read(&mut piece)).await?.map_err(|error| match error.kind() {
+                // The client itself has held all bytes against the digest.
+                io::ErrorKind::InvalidData => other_bytes(bucket, digest),
+                _ => broken(&error),
+            })?;
             let read = piece.get(..read).unwrap_or_default();
             if read.is_empty() {
                 break;
@@ -82,9 +87,14 @@ impl Store {
         if found == *digest {
             return Ok(size);
         }
-        let message = format!("object store {bucket} has other bytes under {digest}: {found}");
-        Err(PrepareError::new(Reason::DigestMismatch, message))
+        let PrepareError { reason, message } = other_bytes(bucket, digest);
+        Err(PrepareError::new(reason, format!("{message}: {found}")))
     }
+}
+
+fn other_bytes(bucket: &str, digest: &Digest) -> PrepareError {
+    let message = format!("object store {bucket} has other bytes under {digest}");
+    PrepareError::new(Reason::DigestMismatch, message)
 }
 
 async fn patient<T>(wait: impl Future<Output = T>) -> Result<T, PrepareError> {

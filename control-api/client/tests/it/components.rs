@@ -41,3 +41,30 @@ async fn bytes_under_a_false_digest_are_neither_taken_nor_given() {
     assert_eq!(store.put(&digest, Bytes::from_static(b"good")).await.unwrap(), Put::Stored);
     assert_eq!(store.get(&digest, 10).await.unwrap(), "good");
 }
+
+#[tokio::test]
+async fn the_beginning_of_code_is_what_is_there_damaged_or_not() {
+    let (_nats, connection) = connected().await;
+    let store = ComponentStore::open(&connection, "components-test").await.unwrap();
+    // Of three pieces.
+    let bytes: Bytes = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let digest = Digest::of(&bytes);
+    assert_eq!(
+        store.beginning(&digest, 8).await.unwrap_err(),
+        StoreError::NotFound { digest: digest.clone() }
+    );
+    store.put(&digest, bytes.clone()).await.unwrap();
+    for length in [0, 8, 128 << 10, 200_000, 299_999, 300_000, 1 << 20] {
+        let beginning = store.beginning(&digest, length).await.unwrap();
+        assert!(beginning == bytes[..length.min(bytes.len())], "{length}: {} bytes", beginning.len());
+    }
+    let context = connection.jetstream(std::time::Duration::from_secs(3));
+    let raw = context.get_object_store("components-test").await.unwrap();
+    let pieces = format!("$O.components-test.C.{}", raw.info(digest.hex()).await.unwrap().nuid);
+    let stream = context.get_stream("OBJ_components-test").await.unwrap();
+    stream.purge().filter(&pieces).await.unwrap();
+    context.publish(pieces, "other bytes".into()).await.unwrap().await.unwrap();
+    assert_eq!(store.beginning(&digest, 5).await.unwrap(), "other");
+    assert_eq!(store.beginning(&digest, 512).await.unwrap(), "other bytes");
+    store.get(&digest, 1 << 30).await.unwrap_err();
+}

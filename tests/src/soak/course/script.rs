@@ -57,7 +57,12 @@ impl Director {
             Kind::CanaryErrors | Kind::CanaryTraps => {
                 let next = self.made(course);
                 course.may_answer(self, Who::Both);
-                self.refuses(course, &next, &["gate-failed"]).await
+                // Traps are also what its host judges a component by, which may notice them before the gate does.
+                let causes: &[_] = match course.turn.kind {
+                    Kind::CanaryTraps => &["gate-failed", "calls-fail"],
+                    _ => &["gate-failed"],
+                };
+                self.refuses(course, &next, causes).await
             }
             Kind::AbortBlueGreen => self.abort(course, Who::Old).await,
             Kind::AbortCanary => self.abort(course, Who::Both).await,

@@ -79,8 +79,8 @@ async fn a_linked_call_goes_elsewhere_when_the_target_is_not_here() {
     let (engine, here) = (engine(), Arc::<Here>::default());
     let (front, greeter) = front_and_greeter(&engine, &here).await;
     greeter.close();
-    // `ok(some({ text: "from afar", version: "9" }))`.
-    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(b"\x00\x01\x09from afar\x019")));
+    // `ok({ text: "from afar", version: "9" })`.
+    *here.elsewhere.lock().unwrap() = Some(Ok(Bytes::from_static(b"\x00\x09from afar\x019")));
     let (status, text) = answer(&front, "/greet?name=Ada").await.unwrap();
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("from afar"), "{text}");

@@ -76,19 +76,8 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         let warm = closed(&server.ask, CONNECTIONS, Duration::from_millis(500));
         assert!(warm.failures == 0, "{}: {} requests failed", server.name, warm.failures);
     }
-    let mut rates = vec![Vec::new(); servers.len()];
-    let mut costs = vec![Vec::new(); servers.len()];
-    for _ in 0..run.rounds() {
-        for ((server, rates), costs) in servers.iter().zip(&mut rates).zip(&mut costs) {
-            let before = processor_time(server.process);
-            let load = closed(&server.ask, CONNECTIONS, run.time());
-            let spent = processor_time(server.process) - before;
-            costs.push(spent.as_secs_f64() / load.times.len().max(1) as f64);
-            rates.push(load.rate());
-        }
-    }
-    let rates: Vec<(&str, f64)> =
-        servers.iter().map(|server| server.name).zip(rates.into_iter().map(middle)).collect();
+    let (rates, costs) = load_in_turn(run, &servers);
+    let rates: Vec<(&str, f64)> = servers.iter().map(|server| server.name).zip(rates).collect();
     let rate = |name: &str| rates.iter().find(|(found, _)| *found == name).map(|(_, rate)| *rate);
     let mut rows = Vec::new();
     let mut row = |work: &str, ours: &str, other: (&str, &str), aim: Aim| {
@@ -118,10 +107,26 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         ("wasmtime 0.3", "wasmtime serve (default: reused)"),
         Aim::TimesAtLeast(1.0),
     );
-    let costs: Vec<f64> = costs.into_iter().map(middle).collect();
     rows.extend(costs_of(&servers, &costs));
     rows.extend(at_a_rate(run, &servers));
     rows
+}
+
+/// Requests in a second of each server, and the processor time of one of them in seconds.
+fn load_in_turn(run: &Run, servers: &[Server]) -> (Vec<f64>, Vec<f64>) {
+    let mut rates = vec![Vec::new(); servers.len()];
+    let mut costs = vec![Vec::new(); servers.len()];
+    for _ in 0..run.rounds() {
+        for ((server, rates), costs) in servers.iter().zip(&mut rates).zip(&mut costs) {
+            let before = processor_time(server.process);
+            let load = closed(&server.ask, CONNECTIONS, run.time());
+            let spent = processor_time(server.process) - before;
+            costs.push(spent.as_secs_f64() / load.times.len().max(1) as f64);
+            rates.push(load.rate());
+        }
+    }
+    let middles = |values: Vec<Vec<f64>>| values.into_iter().map(middle).collect();
+    (middles(rates), middles(costs))
 }
 
 /// What the servers took meanwhile, of processors and of memory. All apps of Lath are in one process.

@@ -11,6 +11,8 @@ use lath_manager_planner::{DesiredRecord, ObservedState, PlanInput, PlanLimits, 
 
 /// Rounds after which an app that hosts obey must be settled.
 const ROUNDS: u32 = 60;
+/// Silence of a host that is lost. In a lattice of examples time passes without a word of theirs.
+pub const LOST_AFTER: Duration = Duration::from_secs(360_000);
 /// Longer than a plan stays without another look.
 const BETWEEN: Duration = Duration::from_secs(2);
 
@@ -24,10 +26,13 @@ pub struct World {
     /// All hosts.
     pub fleet: BTreeMap<HostId, HostSummary>,
     /// What each was told last of each app.
-    pub told: BTreeMap<HostId, BTreeMap<AppName, ApplyRequest>>,
+    pub told: BTreeMap<HostId, Told>,
     /// The apps.
     pub apps: Vec<Planned>,
 }
+
+/// What a host was told last of each app; without bundles where it is to have nothing of one any more.
+pub type Told = BTreeMap<AppName, ApplyRequest>;
 
 /// An app and its record.
 #[derive(Debug)]
@@ -99,6 +104,17 @@ impl World {
         panic!("app {number} does not settle: {:?}", self.apps.get(number).map(|app| &app.record.rollout));
     }
 
+    /// Lets time pass, at whose end all hosts are heard again.
+    pub fn rest(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+        for (host, summary) in &mut self.fleet {
+            summary.sequence += 1;
+            let told: Vec<ApplyRequest> =
+                self.told.get(host).into_iter().flat_map(BTreeMap::values).cloned().collect();
+            self.observed.inventory(example::inventory(summary, &told), self.now);
+        }
+    }
+
     /// What is to be done about an app now.
     ///
     /// # Panics
@@ -109,7 +125,7 @@ impl World {
         plan(&PlanInput {
             now: self.now,
             epoch: Epoch(1),
-            limits: &PlanLimits { lost_after: Duration::from_secs(360_000) },
+            limits: &PlanLimits { lost_after: LOST_AFTER },
             observed: &self.observed,
             record,
             revisions,

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lath_counted::lattice::World;
+use lath_counted::lattice::{LOST_AFTER, Told, World};
 use lath_manager_planner::change;
 use lath_manager_planner::example::App;
 
@@ -62,8 +62,10 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         world.settle(number);
     }
 
-    // The host with the most on it does not come back.
-    let (lost, _) = world.told.iter().max_by_key(|(_, told)| told.len()).expect("hosts were told");
+    // The host with the most on it does not come back, of which a manager is sure when it has listened for long enough.
+    world.rest(2 * LOST_AFTER);
+    let on = |told: &Told| told.values().filter(|request| !request.bundles.is_empty()).count();
+    let (lost, _) = world.told.iter().max_by_key(|(_, told)| on(told)).expect("hosts were told");
     let (lost, boot) = (lost.clone(), world.fleet[lost].boot.clone());
     world.observed.stopped(&lost, &boot);
     let begun = Instant::now();

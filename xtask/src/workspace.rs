@@ -100,9 +100,9 @@ impl Workspace {
     }
 }
 
-/// The cargo that runs us, so that a toolchain chosen by `cargo +…` holds for all we start.
-/// A cargo that knows nothing of this program's own package: what cargo has told about it would be part of the environment
-/// that build scripts look at, and everything above `ring` would be built again whenever somebody calls cargo directly.
+/// The cargo that runs us, so that a toolchain chosen by `cargo +…` holds for all we start. What it has told us of our own
+/// package is not handed on: build scripts look at those variables, and everything above `ring` would be built again
+/// whenever somebody calls cargo directly.
 fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let about_this = |name: &OsString| {

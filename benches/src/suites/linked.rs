@@ -36,16 +36,8 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         Row::new(SUITE, "added by one call, reused, p50", added(run, &reuse, "/number", MANY))
             .aim(Aim::AtMost(4.0)),
     ];
-    let [large, small] = in_turn(run.rounds(), |at| {
-        let path = ["/bytes?size=65536", "/bytes?size=16"][at];
-        let load = closed(&fresh.path(path), CONNECTIONS, run.time());
-        assert!(load.failures == 0, "{} requests of {path} failed", load.failures);
-        load.rate()
-    });
     rows.push(
-        Row::new(SUITE, "64 KiB of bytes there and back, fresh", Value::per_second(large))
-            .beside("the same with 16 bytes", Value::per_second(small))
-            .aim(Aim::TimesAtLeast(0.5)),
+        large_beside_small(run, &fresh, "64 KiB of bytes there and back, fresh").aim(Aim::TimesAtLeast(0.5)),
     );
     for (path, what) in [
         ("/nothing", "nothing"),
@@ -89,17 +81,19 @@ async fn between_hosts(run: &Run) -> Vec<Row> {
         let added = added(run, &ask, path, 20);
         rows.push(Row::new(SUITE, format!("one call to another host, reused: {what}"), added));
     }
+    rows.push(large_beside_small(run, &ask, "64 KiB of bytes to another host and back"));
+    rows
+}
+
+/// Requests in a second with 64 KiB of bytes, beside those with 16.
+fn large_beside_small(run: &Run, ask: &Ask, what: &str) -> Row {
     let [large, small] = in_turn(run.rounds(), |at| {
         let path = ["/bytes?size=65536", "/bytes?size=16"][at];
         let load = closed(&ask.path(path), CONNECTIONS, run.time());
         assert!(load.failures == 0, "{} requests of {path} failed", load.failures);
         load.rate()
     });
-    rows.push(
-        Row::new(SUITE, "64 KiB of bytes to another host and back", Value::per_second(large))
-            .beside("the same with 16 bytes", Value::per_second(small)),
-    );
-    rows
+    Row::new(SUITE, what, Value::per_second(large)).beside("the same with 16 bytes", Value::per_second(small))
 }
 
 /// What one of `times` calls adds to a request, by the middle of the times of one connection.

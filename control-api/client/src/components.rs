@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::Cursor;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::object_store::{Config, InfoErrorKind, ObjectInfo, ObjectStore};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
@@ -192,7 +192,12 @@ impl ComponentStore {
         // Piece by piece: the reader of a whole object judges it by its digest, and of a damaged one gives nothing.
         let subject = format!("$O.{}.C.{}", self.name, info.nuid);
         let (mut bytes, mut sequence) = (BytesMut::new(), 1);
+        let until = Instant::now() + READ_TIMEOUT;
         while bytes.len() < length {
+            if Instant::now() > until {
+                let cause = format!("not read within {} s", READ_TIMEOUT.as_secs());
+                return Err(StoreError::Unavailable { store: self.name.clone(), cause });
+            }
             match self.pieces.get_first_raw_message_by_subject(&subject, sequence).await {
                 Ok(piece) => {
                     bytes.extend_from_slice(&piece.payload);

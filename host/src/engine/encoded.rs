@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use lath_wrpc::InvokeError;
 use lath_wrpc::codec::{self, DecodeError, EncodeError};
 
 use crate::engine::exports::ExportedFunctionId;
@@ -82,7 +81,7 @@ pub(crate) fn unsent(error: &EncodeError) -> CallError {
 pub(crate) fn unread(error: &DecodeError) -> CallError {
     CallError::Failed(match error {
         // Short results are how a callee of 1.x shows that it failed.
-        DecodeError::Truncated => InvokeError::Interrupted.to_string(),
+        DecodeError::Truncated => "the target failed without a reason".to_owned(),
         other => format!("the target gave results of other types: {other}"),
     })
 }

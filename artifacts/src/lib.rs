@@ -15,6 +15,7 @@ mod manifest;
 mod reference;
 mod registries;
 mod settings;
+mod signature;
 
 pub use component::{Shape, recognise};
 pub use credentials::{Credential, Secret};
@@ -25,6 +26,7 @@ pub use manifest::{Descriptor, Format, ImageManifest, Platform};
 pub use reference::{BadReference, Reference, RegistryName};
 pub use registries::{Given, Inspected, Login, Pushed, Registries, Resolved};
 pub use settings::{Mirror, Patience, RegistryArgs, SettingsError};
+pub use signature::{Signature, signature};
 
 /// Largest code that is taken from a registry or put there, in bytes.
 pub const MAX_BYTES: u64 = 256 << 20;

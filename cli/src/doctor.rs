@@ -2,9 +2,8 @@
 //!
 //! Nothing is changed. A check that cannot be made because of an earlier one is left out, not failed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use futures::StreamExt;
 use lath_control_api::app::{KnownHost, ListRequest, ManagerInfo};
 use lath_control_api::{AppVerb, Bucket, Subjects, Timestamp};
 use serde::Serialize;
@@ -109,7 +108,7 @@ async fn look(session: &Session) -> Vec<Check> {
 async fn nats(session: &Session) -> Check {
     let connection = session.control.connection();
     let server = connection.server().unwrap_or_else(|| session.target.shown_url());
-    match round_trip(connection.nats(), session.patience).await {
+    match connection.round_trip(session.patience).await {
         Some(trip) => {
             let micros = trip.as_micros();
             Check::good(format!("NATS {server} answers in {}.{} ms", micros / 1000, micros % 1000 / 100))
@@ -119,17 +118,6 @@ async fn nats(session: &Session) -> Check {
             "look at the load of the server and the way to it",
         ),
     }
-}
-
-/// Time for a message to the server and back.
-async fn round_trip(nats: &async_nats::Client, patience: Duration) -> Option<Duration> {
-    let inbox = nats.new_inbox();
-    let mut back = nats.subscribe(inbox.clone()).await.ok()?;
-    let started = Instant::now();
-    nats.publish(inbox, bytes::Bytes::new()).await.ok()?;
-    nats.flush().await.ok()?;
-    tokio::time::timeout(patience, back.next()).await.ok()??;
-    Some(started.elapsed())
 }
 
 async fn jetstream(session: &Session) -> Vec<Check> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Digest;
 use crate::builtin::BuiltinAliases;
 use crate::bundle::Weight;
+use crate::claims::Claims;
 use crate::fence::Fence;
 use crate::id::{AppName, ComponentId, ComponentName, Epoch, HostId, Revision};
 use crate::label::Labels;
@@ -160,6 +161,9 @@ pub struct UnitInventory {
     /// Links to and from providers that this host has put for it, in order of their other ends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkInventory>,
+    /// What its maker has signed of its code, once it is ready; absent when it is not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
 }
 
 /// A link between a unit and a provider: for a provider each of its own, for any other unit those to providers of other apps.
@@ -321,8 +325,8 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether the same code may be had later without another decision: something outside was wrong, and is looked
-    /// at again.
+    /// Whether the same may succeed later without another decision: something outside was wrong, and is looked at
+    /// again.
     #[must_use]
     pub const fn may_pass(self) -> bool {
         match self {
@@ -335,7 +339,8 @@ impl Reason {
             | Self::FetchTooSlow
             | Self::FetchCutShort
             | Self::DiskFull
-            | Self::SecretUnavailable => true,
+            | Self::SecretUnavailable
+            | Self::AddressUnavailable => true,
             Self::AsAsked
             | Self::ImageNotFound
             | Self::ImageUnsupported
@@ -348,7 +353,6 @@ impl Reason {
             | Self::ProbeFailed
             | Self::CallsFail
             | Self::ConfigInvalid
-            | Self::AddressUnavailable
             | Self::ArchiveInvalid
             | Self::WrongPlatform
             | Self::LinkRefused

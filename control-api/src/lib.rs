@@ -9,6 +9,7 @@
 mod artifact;
 mod builtin;
 mod bundle;
+mod claims;
 mod command;
 mod error;
 mod event;
@@ -35,6 +36,7 @@ pub use bundle::{
     Candidate, ComponentBundle, ComponentSpec, DrainPolicy, Grants, HoldPolicy, HttpRoute, Probe,
     UnverifiedLinks, Weight, Workload,
 };
+pub use claims::Claims;
 pub use command::{
     ApplyReply, ApplyRequest, DrainRequest, HostChangeReply, InventoryRequest, LabelRequest, PingReply,
     PingRequest, Reply,

@@ -227,6 +227,7 @@ fn inventory() -> HostInventory {
         since: Timestamp(1_795_244_401_000),
         next_try: None,
         process: None,
+        claims: None,
         links: Vec::new(),
         max_instances: 10,
         calls: CallCounts {

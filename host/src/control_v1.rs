@@ -1,5 +1,5 @@
 //! The control interface of wasmCloud 1.x, as far as it is a host's own matter: who is here and what runs, labels,
-//! auctions, claims, logins at registries, and the host's end. What changes the lattice is answered by managers.
+//! auctions, logins at registries, and the host's end. What changes the lattice is answered by managers.
 //!
 //! Answers have the form and the words of 1.x. A request that cannot be read gets a refusal that says why, and changes
 //! nothing; one on a subject that 1.x does not know gets `unsupported subject`.
@@ -18,7 +18,7 @@ use lath_artifacts::{Given, Login, Registries};
 use lath_control_api::{HostState, LabelRequest, Labels};
 use lath_wasmcloud::subject::{Control as Asked, ControlPrefix};
 use lath_wasmcloud::{
-    AuctionAck, AuctionComponent, AuctionProvider, ClaimsEntry, DeleteLabel, HostDescription, HostInventory,
+    AuctionAck, AuctionComponent, AuctionProvider, DeleteLabel, HostDescription, HostInventory,
     ProviderAuctionAck, PutLabel, RegistryCredentials, Reply, StopHost, Texts, uptime,
 };
 use serde::Serialize;
@@ -75,10 +75,6 @@ impl ControlV1 {
             let asked = nats.subscribe(subject.clone()).await;
             requests.push(asked.with_context(|| format!("cannot subscribe to {subject}"))?);
         }
-        // Hosts of 1.x are in the same group: one of all answers.
-        let group = format!("{prefix}claims");
-        let claims = nats.queue_subscribe(format!("{prefix}claims.get"), group).await;
-        requests.push(claims.context("cannot subscribe to requests for claims")?);
         Ok(requests)
     }
 
@@ -122,14 +118,13 @@ impl ControlV1 {
         match asked {
             Asked::Ping => data(self.describe()),
             Asked::Inventory(_) => data(inventory(&self.control)),
-            // Signatures of components are not read: nothing is known that could be told.
-            Asked::Claims => data(Vec::<ClaimsEntry>::new()),
             Asked::AuctionComponent => self.bid_for_component(payload),
             Asked::AuctionProvider => self.bid_for_provider(payload),
             Asked::PutLabel(_) => self.put_label(payload).await,
             Asked::DeleteLabel(_) => self.delete_label(payload).await,
             Asked::PutRegistries => self.put_registries(payload),
             Asked::StopHost(_)
+            | Asked::Claims
             | Asked::PutLink
             | Asked::DeleteLink
             | Asked::Links

@@ -52,7 +52,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use lath_control_api::{ComponentSpec, Digest};
 use tokio::sync::Semaphore;
-use wasmtime::component::Component;
 
 pub use body::{Body, BodyError};
 pub use code::Code;
@@ -75,7 +74,7 @@ pub use unit::UnitIdentity;
 use crate::capability::bound::Bindings;
 use crate::capability::outside::{Outside, OutsideError};
 use crate::capability::preopens::FilesRoot;
-use base::{Bases, Tasks};
+use base::Bases;
 use kept::Kept;
 use lanes::Lanes;
 use pool::Machine;
@@ -230,13 +229,15 @@ impl Engine {
         }
         let worker = Arc::clone(&self.inner.compiling).acquire_owned().await.ok();
         let (compiler, engines) = (&self.inner.compiler, self.inner.bases.compilers());
-        let (tasks, component) = code::compile(compiler, engines, digest.clone(), bytes, worker).await?;
-        if let Some(cache) = self.inner.bases.of(tasks).cache.clone() {
-            let (digest, component) = (digest.clone(), component.clone());
+        let compiled = code::compile(compiler, engines, digest.clone(), bytes, worker).await?;
+        if let Some(cache) = self.inner.bases.of(compiled.tasks).cache.clone() {
+            let (digest, component) = (digest.clone(), compiled.component.clone());
+            let token = compiled.signed.as_ref().map(|signed| signed.token.clone());
+            let store = move || cache.store(&digest, &component, token.as_deref());
             // A failure to keep it was logged; a panic there must not cost the code that is here.
-            let _kept = tokio::task::spawn_blocking(move || cache.store(&digest, &component)).await;
+            let _kept = tokio::task::spawn_blocking(store).await;
         }
-        Ok(self.keep(digest, tasks, component))
+        Ok(self.keep(digest, compiled))
     }
 
     /// What was compiled before and is in memory or on disk: its bytes are not needed.
@@ -253,12 +254,12 @@ impl Engine {
         let load = move || {
             let mut bases = inner.bases.each().into_iter();
             bases.find_map(|(tasks, base)| {
-                let component = base.cache.as_ref()?.load(&base.wasmtime, &wanted)?;
-                Some((tasks, component))
+                let (component, signed) = base.cache.as_ref()?.load(&base.wasmtime, &wanted)?;
+                Some(code::Compiled { component, tasks, signed })
             })
         };
         let loaded = tokio::task::spawn_blocking(load).await.ok().flatten();
-        loaded.map(|(tasks, component)| self.keep(digest, tasks, component))
+        loaded.map(|compiled| self.keep(digest, compiled))
     }
 
     /// Checks every import against the host's capabilities and the links of the spec, and makes the component
@@ -312,8 +313,8 @@ impl Engine {
             .clone()
     }
 
-    fn keep(&self, digest: &Digest, tasks: Tasks, component: Component) -> Arc<Code> {
-        let code = Arc::new(Code::new(component, tasks, digest.clone()));
+    fn keep(&self, digest: &Digest, compiled: code::Compiled) -> Arc<Code> {
+        let code = Arc::new(Code::new(digest.clone(), compiled));
         if let Some(shared) = self.codes().get_mut(digest) {
             shared.code = Arc::downgrade(&code);
         }

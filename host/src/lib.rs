@@ -23,6 +23,7 @@ pub mod engine;
 
 mod admin;
 mod artifact;
+mod claims;
 mod config;
 mod control;
 mod control_v1;

@@ -195,7 +195,8 @@ impl Preparer {
             }
         };
         teller.tell(News::Linking).await;
-        let reader = Reader { app: &job.unit.app, id: &job.unit.id, signed: None };
+        let signed = code.signed().map(|signed| signed.token.as_str());
+        let reader = Reader { app: &job.unit.app, id: &job.unit.id, signed };
         let secrets = self.sources.secrets.resolve(&job.spec.secrets, reader).await?;
         let mut bound = self.capabilities.bind(&job.identity, &job.spec).await?;
         bound.give_secrets(secrets);

@@ -3,13 +3,12 @@
 //! A unit of a provider needs a process of its content, which it may share with units of other revisions, and has a place
 //! among the specs of the provider on this host, by which links and calls find their process.
 //!
-//! Read in this order: `archive`, `claims`, `programs`, `launch`, `words`, `seal`, `link`, `host_data`, `talk`, `health`,
+//! Read in this order: `archive`, `programs`, `launch`, `words`, `seal`, `link`, `host_data`, `talk`, `health`,
 //! `process`, `actor`, `stop`, `pool`, `place`, `first`, `forward`, `foreign`, `callers`.
 
 mod actor;
 mod archive;
 mod callers;
-mod claims;
 mod first;
 mod foreign;
 mod forward;
@@ -41,8 +40,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use callers::Callers;
-#[cfg(test)]
-pub(crate) use claims::Claims;
 pub(crate) use host_data::NatsAccess;
 pub use launch::launched;
 pub(crate) use pool::Around;
@@ -50,6 +47,7 @@ pub(crate) use process::{Called, Process};
 pub(crate) use programs::Programs;
 
 use crate::artifact::Artifacts;
+use crate::claims::Signed;
 use crate::dice::Dice;
 use crate::engine::PrepareError;
 use crate::prepare::Job;
@@ -153,7 +151,7 @@ impl Providers {
         process.ready().await?;
         let (place, foreign) = self.place(&unit.id);
         foreign.greet(process).await;
-        let sources = self.sources(&unit, job).await?;
+        let sources = self.sources(&unit, job, process.signed.as_deref()).await?;
         let presence = Presence::enter(&place, unit.clone(), process, sources, job.terms.unverified).await?;
         Ok(Arc::new(Provider { presence, _lease: lease, unit }))
     }
@@ -168,7 +166,7 @@ impl Providers {
     ) -> Result<Lease, PrepareError> {
         let program = self.program(image, teller).await?;
         teller.tell(News::Linking).await;
-        let signed = program.claims.as_ref().map(|claims| claims.token.as_str());
+        let signed = program.signed.as_ref().map(|signed| signed.token.as_str());
         let reader = Reader { app: &unit.app, id: &unit.id, signed };
         let secrets = self.inner.secrets.resolve(&job.spec.secrets, reader).await?;
         let mut links = Vec::new();
@@ -200,8 +198,14 @@ impl Providers {
     }
 
     /// The links of a spec that begin at the provider, with their secrets.
-    async fn sources(&self, unit: &UnitKey, job: &Job) -> Result<Sources, PrepareError> {
-        let reader = Reader { app: &unit.app, id: &unit.id, signed: None };
+    async fn sources(
+        &self,
+        unit: &UnitKey,
+        job: &Job,
+        signed: Option<&Signed>,
+    ) -> Result<Sources, PrepareError> {
+        let signed = signed.map(|signed| signed.token.as_str());
+        let reader = Reader { app: &unit.app, id: &unit.id, signed };
         let resolve = async |link: &LinkSpec| -> Result<(Values, Values), PrepareError> {
             let source = self.inner.secrets.resolve(&link.source_secrets, reader).await?;
             Ok((source, self.inner.secrets.resolve(&link.target_secrets, reader).await?))

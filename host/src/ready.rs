@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use lath_control_api::HostId;
 use lath_control_api_client::Connection;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::files;
@@ -35,8 +34,8 @@ impl Ready {
             if link.wait_for(|link| link.up).await.is_err() {
                 return std::future::pending().await;
             }
-            // Once a flush is through, the server has what was subscribed before.
-            if matches!(timeout(CONFIRM, self.connection.nats().flush()).await, Ok(Ok(()))) {
+            // Without an answer on a connection that is up, the server is slow, or does not let us write to ourselves.
+            if self.connection.round_trip(CONFIRM).await.is_some() || self.connection.is_up() {
                 return;
             }
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use lath_control_api::{
     ApiError, AppInventory, AppName, BuiltinAliases, CallCounts, CloudEvent, ComponentSpec, Epoch, ErrorCode,
     EventData, HostAlive, HostCalls, HostEventKind, HostGone, HostId, HostInventory, HostState, HostSummary,
-    InventoryPage, Labels, ListenerInventory, Subjects, Timestamp,
+    InventoryPage, Labels, ListenerInventory, Subjects, Timestamp, UnitInventory,
 };
 use lath_control_api_client::Connection;
 use lath_host_core::SpecKey;
@@ -100,7 +100,13 @@ impl AppShown {
         processes: BTreeMap<UnitKey, Arc<Process>>,
         specs: BTreeMap<UnitKey, Arc<ComponentSpec>>,
     ) -> Self {
-        Self { inventory, units, processes, specs, bytes: OnceLock::new() }
+        let mut shown = Self { inventory, units, processes, specs, bytes: OnceLock::new() };
+        let (units, processes) = (&shown.units, &shown.processes);
+        for_each_unit(&mut shown.inventory, |key, unit| {
+            let component = || units.get(key)?.code().signed()?.shown().cloned();
+            unit.claims = component().or_else(|| processes.get(key)?.signed.as_deref()?.shown().cloned());
+        });
+        shown
     }
 
     /// The least that the inventory takes as JSON: counts come on top.
@@ -110,21 +116,23 @@ impl AppShown {
 
     fn counted(&self, callers: Option<&Callers>) -> AppInventory {
         let mut app = self.inventory.clone();
-        for component in &mut app.components {
-            for unit in &mut component.units {
-                let key = UnitKey {
-                    app: app.app.clone(),
-                    id: component.id.clone(),
-                    spec: SpecKey { revision: unit.revision, content: unit.content.clone() },
-                };
-                unit.calls = self.units.get(&key).map_or_else(CallCounts::default, |unit| unit.counts());
-                unit.links = match self.processes.get(&key) {
-                    Some(process) => process.links(),
-                    None => callers.map_or_else(Vec::new, |callers| callers.links(&key)),
-                };
-            }
-        }
+        for_each_unit(&mut app, |key, unit| {
+            unit.calls = self.units.get(key).map_or_else(CallCounts::default, |unit| unit.counts());
+            unit.links = match self.processes.get(key) {
+                Some(process) => process.links(),
+                None => callers.map_or_else(Vec::new, |callers| callers.links(key)),
+            };
+        });
         app
+    }
+}
+
+fn for_each_unit(app: &mut AppInventory, mut change: impl FnMut(&UnitKey, &mut UnitInventory)) {
+    for component in &mut app.components {
+        for unit in &mut component.units {
+            let spec = SpecKey { revision: unit.revision, content: unit.content.clone() };
+            change(&UnitKey { app: app.app.clone(), id: component.id.clone(), spec }, unit);
+        }
     }
 }
 

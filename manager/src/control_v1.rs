@@ -1,11 +1,12 @@
-//! The control interface of wasmCloud 1.x, as far as it changes the lattice: links, named configs, and what is started
-//! by hand. Hosts answer for themselves; see `docs/decisions/0020-control-v1.md`.
+//! The control interface of wasmCloud 1.x, as far as it changes the lattice: links, named configs, what is started
+//! by hand, and the claims of all that runs. Hosts answer for themselves; see `docs/decisions/0020-control-v1.md`.
 //!
 //! One manager answers each request, whether it acts or not: a request changes records by compare-and-set, and what
 //! follows for hosts is an ordinary deploy. Answers have the form and the words of 1.x. A request that cannot be read
 //! gets a refusal that says why, and changes nothing. Requests to hosts that Lath does not know are left to others:
 //! hosts of 1.x may be in the same lattice.
 
+mod claims;
 mod configs;
 mod links;
 mod manifest;
@@ -88,6 +89,8 @@ impl ControlV1 {
             ("config.>", "config"),
             ("component.*.*", "component"),
             ("provider.*.*", "provider"),
+            // Hosts of 1.x, which answer for what runs on them, are in this one too.
+            ("claims.get", "claims"),
             // Logins are for every manager. Hosts answer.
             ("registry.put", registry.as_str()),
         ];
@@ -105,6 +108,7 @@ impl ControlV1 {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Self { shared, requests } = self;
         shared.work.spawn(Arc::clone(&shared).finish_old_work());
+        shared.work.spawn(Arc::clone(&shared).copy_claims(shutdown.clone()));
         let answering = requests.into_iter().map(|requests| {
             let shared = Arc::clone(&shared);
             requests.run(shutdown.clone(), move |request| Arc::clone(&shared).answer(request))
@@ -182,10 +186,10 @@ impl Shared {
             Asked::StartProvider(host) => self.start_provider(host, payload).await,
             Asked::StopProvider(host) => self.stop_provider(host, payload).await,
             Asked::PutRegistries => self.put_registries(payload),
+            Asked::Claims => self.claims(),
             Asked::Ping
             | Asked::Inventory(_)
             | Asked::StopHost(_)
-            | Asked::Claims
             | Asked::AuctionComponent
             | Asked::AuctionProvider
             | Asked::PutLabel(_)

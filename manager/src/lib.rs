@@ -63,6 +63,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// Time for one request about the lease: short, because its holder must know in time that it has lost it.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time for the server to confirm what was subscribed to.
+const CONFIRM: Duration = Duration::from_secs(5);
+
 /// Changes of apps that wait for a slow reader within the manager; it learns that there were more.
 const TOLD: usize = 256;
 
@@ -119,6 +122,10 @@ pub async fn run_until(args: ManagerArgs, shutdown: CancellationToken) -> anyhow
         let api = Api::listen(Arc::clone(&context)).await?;
         let wadm = if wadm { Some(Wadm::listen(Arc::clone(&context)).await?) } else { None };
         let v1 = Box::pin(ControlV1::listen(Arc::clone(&context))).await?;
+        // Nobody is told that this manager is there before the server sends it what is asked.
+        if context.client.connection().round_trip(CONFIRM).await.is_none() {
+            tracing::warn!("the NATS server has not confirmed subscriptions; first requests may find nobody");
+        }
         // Only this place fills it.
         let _ = shown.context.set(Arc::clone(&context));
         if let Some(path) = &ready_file {

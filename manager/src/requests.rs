@@ -24,9 +24,7 @@ impl Requests {
     /// # Errors
     /// When the connection is closed.
     pub(crate) async fn listen(context: &Context, subject: String, group: String) -> anyhow::Result<Self> {
-        let client = context.client.connection().nats();
-        let requests = client.queue_subscribe(subject, group).await?;
-        client.flush().await?;
+        let requests = context.client.connection().nats().queue_subscribe(subject, group).await?;
         Ok(Self(requests))
     }
 

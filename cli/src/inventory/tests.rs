@@ -26,6 +26,7 @@ fn unit(image: &str, revision: u64, phase: Phase, serving: bool) -> UnitInventor
         since: START,
         next_try: None,
         process: None,
+        claims: None,
         links: Vec::new(),
         max_instances: 10,
         calls: CallCounts { started: 12, succeeded: 9, trapped: 1, failed: 2, ..CallCounts::default() },

@@ -5,9 +5,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{ConnectErrorKind, Event, ServerAddr};
+use bytes::Bytes;
+use futures::StreamExt as _;
 use tokio::sync::watch;
 
 /// Oldest server that has all that is used: ages of single messages, and the repaired consumer API.
@@ -245,6 +247,20 @@ impl Connection {
         // The sender lives as long as the client's own task, so an error here means the connection was closed.
         let _ = link.wait_for(|link| link.up).await;
         self.check_server()
+    }
+
+    /// Sends a message to itself, and gives the time until it was back; none when it was not within `limit`. A server
+    /// works on a connection in order, so by then it has done whatever it was asked for before: subscriptions are
+    /// there. A flush does not show that, since it only empties the client's own buffer.
+    pub async fn round_trip(&self, limit: Duration) -> Option<Duration> {
+        let inbox = self.client.new_inbox();
+        let trip = async {
+            let mut back = self.client.subscribe(inbox.clone()).await.ok()?;
+            let begun = Instant::now();
+            self.client.publish(inbox, Bytes::new()).await.ok()?;
+            back.next().await.map(|_| begun.elapsed())
+        };
+        tokio::time::timeout(limit, trip).await.ok()?
     }
 
     /// Largest message that the server takes, in bytes.

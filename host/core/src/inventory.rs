@@ -89,6 +89,7 @@ fn describe_unit(
         max_instances: unit.spec.max_instances,
         calls,
         process: unit.spec.wire_id(id),
+        claims: None,
         links: Vec::new(),
     }
 }

@@ -8,10 +8,10 @@ use lath_control_api::Reason;
 
 use crate::unit::UnitKey;
 
-/// First wait after code could not be fetched.
-const FIRST_FETCH_WAIT: Duration = Duration::from_secs(2);
-/// Longest wait between two tries to fetch code: the store is asked about once a minute, however long it is away.
-const MAX_FETCH_WAIT: Duration = Duration::from_secs(60);
+/// First wait after something outside was not as it has to be: code could not be fetched, or an address was taken.
+const FIRST_OUTSIDE_WAIT: Duration = Duration::from_secs(2);
+/// Longest wait between two such looks: a store is asked about once a minute, however long it is away.
+const MAX_OUTSIDE_WAIT: Duration = Duration::from_secs(60);
 /// First wait after a component did not start: what it needs may come a moment later.
 const FIRST_START_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two starts: one in five minutes is no load, whatever a start does.
@@ -33,7 +33,7 @@ pub(crate) const fn is_of_start(reason: Reason) -> bool {
 pub(crate) fn wait(reason: Reason, failures: u32, seed: u64, unit: &UnitKey) -> Option<Duration> {
     let doublings = failures.saturating_sub(1).min(20);
     if reason.may_pass() {
-        return Some(FIRST_FETCH_WAIT.saturating_mul(1 << doublings).min(MAX_FETCH_WAIT));
+        return Some(FIRST_OUTSIDE_WAIT.saturating_mul(1 << doublings).min(MAX_OUTSIDE_WAIT));
     }
     if !is_of_start(reason) {
         return None;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lath_control_api::{AppName, HostId, LatticeId};
+use lath_control_api::{AppName, Claims, HostId, LatticeId};
 use lath_control_api_client::Connection;
 use lath_wasmcloud::subject;
-use lath_wasmcloud::{Event, EventData, Texts, uuid};
+use lath_wasmcloud::{Event, EventClaims, EventData, Tags, Texts, uuid};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -204,16 +204,21 @@ fn news(before: &View, after: &View, host: &str) -> Vec<EventData> {
 fn runs(kind: Kind, id: &str, item: &Item, host: &str) -> EventData {
     match kind {
         Kind::Component => scaled(id, item, item.instances, host),
-        Kind::Provider => EventData::ProviderStarted {
-            annotations: item.annotations.clone(),
-            claims: None,
-            host_id: host.to_owned(),
-            image_ref: item.image.clone(),
-            provider_id: id.to_owned(),
-            instance_id: None,
-            public_key: None,
-            link_name: None,
-        },
+        Kind::Provider => {
+            // With claims, 1.x tells more of it.
+            let signed = item.claims.as_ref();
+            let again = |text: &str| signed.map(|_| text.to_owned());
+            EventData::ProviderStarted {
+                annotations: item.annotations.clone(),
+                claims: signed.map(provider_claims),
+                host_id: host.to_owned(),
+                image_ref: item.image.clone(),
+                provider_id: id.to_owned(),
+                instance_id: again(id),
+                public_key: again(id),
+                link_name: again(LINK),
+            }
+        }
     }
 }
 
@@ -235,13 +240,45 @@ fn gone(kind: Kind, id: &str, item: &Item, host: &str) -> EventData {
 fn scaled(id: &str, item: &Item, instances: u32, host: &str) -> EventData {
     EventData::ComponentScaled {
         annotations: item.annotations.clone(),
-        claims: None,
+        claims: item.claims.as_ref().map(component_claims),
         component_id: id.to_owned(),
         host_id: host.to_owned(),
         image_ref: item.image.clone(),
         max_instances: instances,
-        public_key: None,
+        public_key: item.claims.as_ref().map(|claims| claims.subject.clone()),
     }
+}
+
+fn component_claims(claims: &Claims) -> EventClaims {
+    EventClaims {
+        call_alias: Some(claims.call_alias.clone().unwrap_or_default()),
+        expires_human: human(claims.expires),
+        issuer: claims.issuer.clone(),
+        name: claims.name.clone(),
+        not_before_human: human(claims.not_before),
+        revision: Some(claims.revision.to_string()),
+        tags: Some(Tags::List(claims.tags.clone())),
+        version: claims.version.clone(),
+    }
+}
+
+/// Readers of 1.x cannot take in the event without name and version.
+fn provider_claims(claims: &Claims) -> EventClaims {
+    EventClaims {
+        call_alias: None,
+        expires_human: human(claims.expires),
+        issuer: claims.issuer.clone(),
+        name: Some(claims.name.clone().unwrap_or_default()),
+        not_before_human: human(claims.not_before),
+        revision: None,
+        tags: None,
+        version: Some(claims.version.clone().unwrap_or_default()),
+    }
+}
+
+/// A time as 1.x tells it: seconds since 1970, or that there is no bound.
+fn human(time: Option<u64>) -> String {
+    time.map_or_else(|| "never".to_owned(), |seconds| seconds.to_string())
 }
 
 fn failure(kind: Kind, id: &str, failed: &Failed, host: &str) -> EventData {
@@ -254,7 +291,7 @@ fn failure(kind: Kind, id: &str, failed: &Failed, host: &str) -> EventData {
             host_id: host.to_owned(),
             image_ref: item.image.clone(),
             max_instances: item.asked,
-            public_key: None,
+            public_key: item.claims.as_ref().map(|claims| claims.subject.clone()),
         },
         Kind::Provider => EventData::ProviderStartFailed {
             error: why.clone(),

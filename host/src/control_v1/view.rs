@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use lath_control_api::{
-    AppInventory, AppName, Builtin, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory, Workload,
-    annotation,
+    AppInventory, AppName, Builtin, Claims, ComponentSpec, Digest, Limits, Revision, Role, UnitInventory,
+    Workload, annotation,
 };
 use lath_host_core::{SpecKey, UnitKey};
 use lath_wasmcloud::{ComponentDescription, ComponentLimits, ProviderDescription, Texts};
@@ -36,6 +36,8 @@ pub(super) struct Item {
     /// What was asked for, whether it serves or not.
     pub(super) asked: u32,
     pub(super) limits: Option<ComponentLimits>,
+    /// What its maker has signed.
+    pub(super) claims: Option<Claims>,
     /// Digest of all that decides how it behaves.
     pub(super) content: Option<Digest>,
     /// Phase, reason and message of what does not serve.
@@ -130,6 +132,7 @@ impl View {
                 instances: 1,
                 asked: 1,
                 limits: None,
+                claims: None,
                 content: None,
                 stands: None,
             };
@@ -148,13 +151,17 @@ impl View {
                 None => (None, None, None),
             };
             let annotations = Some(item.annotations);
+            let (name, revision) = match item.claims {
+                Some(Claims { name, revision, .. }) => (name, revision),
+                None => (None, 0),
+            };
             match kind {
                 Kind::Component => components.push(ComponentDescription {
                     id,
                     image_ref: item.image,
-                    name: None,
+                    name,
                     annotations,
-                    revision: 0,
+                    revision,
                     max_instances: item.instances,
                     limits: item.limits,
                     phase,
@@ -164,8 +171,8 @@ impl View {
                 Kind::Provider => providers.push(ProviderDescription {
                     id,
                     image_ref: Some(item.image),
-                    name: None,
-                    revision: 0,
+                    name,
+                    revision,
                     annotations,
                     phase,
                     reason,
@@ -187,6 +194,7 @@ impl Item {
             instances: if serves { unit.max_instances } else { 0 },
             asked: unit.max_instances,
             limits: limits(spec),
+            claims: unit.claims.clone(),
             content: Some(unit.content.clone()),
             stands,
         }

@@ -15,6 +15,8 @@ use lath_control_api::Digest;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
+use crate::claims::{self, Signed};
+
 /// Most bytes of all compiled code on disk; what was used longest ago goes first.
 const MAX_BYTES: u64 = 2 << 30;
 
@@ -49,11 +51,15 @@ impl Cache {
         Ok(Self { directory: directory.to_owned(), compatibility })
     }
 
-    /// The code of `digest` when it is here and whole.
-    pub(crate) fn load(&self, engine: &wasmtime::Engine, digest: &Digest) -> Option<Component> {
+    /// The code of `digest` when it is here and whole, and its signature when that still holds.
+    pub(crate) fn load(
+        &self,
+        engine: &wasmtime::Engine,
+        digest: &Digest,
+    ) -> Option<(Component, Option<Signed>)> {
         let path = self.code_path(digest);
         match self.verified(&path, engine) {
-            Ok(component) => Some(component),
+            Ok(found) => Some(found),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(%digest, %error, "compiled code in the cache is damaged; it will be made again");
@@ -64,9 +70,12 @@ impl Cache {
         }
     }
 
-    fn verified(&self, path: &Path, engine: &wasmtime::Engine) -> io::Result<Component> {
+    fn verified(&self, path: &Path, engine: &wasmtime::Engine) -> io::Result<(Component, Option<Signed>)> {
         let code = fs::read(path)?;
-        let sum = fs::read_to_string(sum_path(path))?;
+        let note = fs::read_to_string(sum_path(path))?;
+        // The hash, and on a second line the token of what is signed.
+        let (sum, token) =
+            note.split_once('\n').map_or((note.as_str(), None), |(sum, token)| (sum, Some(token)));
         if Digest::of(&code).as_str() != sum {
             return Err(io::Error::other("its hash is another one"));
         }
@@ -77,18 +86,22 @@ impl Cache {
         // SAFETY: the bytes were written by `store` from this engine's own output, which the hash beside them
         // and the name with the engine's compatibility confirm. Only this user can write to the directory.
         let component = unsafe { Component::deserialize_file(engine, path) };
-        component.map_err(|error| io::Error::other(format!("{error:#}")))
+        let component = component.map_err(|error| io::Error::other(format!("{error:#}")))?;
+        // It held when the code was compiled; by now it may have expired.
+        Ok((component, token.and_then(|token| Signed::read(token.as_bytes(), claims::now()).ok())))
     }
 
-    /// Keeps compiled code for the next start.
-    pub(crate) fn store(&self, digest: &Digest, component: &Component) {
+    /// Keeps compiled code for the next start, with the token of what is signed.
+    pub(crate) fn store(&self, digest: &Digest, component: &Component, token: Option<&str>) {
         let path = self.code_path(digest);
         let stored =
             component.serialize().map_err(|error| io::Error::other(format!("{error:#}"))).and_then(|code| {
                 // The hash goes last: code without its hash is not there.
                 remove(&sum_path(&path));
                 self.write(&path, &code)?;
-                self.write(&sum_path(&path), Digest::of(&code).as_str().as_bytes())?;
+                let mut note = Digest::of(&code).as_str().to_owned();
+                note.extend(token.into_iter().flat_map(|token| ["\n", token]));
+                self.write(&sum_path(&path), note.as_bytes())?;
                 self.prune()
             });
         if let Err(error) = stored {

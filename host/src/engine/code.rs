@@ -11,6 +11,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::{Component, InstancePre};
 
+use crate::claims::Signed;
 use crate::engine::PrepareError;
 use crate::engine::base::{Compilers, Tasks};
 use crate::engine::exports::Exports;
@@ -49,11 +50,21 @@ pub(crate) fn give_way() {
     }
 }
 
+/// What compiling gives, now or in an earlier run.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    /// How many tasks it has at once.
+    pub(crate) tasks: Tasks,
+    /// What its maker has signed.
+    pub(crate) signed: Option<Signed>,
+}
+
 /// Compiled code of one component, shared by everything that runs it.
 pub struct Code {
     pub(crate) component: Component,
     tasks: Tasks,
     digest: Digest,
+    signed: Option<Signed>,
     /// It with its imports connected, where the host itself answers all of them: the same for every unit, since what
     /// a unit has of its own is in the store of each call.
     unlinked: OnceLock<InstancePre<CallState>>,
@@ -62,8 +73,8 @@ pub struct Code {
 }
 
 impl Code {
-    pub(crate) const fn new(component: Component, tasks: Tasks, digest: Digest) -> Self {
-        Self { component, tasks, digest, unlinked: OnceLock::new(), exports: OnceLock::new() }
+    pub(crate) fn new(digest: Digest, Compiled { component, tasks, signed }: Compiled) -> Self {
+        Self { component, tasks, digest, signed, unlinked: OnceLock::new(), exports: OnceLock::new() }
     }
 
     /// What `make` makes, the first time, and that again from then on. Only for units whose imports need nothing of
@@ -88,6 +99,11 @@ impl Code {
     /// How many tasks it has at once, hence for which engine it was compiled.
     pub(crate) const fn tasks(&self) -> Tasks {
         self.tasks
+    }
+
+    /// What its maker has signed, where the signature holds.
+    pub(crate) const fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref()
     }
 
     /// Digest of the bytes that it was compiled from.
@@ -145,7 +161,7 @@ pub(crate) async fn compile(
     digest: Digest,
     bytes: Bytes,
     worker: Option<OwnedSemaphorePermit>,
-) -> Result<(Tasks, Component), PrepareError> {
+) -> Result<Compiled, PrepareError> {
     let (sender, compiled) = oneshot::channel();
     compiler.threads.spawn(move || {
         let _worker = worker;
@@ -157,17 +173,16 @@ pub(crate) async fn compile(
     compiled.await.unwrap_or_else(|_| Err(failed("the compiler failed on this component")))
 }
 
-fn compile_here(
-    engines: &Compilers,
-    digest: &Digest,
-    bytes: &[u8],
-) -> Result<(Tasks, Component), PrepareError> {
+fn compile_here(engines: &Compilers, digest: &Digest, bytes: &[u8]) -> Result<Compiled, PrepareError> {
     let found = Digest::of(bytes);
     if found != *digest {
         let message = format!("the bytes have the digest {found}, not {digest}");
         return Err(PrepareError::new(Reason::DigestMismatch, message));
     }
-    engines.compile(bytes).map_err(|error| failed(format!("the engine refuses the component: {error:#}")))
+    let compiled = engines.compile(bytes);
+    let (tasks, component) =
+        compiled.map_err(|error| failed(format!("the engine refuses the component: {error:#}")))?;
+    Ok(Compiled { component, tasks, signed: Signed::of_component(bytes) })
 }
 
 fn failed(message: impl Into<String>) -> PrepareError {

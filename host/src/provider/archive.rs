@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use lath_control_api::Reason;
 use sha2::{Digest as _, Sha256};
 
-use super::claims::{Claims, ClaimsError};
+use crate::claims::{ClaimsError, Signed};
 use crate::engine::PrepareError;
 
 /// Largest executable, in bytes: some carry a browser or a database.
@@ -34,7 +34,7 @@ pub(crate) struct Program {
     /// The whole file.
     pub(crate) executable: Vec<u8>,
     /// Of a signed archive.
-    pub(crate) claims: Option<Claims>,
+    pub(crate) signed: Option<Signed>,
 }
 
 /// Why there is no executable.
@@ -85,11 +85,11 @@ pub(crate) fn platform() -> String {
 /// The executable of an image for `platform`. `now` is in seconds since 1970, for claims that begin or end.
 pub(crate) fn program(bytes: &[u8], platform: &str, now: u64) -> Result<Program, ArchiveError> {
     if bytes.starts_with(b"#!") {
-        return Ok(Program { executable: bytes.to_vec(), claims: None });
+        return Ok(Program { executable: bytes.to_vec(), signed: None });
     }
     if bytes.starts_with(b"\x7fELF") {
         check_machine(bytes)?;
-        return Ok(Program { executable: bytes.to_vec(), claims: None });
+        return Ok(Program { executable: bytes.to_vec(), signed: None });
     }
     if bytes.starts_with(&[0x1f, 0x8b]) {
         return unpack(Bounded { inner: GzDecoder::new(bytes), left: MAX_UNPACKED }, platform, now);
@@ -130,15 +130,15 @@ fn unpack(reader: impl Read, platform: &str, now: u64) -> Result<Program, Archiv
     let Some(executable) = executable else {
         return Err(ArchiveError::Missing { wanted: platform.to_owned(), there: listed(&there) });
     };
-    let claims = claims.map(|jwt| Claims::read(&jwt, now)).transpose()?;
-    if let Some(signed) = claims.as_ref().and_then(|claims| claims.target_hashes.get(platform)) {
+    let signed = claims.map(|jwt| Signed::read(&jwt, now)).transpose()?;
+    if let Some(signed) = signed.as_ref().and_then(|signed| signed.target_hashes.get(platform)) {
         let found = hash(&executable);
         if !found.eq_ignore_ascii_case(signed) {
             let (platform, signed) = (platform.to_owned(), shown(signed));
             return Err(ArchiveError::OtherHash { platform, found, signed });
         }
     }
-    Ok(Program { executable, claims })
+    Ok(Program { executable, signed })
 }
 
 fn read<R: Read>(entry: &mut tar::Entry<'_, R>, name: &str, most: u64) -> Result<Vec<u8>, ArchiveError> {

@@ -25,6 +25,7 @@ use super::hold::Holds;
 use super::link::Link;
 use super::place::{Wanted, processes};
 use super::process::Process;
+use crate::claims::Signed;
 use crate::secrets::{Reader, Secrets};
 
 /// How long hosts have to say which links they hold.
@@ -107,7 +108,7 @@ impl ForeignTask {
         }
         let mut wanted = Vec::new();
         for Known { app, link, .. } in self.links.values() {
-            match self.resolved(app, link).await {
+            match self.resolved(app, link, process.signed.as_deref()).await {
                 Ok(link) => wanted.push(link),
                 Err(message) => {
                     tracing::warn!(provider = %self.provider, link = %link.key(), message, "a link is not put");
@@ -166,7 +167,9 @@ impl ForeignTask {
         let Some(LinkPutRequest { host, app, link, hold }) = read(&message) else { return };
         self.reply(&message, LinkAnswer::Taken).await;
         let key = link.key();
-        let answer = match self.resolved(&app, &link).await {
+        // Revisions of a provider mostly have one signature; of two, the backend gets to see that of the first.
+        let signed = self.processes().into_iter().find_map(|process| process.signed.clone());
+        let answer = match self.resolved(&app, &link, signed.as_deref()).await {
             Err(refused) => LinkAnswer::Refused { message: refused },
             Ok(resolved) => {
                 let _held =
@@ -204,8 +207,14 @@ impl ForeignTask {
         processes(&self.wanted.borrow())
     }
 
-    async fn resolved(&self, app: &AppName, link: &IncomingLink) -> Result<Link, String> {
-        let reader = Reader { app, id: &self.provider, signed: None };
+    async fn resolved(
+        &self,
+        app: &AppName,
+        link: &IncomingLink,
+        signed: Option<&Signed>,
+    ) -> Result<Link, String> {
+        let signed = signed.map(|signed| signed.token.as_str());
+        let reader = Reader { app, id: &self.provider, signed };
         let of = async |refs: &[lath_control_api::SecretRef]| {
             let resolved = self.secrets.resolve(refs, reader).await;
             resolved.map_err(|error| error.message)

@@ -115,7 +115,8 @@ impl Around {
         }
         let own = recipe.links.iter().map(|link| link.id.clone()).collect();
         let (wire, provider) = (recipe.wire.clone(), recipe.identity.id.clone());
-        let (process, side) = Process::new(wire, provider, own, &self.host);
+        let signed = recipe.program.signed.clone();
+        let (process, side) = Process::new(wire, provider, own, signed, &self.host);
         let (process, key) = (Arc::new(process), process_key(&recipe, &self.host));
         let entry = Entry { process: Arc::clone(&process), users: 1, leaving: false };
         held.entries.insert(recipe.wire.clone(), entry);

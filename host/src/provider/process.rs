@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::link::{End, Link, LinkId, Values, standing};
 use super::programs::Installed;
+use crate::claims::Signed;
 use crate::engine::{PrepareError, UnitIdentity};
 
 /// Orders that may wait for a process. Whoever gives one waits for its answer, so there are few.
@@ -101,6 +102,8 @@ pub(crate) struct Process {
     standings: Standings,
     /// Links of its own app that lead to it: it is started with them.
     own: BTreeSet<LinkId>,
+    /// What is signed of its code.
+    pub(crate) signed: Option<Arc<Signed>>,
 }
 
 /// The provider key of the process of this content on this host. The same content runs on several hosts, and each of
@@ -114,6 +117,7 @@ impl Process {
         wire: WireId,
         provider: ComponentId,
         own: BTreeSet<LinkId>,
+        signed: Option<Arc<Signed>>,
         host: &HostId,
     ) -> (Self, ActorSide) {
         let (state_sender, state) = watch::channel(State::Starting);
@@ -129,7 +133,7 @@ impl Process {
         };
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let (key, serial) = (key(&wire, host), SERIAL.fetch_add(1, Ordering::Relaxed));
-        (Self { serial, wire, provider, key, calls, state, wish, orders, standings, own }, actor)
+        (Self { serial, wire, provider, key, calls, state, wish, orders, standings, own, signed }, actor)
     }
 
     /// How it stands, now and later.
@@ -271,7 +275,7 @@ mod tests {
         let provider: ComponentId = "shop-kv".parse().unwrap();
         let wire = WireId::of(&provider, &lath_control_api::Digest::of(b"content"));
         let host = format!("N{}", "ABCDEFGH".repeat(7).get(..55).unwrap()).parse().unwrap();
-        Arc::new(Process::new(wire, provider, BTreeSet::new(), &host).0)
+        Arc::new(Process::new(wire, provider, BTreeSet::new(), None, &host).0)
     }
 
     #[test]

@@ -10,14 +10,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use lath_control_api::{Digest, Reason};
 use tokio::sync::Semaphore;
 
 use super::archive;
-use super::claims::Claims;
+use crate::claims::{self, Signed};
 use crate::engine::PrepareError;
 
 /// The folder of executables.
@@ -33,7 +32,7 @@ pub(crate) struct Programs {
 #[derive(Debug)]
 pub(crate) struct Installed {
     pub(crate) path: PathBuf,
-    pub(crate) claims: Option<Claims>,
+    pub(crate) signed: Option<Arc<Signed>>,
 }
 
 impl Drop for Installed {
@@ -77,14 +76,13 @@ impl Programs {
         }
         let path = self.folder.join(format!("{}-{:016x}", digest.hex(), crate::random::number()));
         let unpack = move || -> Result<Installed, PrepareError> {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let program = archive::program(&bytes, &archive::platform(), since.as_secs())?;
+            let program = archive::program(&bytes, &archive::platform(), claims::now())?;
             write(&path, &program.executable).map_err(|error| {
                 let message =
                     format!("the executable of a provider cannot be written to {}: {error}", path.display());
                 PrepareError::new(Reason::DiskFull, message)
             })?;
-            Ok(Installed { path, claims: program.claims })
+            Ok(Installed { path, signed: program.signed.map(Arc::new) })
         };
         let installed = tokio::task::spawn_blocking(unpack).await.map_err(|_| ended())?;
         let installed = Arc::new(installed?);

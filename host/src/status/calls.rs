@@ -68,6 +68,7 @@ mod tests {
             max_instances: 1,
             calls: CallCounts::default(),
             process: None,
+            claims: None,
             links: Vec::new(),
         };
         let components = vec![

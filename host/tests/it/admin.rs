@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::lattice::{Host, eventually, free_address, get, http};
+use crate::lattice::{Host, eventually, get, http};
 use crate::nats::Nats;
+use crate::ports::free_address;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_follows_nats_and_life_does_not() {

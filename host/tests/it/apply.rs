@@ -2,7 +2,8 @@
 
 use lath_control_api::{ApplyRequest, ComponentSpec, Digest, ErrorCode, Phase, Reason, Role};
 
-use crate::lattice::{Host, Lattice, answered, eventually, free_address, get, http};
+use crate::lattice::{Host, Lattice, answered, eventually, get, http};
+use crate::ports::free_address;
 use crate::spec::{Change as _, bundle, component, guest, http_server, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,15 +146,22 @@ async fn h7_a_component_without_the_export_that_its_route_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_that_another_program_has() {
+async fn an_address_that_another_program_has_is_tried_again() {
     let lattice = Lattice::start().await;
-    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let stranger = std::net::TcpListener::bind(free_address()).unwrap();
     let host = lattice.host().await;
     let web = http_server(stranger.local_addr().unwrap(), "hello", 1);
     lattice.apply(&host, &request(1, 1, vec![bundle("web", web, None)])).await;
     let (reason, message) = lattice.failed(&host, "web").await;
     assert_eq!(reason, Reason::AddressUnavailable);
     assert!(message.contains(&stranger.local_addr().unwrap().to_string()), "{message}");
+    // It may be free a moment later: a host that starts again must not stay without its address.
+    drop(stranger);
+    eventually("a server at the address", async || {
+        let units = lattice.units(&host, "web").await;
+        units.iter().any(|unit| unit.phase == Phase::Running).then_some(())
+    })
+    .await;
     host.stop().await;
 }
 

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::lattice::{Host, Lattice, answered, eventually, free_address};
+use crate::lattice::{Host, Lattice, answered, eventually};
 use crate::load::Load;
+use crate::ports::free_address;
 use crate::spec::{bundle, component, guest, http_server, id, request};
 
 async fn counts(lattice: &Lattice, host: &Host, name: &str) -> CallCounts {

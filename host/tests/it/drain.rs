@@ -9,7 +9,8 @@ use lath_control_api::{
 use lath_control_api_client::RequestError;
 use tokio::time::timeout;
 
-use crate::lattice::{Host, Lattice, answered, free_address};
+use crate::lattice::{Host, Lattice, answered};
+use crate::ports::free_address;
 use crate::spec::{bundle, component, guest, http_server, request};
 
 const SOON: Duration = Duration::from_secs(20);

@@ -2,7 +2,8 @@
 
 use lath_control_api::{Phase, Reason};
 
-use crate::lattice::{Lattice, answered, eventually, free_address, get, http};
+use crate::lattice::{Lattice, answered, eventually, get, http};
+use crate::ports::free_address;
 use crate::spec::{bundle, component, guest, http_server, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

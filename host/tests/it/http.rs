@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::lattice::{Host, Lattice, answered, eventually, free_address, get, http};
+use crate::lattice::{Host, Lattice, answered, eventually, get, http};
+use crate::ports::free_address;
 use crate::spec::{bundle, component, guest, http_server, request};
 
 async fn serving(lattice: &Lattice, name: &str) -> (Host, SocketAddr) {

@@ -106,14 +106,19 @@ impl Lattice {
 
     /// Waits until every unit of a component runs, or fails the test with what does not.
     pub(crate) async fn running(&self, host: &Host, name: &str, count: usize) {
-        eventually(&format!("{count} running units of {name}"), async || {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
             let units = self.units(host, name).await;
             let failed = units.iter().find(|unit| unit.phase.is_failed());
             assert!(failed.is_none(), "{failed:?}");
             let running = units.iter().filter(|unit| unit.phase == Phase::Running).count();
-            (running == count && units.len() == count).then_some(())
-        })
-        .await;
+            if running == count && units.len() == count {
+                return;
+            }
+            let late = tokio::time::Instant::now() >= deadline;
+            assert!(!late, "no {count} running units of {name} within {PATIENCE:?}: {units:#?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) async fn failed(&self, host: &Host, name: &str) -> (Reason, String) {
@@ -216,12 +221,6 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
         assert!(tokio::time::Instant::now() < deadline, "no {what} within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// A port that is free now, on loopback. Listeners share ports, so the next test must not get the same one.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 pub(crate) type Http = HttpClient<hyper_util::client::legacy::connect::HttpConnector, Empty<bytes::Bytes>>;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use lath_control_api::ComponentSpec;
 use tokio::task::JoinHandle;
 
-use crate::lattice::{Host, Http, Lattice, answered, eventually, free_address, get, http};
+use crate::lattice::{Host, Http, Lattice, answered, eventually, get, http};
+use crate::ports::free_address;
 use crate::spec::{Change as _, bundle, component, guest, http_server, request};
 
 /// Calls all the time, from several clients with and without connections that are kept alive.

@@ -18,6 +18,9 @@ mod http;
 mod lattice;
 mod load;
 mod nats;
+#[path = "../../../tests/src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 mod remote;
 mod restart;
 mod spec;

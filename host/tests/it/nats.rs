@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::ports::free_address;
+
 pub(crate) struct Nats {
     child: Child,
     dir: tempfile::TempDir,
@@ -13,7 +15,7 @@ pub(crate) struct Nats {
 impl Nats {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (child, url) = spawn(dir.path(), "-1");
+        let (child, url) = spawn(dir.path(), &free_address().port().to_string());
         Self { child, dir, url }
     }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::lattice::{Lattice, answered, eventually, free_address, get, http};
+use crate::lattice::{Lattice, answered, eventually, get, http};
 use crate::load::Load;
+use crate::ports::free_address;
 use crate::spec::{Change as _, bundle, component, guest, http_server, id, request};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,6 +120,7 @@ fn unit(spec: &ComponentSpec, role: Role, weight: u8) -> UnitInventory {
         since: Timestamp(0),
         next_try: None,
         process: None,
+        claims: None,
         links: Vec::new(),
         max_instances: spec.max_instances,
         calls: CallCounts::default(),

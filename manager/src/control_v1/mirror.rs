@@ -1,4 +1,4 @@
-//! Copies of links and configs in the buckets of 1.x, for those who read them there. They are written after ours, which
+//! Copies of links, configs and claims in the buckets of 1.x, for those who read them there. They are written after ours, which
 //! are the truth; nothing is read from them.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use lath_control_api::LatticeId;
 use lath_control_api_client::Connection;
 use lath_control_api_client::async_nats::jetstream::kv;
-use lath_wasmcloud::{ComponentSpec, Link};
+use lath_wasmcloud::{ComponentSpec, Link, StoredClaims};
 
 use super::records::Everything;
 
@@ -54,6 +54,16 @@ impl Mirror {
     /// A config, in the bytes that it came in.
     pub(super) async fn put_config(&self, name: &str, bytes: Vec<u8>) {
         told(&self.configs, name, self.put(&self.configs, name, bytes).await);
+    }
+
+    /// What is signed of a component or provider; false when it could not be written.
+    pub(super) async fn put_claims(&self, subject: &str, claims: &StoredClaims) -> bool {
+        let key = format!("CLAIMS_{subject}");
+        let Ok(json) = serde_json::to_vec(claims) else { return false };
+        let written = self.put(&self.data, &key, json).await;
+        let done = written.is_ok();
+        told(&self.data, &key, written);
+        done
     }
 
     pub(super) async fn delete_config(&self, name: &str) {

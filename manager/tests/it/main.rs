@@ -9,6 +9,9 @@ mod leadership;
 #[path = "../../../control-api/client/tests/it/nats.rs"]
 #[expect(dead_code, reason = "the module is shared, and no test here needs all of it")]
 mod nats;
+#[path = "../../../tests/src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 mod providers;
 mod rollouts;
 mod store;

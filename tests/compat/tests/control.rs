@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use nkeys::KeyPair;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -74,6 +75,28 @@ fn guest(name: &str) -> String {
     format!("file://{}", workspace().join("target/components").join(name).canonicalize().unwrap().display())
 }
 
+/// A copy of a component in `folder`, signed by an account as `wash claims sign` does it.
+fn signed(name: &str, folder: &Path, (account, subject): (&KeyPair, &KeyPair)) -> String {
+    let plain = std::fs::read(guest(name).strip_prefix("file://").unwrap()).unwrap();
+    let (short, revision, version) = ("hello".to_owned(), Some(3), Some("0.1.0".to_owned()));
+    let bytes = wascap::wasm::sign_buffer_with_claims(
+        short,
+        plain,
+        subject,
+        account,
+        None,
+        None,
+        Vec::new(),
+        false,
+        revision,
+        version,
+        None,
+    );
+    let file = folder.join(name);
+    std::fs::write(&file, bytes.unwrap()).unwrap();
+    format!("file://{}", file.display())
+}
+
 /// The data of an answer.
 fn data<T: std::fmt::Debug>(answer: CtlResponse<T>) -> T {
     assert!(answer.succeeded(), "{answer:?}");
@@ -116,7 +139,8 @@ async fn the_published_client_does_all_it_can_do() {
     assert_eq!(yes(client.put_label(&id, "zone", "east").await.unwrap()), "successfully put label");
     assert_eq!(event(&mut events, "labels_changed").await["labels"]["zone"], "east");
     let in_the = |zone: &str| BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
-    let hello = guest("http-hello-v1.wasm");
+    let (account, subject) = (KeyPair::new_account(), KeyPair::new_module());
+    let hello = signed("http-hello-v1.wasm", lattice.folder.path(), (&account, &subject));
     let bids = client.perform_component_auction(&hello, "hello", in_the("east")).await.unwrap();
     assert_eq!(bids.into_iter().map(|bid| data(bid).host_id().to_owned()).collect::<Vec<_>>(), [id.as_str()]);
     assert!(client.perform_component_auction(&hello, "hello", in_the("west")).await.unwrap().is_empty());
@@ -145,7 +169,12 @@ async fn the_published_client_does_all_it_can_do() {
         (component.id(), component.image_ref(), component.max_instances()),
         ("hello", hello.as_str(), 7)
     );
-    assert_eq!((component.annotations(), component.revision(), component.limits()), (Some(&marks), 0, None));
+    assert_eq!((component.annotations(), component.revision(), component.limits()), (Some(&marks), 3, None));
+
+    assert_eq!((component.name(), told["claims"]["name"].as_str()), (Some("hello"), Some("hello")));
+    let [claims] =
+        data(client.get_claims().await.unwrap()).try_into().unwrap_or_else(|all| panic!("{all:?}"));
+    assert_eq!((&claims["issuer"], &claims["sub"]), (&account.public_key(), &subject.public_key()));
 
     let provider = "wasmcloud+builtin://http-server";
     let started = client.start_provider(&id, provider, "web", None, Vec::new()).await.unwrap();

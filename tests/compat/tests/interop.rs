@@ -7,6 +7,9 @@ mod greeter;
 #[expect(dead_code, reason = "nothing here stops its server or configures it")]
 #[path = "../../../wrpc/tests/it/nats.rs"]
 mod nats;
+#[path = "../../src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,9 @@
 mod dice;
 #[path = "values/middle.rs"]
 mod middle;
+#[path = "../../src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 #[expect(dead_code, reason = "nothing here takes HTTP requests")]
 #[path = "lath/up.rs"]
 mod up;

@@ -1,6 +1,9 @@
 //! The published client of wadm, unmodified, against `lath up`: every method that it has.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../../src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 #[path = "lath/up.rs"]
 mod up;
 

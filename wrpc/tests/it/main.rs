@@ -1,5 +1,11 @@
 //! The invocation layer against a real nats-server: one binary, one server a test.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod blobstore;
 mod calls;
@@ -7,6 +13,9 @@ mod codec;
 mod greeter;
 mod http;
 mod nats;
+#[path = "../../../tests/src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 mod revisions;
 mod serving;
 mod wire;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use lath_wrpc::{Client, Limits};
 
+use crate::ports::free_address;
+
 pub(crate) struct Nats {
     child: Child,
     dir: tempfile::TempDir,
@@ -26,7 +28,7 @@ impl Nats {
         let file = dir.path().join("nats.conf");
         std::fs::write(&file, config).unwrap();
         let extra = vec!["-c".to_owned(), file.display().to_string()];
-        let (child, url) = spawn(dir.path(), "-1", &extra).unwrap();
+        let (child, url) = spawn(dir.path(), &free_address().port().to_string(), &extra).unwrap();
         Self { child, dir, url, extra }
     }
 

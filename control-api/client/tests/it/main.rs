@@ -8,6 +8,9 @@ mod components;
     reason = "the module is shared with the manager's tests, and no test here needs all of it"
 )]
 mod nats;
+#[path = "../../../../tests/src/ports.rs"]
+#[expect(unreachable_pub, reason = "it is part of a library")]
+mod ports;
 mod requests;
 
 use lath_control_api_client::{ConnectOptions, Connection, ControlClient, connect};

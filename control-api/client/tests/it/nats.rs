@@ -1,6 +1,6 @@
 //! A real nats-server for a test: its own directory, a free port, killed when dropped; and a proxy that loses bytes.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -69,10 +69,9 @@ impl Drop for Nats {
     }
 }
 
-/// A port that nobody uses now.
+/// A port of this test alone, which stays free while nothing listens on it.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    crate::ports::free_address().port()
 }
 
 fn binary() -> PathBuf {

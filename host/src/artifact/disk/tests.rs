@@ -49,6 +49,7 @@ fn unit(digest: &Digest) -> UnitInventory {
         max_instances: 1,
         calls: CallCounts::default(),
         process: None,
+        claims: None,
         links: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, StreamBody};
 use lath_control_api::Reason;
 
 use super::*;
+use crate::engine::base::Tasks;
 use crate::engine::pool::{self, Allocation};
 
 const WAYS: [Pooling; 2] = [Pooling::On { instances: 8 }, Pooling::Off];

@@ -1,7 +1,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::provider::claims::tests::{sign, signer};
+use crate::claims::tests::{sign, signer};
 
 const HERE: &str = "x86_64-linux";
 
@@ -33,7 +33,7 @@ fn the_executable_of_this_platform_is_found_in_every_form() {
         tar(&[("aarch64-linux.bin", b"other"), ("x86_64-linux.bin", b"right"), ("world.wasm", b"w")]);
     for bytes in [&archive, &gzip(&archive)] {
         let found = program(bytes, HERE, 0).unwrap();
-        assert_eq!((found.executable.as_slice(), found.claims.is_none()), (&b"right"[..], true));
+        assert_eq!((found.executable.as_slice(), found.signed.is_none()), (&b"right"[..], true));
     }
     let plain = program(b"#!/bin/sh\nexit 0\n", HERE, 0).unwrap();
     assert_eq!(plain.executable, b"#!/bin/sh\nexit 0\n");
@@ -97,7 +97,7 @@ fn a_signed_executable_must_be_the_one_that_was_signed() {
         tar(&[("claims.jwt", claims.as_bytes()), ("x86_64-linux.bin", b"right")])
     };
     let found = program(&with(&hash(b"right")), HERE, 0).unwrap();
-    assert_eq!(found.claims.unwrap().name.as_deref(), Some("made up"));
+    assert_eq!(found.signed.unwrap().claims.name.as_deref(), Some("made up"));
     let (reason, message) = refused(&with(&hash(b"wrong")));
     assert!(reason == Reason::ArchiveInvalid && message.contains("not the one that was signed"), "{message}");
     let (_, message) = refused(&tar(&[("claims.jwt", b"a.b.c"), ("x86_64-linux.bin", b"right")]));

@@ -115,6 +115,7 @@ fn tried(summary: &HostSummary) -> HostInventory {
         since: at(0),
         next_try: None,
         process: None,
+        claims: None,
         links: Vec::new(),
         max_instances: 1,
         calls: CallCounts::default(),

@@ -20,6 +20,10 @@ pub(crate) struct App {
     pub(crate) policies: String,
     pub(crate) secrets: String,
     pub(crate) front: Front,
+    /// The image of what answers HTTP, instead of the usual one.
+    pub(crate) front_image: Option<String>,
+    /// The image of the provider, instead of the executable.
+    pub(crate) image: Option<String>,
 }
 
 /// What answers HTTP, by what it has of the provider.
@@ -68,6 +72,7 @@ impl App {
         let Self { config, link, policies, secrets, .. } = self;
         let called = if self.called.is_empty() { "greeter-v1" } else { self.called };
         let (front, carried) = self.front.parts();
+        let front = self.front_image.clone().unwrap_or(front);
         let second = self.second.map_or_else(String::new, |name| {
             format!(
                 "        - type: link
@@ -121,7 +126,7 @@ spec:
           properties: {{ namespace: wasi, package: http, interfaces: [incoming-handler], target: {{ name: front }}, source: {{ config: [{{ name: route, properties: {{ address: '{}' }} }}] }} }}
 ",
             guest(called),
-            provider(),
+            self.image.clone().unwrap_or_else(provider),
             lattice.http,
         )
     }

@@ -1,7 +1,7 @@
 //! A nats-server, a manager and a host of a test's own, each a process that the test can kill and bring back.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -194,8 +194,7 @@ fn nats_server() -> PathBuf {
     named.unwrap_or_else(|| if fetched.is_file() { fetched } else { "nats-server".into() })
 }
 
-/// Ports that were free a moment ago, all different.
+/// Ports of this test alone, all different.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+    std::array::from_fn(|_| crate::ports::free_address().port())
 }

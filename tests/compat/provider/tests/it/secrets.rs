@@ -16,7 +16,19 @@ const POLICY: &str = "    - name: vault
 const SECRET: &str =
     "        secrets: [{ name: password, properties: { policy: vault, key: db-password } }]\n";
 
-fn app(backend: &str) -> App {
+/// The published backend, and its public key.
+pub(crate) fn backend(runtime: &tokio::runtime::Runtime, client: client_nats::Client) -> XKey {
+    let (server, store) = (XKey::new(), XKey::new());
+    let public = XKey::from_public_key(&server.public_key()).unwrap();
+    let names =
+        ["wasmcloud.secrets", "nats-kv", "SECRETS", "wasmcloud_secrets", "v1alpha1"].map(str::to_owned);
+    let [subject, name, bucket, queue, version] = names;
+    let api = Api::new(server, store, client, subject, name, bucket, 4, queue, version);
+    runtime.spawn(async move { api.run().await });
+    public
+}
+
+pub(crate) fn app(backend: &str) -> App {
     App {
         policies: POLICY.replace("BACKEND", backend),
         secrets: SECRET.to_owned(),
@@ -41,14 +53,8 @@ fn a_file_of_the_host_is_a_secret_of_the_provider() {
 fn the_published_backend_gives_what_its_policy_allows() {
     let lattice = Lattice::start(&[]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (server, store) = (XKey::new(), XKey::new());
-    let public = XKey::from_public_key(&server.public_key()).unwrap();
     let client = runtime.block_on(client_nats::connect(&lattice.nats)).unwrap();
-    let names =
-        ["wasmcloud.secrets", "nats-kv", "SECRETS", "wasmcloud_secrets", "v1alpha1"].map(str::to_owned);
-    let [subject, name, bucket, queue, version] = names;
-    let api = Api::new(server, store, client.clone(), subject, name, bucket, 4, queue, version);
-    runtime.spawn(async move { api.run().await });
+    let public = backend(&runtime, client.clone());
 
     // Nothing is allowed yet.
     let file = app("nats-kv").write(&lattice);

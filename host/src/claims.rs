@@ -1,0 +1,256 @@
+//! What the makers of components and providers have signed: JWTs with nkeys of accounts, as the tools of wasmCloud 1.x
+//! make them.
+//!
+//! The signature is checked, the time if there is one, and that it is of this code. Whether the account is to be trusted is
+//! nobody's question here: images are pinned by their digest.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use lath_control_api::Claims;
+use nkeys::KeyPair;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Largest token of a component, in bytes, and the largest that inventories tell of.
+const MAX_TOKEN: usize = 16 << 10;
+/// Tokens of this form and later ones tell the hash of the component that they are in.
+const WITH_HASH: u32 = 3;
+
+/// A signature that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signed {
+    /// What it says.
+    pub(crate) claims: Claims,
+    /// SHA-256 of the executable of each platform of a provider, in hexadecimal digits.
+    pub(crate) target_hashes: BTreeMap<String, String>,
+    /// The token itself.
+    pub(crate) token: String,
+    /// SHA-256 of the component that it is in, in hexadecimal digits, where it must be told.
+    hash: Option<String>,
+}
+
+/// Why a signature cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimsError {
+    #[error("they are no signed token")]
+    NoToken,
+    #[error("they have {0} bytes; at most {MAX_TOKEN} are read")]
+    TooLarge(usize),
+    #[error("they cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("they are not signed by their issuer")]
+    Forged,
+    #[error("they are of something that is no public key")]
+    NoSubject,
+    #[error("they are of another component, or it was changed after it was signed")]
+    OtherCode,
+    #[error("they have expired")]
+    Expired,
+    #[error("they are not valid yet")]
+    Early,
+}
+
+/// Names are those of the established form.
+#[derive(Deserialize)]
+struct Token {
+    iss: String,
+    sub: String,
+    #[serde(default)]
+    exp: Option<u64>,
+    #[serde(default)]
+    nbf: Option<u64>,
+    #[serde(default)]
+    wascap: Option<Metadata>,
+    #[serde(default)]
+    wascap_revision: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Metadata {
+    name: Option<String>,
+    ver: Option<String>,
+    rev: Option<i32>,
+    call_alias: Option<String>,
+    tags: Option<Vec<String>>,
+    hash: Option<String>,
+    target_hashes: BTreeMap<String, String>,
+    config_schema: Option<serde_json::Value>,
+}
+
+impl Signed {
+    /// Reads and checks a token. `now` is in seconds since 1970.
+    pub(crate) fn read(token: &[u8], now: u64) -> Result<Self, ClaimsError> {
+        let token = std::str::from_utf8(token).map_err(|_| ClaimsError::NoToken)?.trim();
+        let (signed, signature) = token.rsplit_once('.').ok_or(ClaimsError::NoToken)?;
+        let (_, payload) = signed.split_once('.').ok_or(ClaimsError::NoToken)?;
+        let Token { iss: issuer, sub: subject, exp: expires, nbf: not_before, wascap, wascap_revision } =
+            part(payload)?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| ClaimsError::NoToken)?;
+        let key = KeyPair::from_public_key(&issuer).map_err(|_| ClaimsError::Forged)?;
+        key.verify(signed.as_bytes(), &signature).map_err(|_| ClaimsError::Forged)?;
+        KeyPair::from_public_key(&subject).map_err(|_| ClaimsError::NoSubject)?;
+        if expires.is_some_and(|end| end < now) {
+            return Err(ClaimsError::Expired);
+        }
+        if not_before.is_some_and(|begin| begin > now) {
+            return Err(ClaimsError::Early);
+        }
+        let Metadata { name, ver, rev, call_alias, tags, hash, target_hashes, config_schema } =
+            wascap.unwrap_or_default();
+        let claims = Claims {
+            issuer,
+            subject,
+            name,
+            version: ver,
+            revision: rev.unwrap_or(0),
+            call_alias,
+            tags: tags.unwrap_or_default(),
+            not_before,
+            expires,
+            config_schema: config_schema.map(|schema| schema.to_string()),
+        };
+        let hash = hash.filter(|_| wascap_revision.is_some_and(|form| form >= WITH_HASH));
+        Ok(Self { claims, target_hashes, token: token.to_owned(), hash })
+    }
+
+    /// The signature in a component, if there is one that holds. One that does not is as good as none, and is logged:
+    /// what runs is pinned by its digest, and need not be signed.
+    pub(crate) fn of_component(bytes: &[u8]) -> Option<Self> {
+        let found = lath_artifacts::signature(bytes)?;
+        let judged = match found.token.len() {
+            bytes if bytes > MAX_TOKEN => Err(ClaimsError::TooLarge(bytes)),
+            _ => Self::read(found.token, now()).and_then(|signed| match &signed.hash {
+                Some(hash) if !hash.eq_ignore_ascii_case(&found.hash) => Err(ClaimsError::OtherCode),
+                Some(_) | None => Ok(signed),
+            }),
+        };
+        judged
+            .inspect_err(
+                |error| tracing::warn!(%error, "the claims of a component cannot be used, and are left out"),
+            )
+            .ok()
+    }
+
+    /// What inventories tell of it: nothing of a token that would make them too large.
+    pub(crate) fn shown(&self) -> Option<&Claims> {
+        (self.token.len() <= MAX_TOKEN).then_some(&self.claims)
+    }
+}
+
+/// The time by which signatures hold, in seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn part<T: DeserializeOwned>(text: &str) -> Result<T, ClaimsError> {
+    let json = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| ClaimsError::NoToken)?;
+    Ok(serde_json::from_slice(&json)?)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+    use sha2::Digest as _;
+
+    use super::*;
+
+    pub(crate) fn signer() -> KeyPair {
+        KeyPair::new_account()
+    }
+
+    /// Claims as the tools of 1.x make them, with `metadata` among those of the provider.
+    pub(crate) fn sign(signer: &KeyPair, metadata: &Value) -> String {
+        let mut wascap = json!({ "name": "made up", "ver": "1.0.0", "rev": 7, "vendor": "nobody" });
+        wascap.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let subject = KeyPair::new_service().public_key();
+        token(signer, &json!({ "iss": signer.public_key(), "sub": subject, "wascap": wascap }))
+    }
+
+    fn token(signer: &KeyPair, payload: &Value) -> String {
+        let head = BASE64_URL_SAFE_NO_PAD.encode(r#"{"typ":"jwt","alg":"Ed25519"}"#);
+        let signed = format!("{head}.{}", BASE64_URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let signature = signer.sign(signed.as_bytes()).unwrap();
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    #[test]
+    fn signed_claims_are_read_and_others_refused() {
+        let signer = signer();
+        let good = sign(&signer, &json!({ "target_hashes": { "x86_64-linux": "AB" } }));
+        let Signed { claims, target_hashes, .. } = Signed::read(format!("{good}\n").as_bytes(), 0).unwrap();
+        assert_eq!((claims.issuer, claims.revision), (signer.public_key(), 7));
+        assert_eq!(claims.version.as_deref(), Some("1.0.0"));
+        assert_eq!(target_hashes["x86_64-linux"], "AB");
+        assert!(claims.subject.starts_with('V'));
+        let other = KeyPair::new_account();
+        let forged = token(&other, &json!({ "iss": signer.public_key(), "sub": "V" }));
+        assert!(matches!(Signed::read(forged.as_bytes(), 0), Err(ClaimsError::Forged)));
+        let of_nothing = token(&signer, &json!({ "iss": signer.public_key(), "sub": "a.b *" }));
+        assert!(matches!(Signed::read(of_nothing.as_bytes(), 0), Err(ClaimsError::NoSubject)));
+        for bad in ["", "a", "a.b", "a.b.c", "..", "é.é.é"] {
+            assert!(Signed::read(bad.as_bytes(), 0).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn claims_hold_for_their_time_only() {
+        let signer = signer();
+        let subject = KeyPair::new_service().public_key();
+        let times = json!({ "iss": signer.public_key(), "sub": subject, "nbf": 100, "exp": 200 });
+        let token = token(&signer, &times);
+        assert!(matches!(Signed::read(token.as_bytes(), 99), Err(ClaimsError::Early)));
+        assert!(Signed::read(token.as_bytes(), 150).is_ok());
+        assert!(matches!(Signed::read(token.as_bytes(), 201), Err(ClaimsError::Expired)));
+    }
+
+    /// A component with this token in it, whose hash is told as `hash`, or as it is.
+    pub(crate) fn component(signer: &KeyPair, hash: Option<&str>, more: &Value) -> Vec<u8> {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        let digest = sha2::Sha256::digest(&bytes);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut payload = json!({
+            "iss": signer.public_key(),
+            "sub": KeyPair::new_module().public_key(),
+            "wascap_revision": 3,
+            "wascap": { "name": "cart", "hash": hash.unwrap_or(&digest), "tags": ["a", "b"], "prov": false },
+        });
+        payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let token = token(signer, &payload);
+        let name = "wasmcloud_jwt";
+        let mut section = vec![u8::try_from(name.len()).unwrap()];
+        section.extend(name.as_bytes());
+        section.extend(token.as_bytes());
+        bytes.push(0);
+        let mut length = section.len();
+        while length >= 0x80 {
+            bytes.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+            length >>= 7;
+        }
+        bytes.push(u8::try_from(length).unwrap());
+        bytes.extend(section);
+        bytes
+    }
+
+    #[test]
+    fn xw20_a_component_is_as_it_were_not_signed_when_its_signature_does_not_hold() {
+        let signer = signer();
+        let good = Signed::of_component(&component(&signer, None, &json!({}))).unwrap();
+        assert_eq!((good.claims.name.as_deref(), good.claims.tags.len()), (Some("cart"), 2));
+        assert_eq!(good.shown(), Some(&good.claims));
+        // Tokens of older tools tell no hash that could be compared.
+        let older = component(&signer, Some("00"), &json!({ "wascap_revision": 2 }));
+        assert!(Signed::of_component(&older).is_some());
+        let other_code = component(&signer, Some("00"), &json!({}));
+        let expired = component(&signer, None, &json!({ "exp": 1 }));
+        let early = component(&signer, None, &json!({ "nbf": u64::MAX }));
+        let other_key = component(&signer, None, &json!({ "iss": KeyPair::new_account().public_key() }));
+        let large = component(&signer, None, &json!({ "jti": "x".repeat(MAX_TOKEN) }));
+        for bad in [other_code, expired, early, other_key, large] {
+            assert!(Signed::of_component(&bad).is_none());
+        }
+    }
+}

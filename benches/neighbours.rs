@@ -2,10 +2,12 @@
 //!
 //! A host with a component that answers at once and one that does what a host must survive. Fifty clients ask the second
 //! for one kind of harm after another, and for all kinds at once, while one client asks the first, a hundred times in a
-//! second. Clients are in this process: on a machine with few processors they are neighbours too.
+//! second. Clients are in this process; those that have harm done give way to
+//! everything else, as if they were on another machine.
 //!
 //! Needs the guests of `cargo xtask components` and nats-server. Run with
-//! `cargo bench --workspace --profile dev --bench neighbours`, or name a `lath` of your own in `LATH_BIN`.
+//! `cargo bench --workspace --profile dev --bench neighbours`, or name a `lath` of your own in `LATH_BIN`. After `--`, parts of
+//! the names of some kinds of harm choose those.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -24,7 +26,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use lath_tests::{App, Lattice, Setup};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 /// Clients that have harm done.
 const CLIENTS: usize = 50;
@@ -78,7 +80,9 @@ async fn measure() {
     );
     let _warm = beside(&lattice, &[], Duration::from_secs(2)).await;
     print("alone", beside(&lattice, &[], TIME).await);
-    for (name, paths) in HARM {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| name.contains(asked.as_str()));
+    for (name, paths) in HARM.into_iter().filter(|(name, _)| is_asked(name)) {
         print(name, beside(&lattice, paths, TIME).await);
         tokio::time::sleep(DEADLINE).await;
     }
@@ -116,9 +120,10 @@ fn print(name: &str, Measured { neighbour, control, harm }: Measured) {
 /// Measures for some time, while the clients ask for these paths.
 async fn beside(lattice: &Lattice, paths: &'static [&'static str], time: Duration) -> Measured {
     let (address, stop) = (lattice.address, Arc::new(AtomicBool::new(false)));
+    let others = elsewhere();
     let clients: Vec<_> = (0..if paths.is_empty() { 0 } else { CLIENTS })
         .filter_map(|client| paths.get(client % paths.len()))
-        .map(|path| tokio::spawn(harm(address, path, Arc::clone(&stop))))
+        .map(|path| others.spawn(harm(address, path, Arc::clone(&stop))))
         .collect();
     // On a thread of its own, so that it waits for none of the others.
     let neighbour = {
@@ -144,7 +149,17 @@ async fn beside(lattice: &Lattice, paths: &'static [&'static str], time: Duratio
     for client in clients {
         all.0.extend(client.await.expect("a client").0);
     }
+    others.shutdown_background();
     Measured { neighbour, control, harm: all }
+}
+
+/// Threads for the clients that have harm done. Where those are on other machines they take no processor of the host's:
+/// here they give way to everything else.
+fn elsewhere() -> Runtime {
+    let give_way = || rustix::process::setpriority_process(None, 19).expect("a low priority");
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).on_thread_start(give_way).enable_all().build();
+    runtime.expect("a runtime")
 }
 
 async fn ask_neighbour(address: SocketAddr, stop: &AtomicBool) -> Times {

@@ -1,6 +1,7 @@
 //! What a host says of itself: the state of its units as managers read it. Derived as a whole from one state.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use lath_control_api::{
     AppInventory, CallCounts, ComponentId, ComponentInventory, ListenerInventory, Role, UnitInventory, Weight,
@@ -49,15 +50,14 @@ fn describe(app: &App, counts: &impl Fn(&UnitKey) -> CallCounts) -> AppInventory
     let mut components: BTreeMap<&ComponentId, ComponentInventory> = BTreeMap::new();
     for (place, unit) in &app.units {
         let described = describe_unit(app, place, unit, counts(&app.key(place)));
-        components
-            .entry(&place.0)
-            .or_insert_with(|| ComponentInventory {
-                component: unit.component.clone(),
-                id: place.0.clone(),
-                units: Vec::new(),
-            })
-            .units
-            .push(described);
+        match components.entry(&place.0) {
+            Entry::Occupied(mut held) => held.get_mut().units.push(described),
+            // Mostly it stays alone, and takes no room for others then.
+            Entry::Vacant(free) => {
+                let (component, id) = (unit.component.clone(), place.0.clone());
+                free.insert(ComponentInventory { component, id, units: vec![described] });
+            }
+        }
     }
     let mut components: Vec<ComponentInventory> = components.into_values().collect();
     components.iter_mut().for_each(|component| component.units.sort_by_key(|unit| unit.role));

@@ -39,7 +39,8 @@ pub(crate) struct EventsV1 {
     control: Control,
     teller: TellerV1,
     heartbeat: Duration,
-    /// What was told of each app, and the state that it was read from.
+    /// What was told of each app: the state that it was read from, and its capabilities. The rest is read anew when it
+    /// is needed: a host has thousands of components, and mostly nothing of them changes.
     told: BTreeMap<AppName, (Arc<AppShown>, View)>,
     /// What was told of capabilities, which apps share.
     capabilities: View,
@@ -104,19 +105,20 @@ impl EventsV1 {
         let mut told = BTreeMap::new();
         for app in &snapshot.apps {
             let name = &app.inventory.app;
-            let (before, view) = match self.told.remove(name) {
-                Some((shown, view)) if Arc::ptr_eq(&shown, app) => {
-                    told.insert(name.clone(), (shown, view));
+            let before = match self.told.remove(name) {
+                Some((shown, capabilities)) if Arc::ptr_eq(&shown, app) => {
+                    told.insert(name.clone(), (shown, capabilities));
                     continue;
                 }
-                Some((_, before)) => (before, View::of_app(app)),
-                None => (View::default(), View::of_app(app)),
+                Some((shown, _)) => View::of_app(&shown),
+                None => View::default(),
             };
+            let view = View::of_app(app);
             self.tell(&before, &view).await;
-            told.insert(name.clone(), (Arc::clone(app), view));
+            told.insert(name.clone(), (Arc::clone(app), view.capabilities_alone()));
         }
-        for (_, before) in std::mem::replace(&mut self.told, told).into_values() {
-            self.tell(&before, &View::default()).await;
+        for (shown, _) in std::mem::replace(&mut self.told, told).into_values() {
+            self.tell(&View::of_app(&shown), &View::default()).await;
         }
         let capabilities = View::capabilities(self.told.values().map(|(_, view)| view));
         self.tell(&self.capabilities, &capabilities).await;

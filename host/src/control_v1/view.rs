@@ -79,6 +79,11 @@ impl View {
         all
     }
 
+    /// Of what one app adds only what it shares with others.
+    pub(super) fn capabilities_alone(self) -> Self {
+        Self { capabilities: self.capabilities, ..Self::default() }
+    }
+
     /// What one app adds to it, without capabilities. Beside these no two apps of a host have the same ids.
     pub(super) fn of_app(app: &AppShown) -> Self {
         let mut view = Self::default();

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
 use futures::future::{BoxFuture, pending};
-use futures::stream::SelectAll;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinError, JoinSet};
@@ -45,12 +44,34 @@ struct Subscription {
     subscriber: Subscriber,
 }
 
-impl Stream for Subscription {
+/// All of them. There are as many as a component has functions, mostly a few: looking at each is quick, and what idle
+/// components keep in memory counts.
+#[derive(Default)]
+struct Subscriptions {
+    all: Vec<Subscription>,
+    /// Which is looked at first, so that a busy one does not keep others waiting.
+    first: usize,
+}
+
+impl Stream for Subscriptions {
     type Item = (Arc<Export>, Message);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.subscriber.poll_next_unpin(cx);
-        next.map(|message| message.map(|message| (Arc::clone(&self.export), message)))
+        let (count, first) = (self.all.len(), self.first);
+        let mut ended = 0;
+        for at in (0..count).map(|step| (first + step) % count) {
+            let Some(Subscription { export, subscriber }) = self.all.get_mut(at) else { continue };
+            match subscriber.poll_next_unpin(cx) {
+                Poll::Ready(Some(message)) => {
+                    let export = Arc::clone(export);
+                    self.first = (at + 1) % count;
+                    return Poll::Ready(Some((export, message)));
+                }
+                Poll::Ready(None) => ended += 1,
+                Poll::Pending => {}
+            }
+        }
+        if ended == count { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 
@@ -79,7 +100,7 @@ pub(super) struct AcceptLoop {
     service: Service,
     /// The invocation subjects that are served.
     subscribed: Vec<String>,
-    subscriptions: SelectAll<Subscription>,
+    subscriptions: Subscriptions,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
     /// A place in the line for a permit, kept until it is given so that others cannot overtake for ever.
@@ -116,7 +137,7 @@ impl AcceptLoop {
             service: desk.service(),
             desk,
             subscribed: Vec::new(),
-            subscriptions: SelectAll::new(),
+            subscriptions: Subscriptions::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             acquire: None,
@@ -145,7 +166,7 @@ impl AcceptLoop {
                 .queue_subscribe(subject, queue_group(&self.place.lattice, &self.place.id))
                 .await;
             let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
-            self.subscriptions.push(Subscription { export: Arc::new(export.clone()), subscriber });
+            self.subscriptions.all.push(Subscription { export: Arc::new(export.clone()), subscriber });
         }
         Ok(())
     }
@@ -278,7 +299,7 @@ impl AcceptLoop {
     }
 
     async fn begin_drain(&mut self, deadline: Instant, done: oneshot::Sender<Drained>) {
-        for subscription in self.subscriptions.iter_mut() {
+        for subscription in &mut self.subscriptions.all {
             // This fails only when the client is closed, and then nothing arrives either.
             let _ = subscription.subscriber.unsubscribe_after(UNSUBSCRIBE_NOW).await;
         }
@@ -293,7 +314,7 @@ impl AcceptLoop {
         while let Some(Some((export, message))) = self.subscriptions.next().now_or_never() {
             self.enqueue(export, message);
         }
-        self.subscriptions = SelectAll::new();
+        self.subscriptions = Subscriptions::default();
         if let Some(draining) = &mut self.draining {
             draining.confirm = None;
         }

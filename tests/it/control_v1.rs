@@ -323,6 +323,27 @@ async fn what_cannot_be_started_says_so_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_start_for_want_of_a_link_starts_when_the_link_is_put() {
+    let lattice = Setup::default().host(&[]).start().await;
+    let mut tool = ToolV1::of(&lattice).await;
+    let host = tool.hosts().await.remove(0);
+    let scaled = format!("component.scale.{host}");
+    tool.does(&scaled, &scale("greeter", &file("greeter-v1"), 5, &[])).await;
+    tool.event("component_scaled", |data| data["component_id"] == "greeter").await;
+    tool.does(&scaled, &scale("front", &file("http-front-v1"), 5, &[])).await;
+    let told = tool.event("component_scale_failed", |data| data["component_id"] == "front").await;
+    assert!(told["error"].as_str().unwrap().contains("no link carries it"), "{told}");
+    eventually(SOON, "the start to be over", async || {
+        let history = lattice.lath().run(["history", "front", "-o", "json"]).await.exits(0).json();
+        if history["entries"][0]["outcome"] == "failed" { Ok(()) } else { Err(history.to_string()) }
+    })
+    .await;
+    tool.does("link.put", &link("front", "greeter", "lath:demo", "greeter", &[])).await;
+    let address = serve(&tool, &host, "front").await;
+    answered(address, "/?name=Ada", |answer| answer.body.to_string().contains("Ada")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_may_go_back_and_delete_what_was_started_by_hand() {
     let mut lattice = Setup::default().host(&[]).start().await;
     let mut tool = ToolV1::of(&lattice).await;

@@ -299,6 +299,17 @@ impl Rollout {
 }
 
 impl DesiredRecord {
+    /// Whether somebody has asked for it to be stopped. An app whose first revision failed is stopped as well, and nobody
+    /// has asked for that.
+    #[must_use]
+    pub fn is_stopped_on_request(&self) -> bool {
+        match self.wanted {
+            Wanted::Run => false,
+            Wanted::Forget => true,
+            Wanted::Stop => self.history.first().is_none_or(|newest| newest.kind == ChangeKind::Undeploy),
+        }
+    }
+
     /// The record of an app that was never deployed.
     #[must_use]
     pub fn new(app: AppName) -> Self {

@@ -121,7 +121,9 @@ impl Shared {
             self.forget(id).await?;
             return Err(format!("{id} has become a part of the app {}", started.app));
         }
-        if !runs && started.deployed && !commanded {
+        // One that failed to start waits for what it lacks, such as a link.
+        let gone = record.as_ref().is_none_or(DesiredRecord::is_stopped_on_request);
+        if gone && started.deployed && !commanded {
             tracing::info!(%id, app = %started.app, "its app was stopped; what was started by hand is forgotten");
             self.forget(id).await?;
             return Ok(Rolled::Changed);

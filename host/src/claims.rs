@@ -10,14 +10,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use lath_control_api::Claims;
-use nkeys::KeyPair;
+use nkeys::{KeyPair, KeyPairType};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Largest token of a component, in bytes, and the largest that inventories tell of.
+/// Largest token of a component, in bytes.
 const MAX_TOKEN: usize = 16 << 10;
-/// Tokens of this form and later ones tell the hash of the component that they are in.
-const WITH_HASH: u32 = 3;
+/// Most characters of a name, version or alias that are told, and most bytes of claims as JSON: an inventory has those of
+/// each unit in it, and must fit into messages.
+const MAX_TEXT: usize = 128;
+const MAX_TOLD: usize = 1 << 10;
 
 /// A signature that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +30,15 @@ pub(crate) struct Signed {
     pub(crate) target_hashes: BTreeMap<String, String>,
     /// The token itself.
     pub(crate) token: String,
-    /// SHA-256 of the component that it is in, in hexadecimal digits, where it must be told.
+    /// SHA-256 of the component that it is of, in hexadecimal digits.
     hash: Option<String>,
+}
+
+/// What tokens are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Component,
+    Provider,
 }
 
 /// Why a signature cannot be used.
@@ -43,8 +52,8 @@ pub(crate) enum ClaimsError {
     Unreadable(#[from] serde_json::Error),
     #[error("they are not signed by their issuer")]
     Forged,
-    #[error("they are of something that is no public key")]
-    NoSubject,
+    #[error("they are not of a {0}")]
+    OtherKind(&'static str),
     #[error("they are of another component, or it was changed after it was signed")]
     OtherCode,
     #[error("they have expired")]
@@ -64,8 +73,6 @@ struct Token {
     nbf: Option<u64>,
     #[serde(default)]
     wascap: Option<Metadata>,
-    #[serde(default)]
-    wascap_revision: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,26 +89,28 @@ struct Metadata {
 }
 
 impl Signed {
-    /// Reads and checks a token. `now` is in seconds since 1970.
-    pub(crate) fn read(token: &[u8], now: u64) -> Result<Self, ClaimsError> {
+    /// Reads a token and checks who signed it, and that it is of such a thing. Its times are not looked at.
+    pub(crate) fn read(token: &[u8], kind: Kind) -> Result<Self, ClaimsError> {
         let token = std::str::from_utf8(token).map_err(|_| ClaimsError::NoToken)?.trim();
         let (signed, signature) = token.rsplit_once('.').ok_or(ClaimsError::NoToken)?;
         let (_, payload) = signed.split_once('.').ok_or(ClaimsError::NoToken)?;
-        let Token { iss: issuer, sub: subject, exp: expires, nbf: not_before, wascap, wascap_revision } =
-            part(payload)?;
+        let Token { iss: issuer, sub: subject, exp: expires, nbf: not_before, wascap } = part(payload)?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).map_err(|_| ClaimsError::NoToken)?;
         let key = KeyPair::from_public_key(&issuer).map_err(|_| ClaimsError::Forged)?;
         key.verify(signed.as_bytes(), &signature).map_err(|_| ClaimsError::Forged)?;
-        KeyPair::from_public_key(&subject).map_err(|_| ClaimsError::NoSubject)?;
-        if expires.is_some_and(|end| end < now) {
-            return Err(ClaimsError::Expired);
-        }
-        if not_before.is_some_and(|begin| begin > now) {
-            return Err(ClaimsError::Early);
+        // Any account signs tokens for users of NATS as well: those are in everybody's hands, and stand for nothing here.
+        let (wanted, what) = match kind {
+            Kind::Component => (KeyPairType::Module, "component"),
+            Kind::Provider => (KeyPairType::Service, "provider"),
+        };
+        let is_of = |key: &KeyPair, kind: KeyPairType| key.key_pair_type() == kind;
+        let named = KeyPair::from_public_key(&subject).map_err(|_| ClaimsError::OtherKind(what))?;
+        if !is_of(&key, KeyPairType::Account) || !is_of(&named, wanted) {
+            return Err(ClaimsError::OtherKind(what));
         }
         let Metadata { name, ver, rev, call_alias, tags, hash, target_hashes, config_schema } =
             wascap.unwrap_or_default();
-        let claims = Claims {
+        let mut claims = Claims {
             issuer,
             subject,
             name,
@@ -113,19 +122,30 @@ impl Signed {
             expires,
             config_schema: config_schema.map(|schema| schema.to_string()),
         };
-        let hash = hash.filter(|_| wascap_revision.is_some_and(|form| form >= WITH_HASH));
+        bound(&mut claims);
         Ok(Self { claims, target_hashes, token: token.to_owned(), hash })
     }
 
-    /// The signature in a component, if there is one that holds. One that does not is as good as none, and is logged:
-    /// what runs is pinned by its digest, and need not be signed.
+    /// Whether it holds at this time, in seconds since 1970.
+    pub(crate) fn holds_at(&self, now: u64) -> Result<(), ClaimsError> {
+        if self.claims.expires.is_some_and(|end| end < now) {
+            return Err(ClaimsError::Expired);
+        }
+        if self.claims.not_before.is_some_and(|begin| begin > now) {
+            return Err(ClaimsError::Early);
+        }
+        Ok(())
+    }
+
+    /// The signature in a component, if there is one that is of it. Another is as good as none, and is logged: what runs is
+    /// pinned by its digest, and need not be signed. Its times are looked at when it is used.
     pub(crate) fn of_component(bytes: &[u8]) -> Option<Self> {
         let found = lath_artifacts::signature(bytes)?;
         let judged = match found.token.len() {
             bytes if bytes > MAX_TOKEN => Err(ClaimsError::TooLarge(bytes)),
-            _ => Self::read(found.token, now()).and_then(|signed| match &signed.hash {
-                Some(hash) if !hash.eq_ignore_ascii_case(&found.hash) => Err(ClaimsError::OtherCode),
-                Some(_) | None => Ok(signed),
+            _ => Self::read(found.token, Kind::Component).and_then(|signed| match &signed.hash {
+                Some(hash) if hash.eq_ignore_ascii_case(&found.hash) => Ok(signed),
+                Some(_) | None => Err(ClaimsError::OtherCode),
             }),
         };
         judged
@@ -134,10 +154,20 @@ impl Signed {
             )
             .ok()
     }
+}
 
-    /// What inventories tell of it: nothing of a token that would make them too large.
-    pub(crate) fn shown(&self) -> Option<&Claims> {
-        (self.token.len() <= MAX_TOKEN).then_some(&self.claims)
+/// Leaves out what is too much to be told.
+fn bound(claims: &mut Claims) {
+    let texts = [&mut claims.name, &mut claims.version, &mut claims.call_alias];
+    for text in texts.into_iter().flatten().filter(|text| text.chars().count() > MAX_TEXT) {
+        *text = text.chars().take(MAX_TEXT).collect();
+    }
+    let bytes = |claims: &Claims| serde_json::to_vec(claims).map_or(usize::MAX, |json| json.len());
+    if bytes(claims) > MAX_TOLD {
+        claims.config_schema = None;
+    }
+    if bytes(claims) > MAX_TOLD {
+        claims.tags.clear();
     }
 }
 
@@ -180,19 +210,24 @@ pub(crate) mod tests {
     #[test]
     fn signed_claims_are_read_and_others_refused() {
         let signer = signer();
+        let read = |token: &str| Signed::read(token.as_bytes(), Kind::Provider);
         let good = sign(&signer, &json!({ "target_hashes": { "x86_64-linux": "AB" } }));
-        let Signed { claims, target_hashes, .. } = Signed::read(format!("{good}\n").as_bytes(), 0).unwrap();
+        let Signed { claims, target_hashes, .. } = read(&format!("{good}\n")).unwrap();
         assert_eq!((claims.issuer, claims.revision), (signer.public_key(), 7));
         assert_eq!(claims.version.as_deref(), Some("1.0.0"));
         assert_eq!(target_hashes["x86_64-linux"], "AB");
         assert!(claims.subject.starts_with('V'));
+        assert!(matches!(Signed::read(good.as_bytes(), Kind::Component), Err(ClaimsError::OtherKind(_))));
         let other = KeyPair::new_account();
         let forged = token(&other, &json!({ "iss": signer.public_key(), "sub": "V" }));
-        assert!(matches!(Signed::read(forged.as_bytes(), 0), Err(ClaimsError::Forged)));
-        let of_nothing = token(&signer, &json!({ "iss": signer.public_key(), "sub": "a.b *" }));
-        assert!(matches!(Signed::read(of_nothing.as_bytes(), 0), Err(ClaimsError::NoSubject)));
+        assert!(matches!(read(&forged), Err(ClaimsError::Forged)));
+        let user = KeyPair::new_user().public_key();
+        for subject in ["a.b *", user.as_str()] {
+            let of_another = token(&signer, &json!({ "iss": signer.public_key(), "sub": subject }));
+            assert!(matches!(read(&of_another), Err(ClaimsError::OtherKind("provider"))), "{subject}");
+        }
         for bad in ["", "a", "a.b", "a.b.c", "..", "é.é.é"] {
-            assert!(Signed::read(bad.as_bytes(), 0).is_err(), "{bad}");
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 
@@ -201,10 +236,21 @@ pub(crate) mod tests {
         let signer = signer();
         let subject = KeyPair::new_service().public_key();
         let times = json!({ "iss": signer.public_key(), "sub": subject, "nbf": 100, "exp": 200 });
-        let token = token(&signer, &times);
-        assert!(matches!(Signed::read(token.as_bytes(), 99), Err(ClaimsError::Early)));
-        assert!(Signed::read(token.as_bytes(), 150).is_ok());
-        assert!(matches!(Signed::read(token.as_bytes(), 201), Err(ClaimsError::Expired)));
+        let signed = Signed::read(token(&signer, &times).as_bytes(), Kind::Provider).unwrap();
+        assert!(matches!(signed.holds_at(99), Err(ClaimsError::Early)));
+        assert!(signed.holds_at(150).is_ok());
+        assert!(matches!(signed.holds_at(201), Err(ClaimsError::Expired)));
+    }
+
+    #[test]
+    fn what_is_told_of_claims_is_bounded() {
+        let signer = signer();
+        let tags = vec!["x".repeat(100); 20];
+        let long =
+            json!({ "name": "é".repeat(1_000), "tags": tags, "config_schema": { "a": "b".repeat(2_000) } });
+        let Signed { claims, .. } = Signed::read(sign(&signer, &long).as_bytes(), Kind::Provider).unwrap();
+        assert!(serde_json::to_vec(&claims).unwrap().len() <= MAX_TOLD);
+        assert_eq!(claims.name.unwrap().chars().count(), MAX_TEXT);
     }
 
     /// A component with this token in it, whose hash is told as `hash`, or as it is.
@@ -240,16 +286,14 @@ pub(crate) mod tests {
         let signer = signer();
         let good = Signed::of_component(&component(&signer, None, &json!({}))).unwrap();
         assert_eq!((good.claims.name.as_deref(), good.claims.tags.len()), (Some("cart"), 2));
-        assert_eq!(good.shown(), Some(&good.claims));
-        // Tokens of older tools tell no hash that could be compared.
-        let older = component(&signer, Some("00"), &json!({ "wascap_revision": 2 }));
-        assert!(Signed::of_component(&older).is_some());
+        // One of older tools, which is not bound to its component by the hash.
+        let unbound = component(&signer, Some(""), &json!({ "wascap_revision": 2 }));
         let other_code = component(&signer, Some("00"), &json!({}));
-        let expired = component(&signer, None, &json!({ "exp": 1 }));
-        let early = component(&signer, None, &json!({ "nbf": u64::MAX }));
         let other_key = component(&signer, None, &json!({ "iss": KeyPair::new_account().public_key() }));
+        let of_user = component(&signer, None, &json!({ "sub": KeyPair::new_user().public_key() }));
+        let of_provider = component(&signer, None, &json!({ "sub": KeyPair::new_service().public_key() }));
         let large = component(&signer, None, &json!({ "jti": "x".repeat(MAX_TOKEN) }));
-        for bad in [other_code, expired, early, other_key, large] {
+        for bad in [unbound, other_code, other_key, of_user, of_provider, large] {
             assert!(Signed::of_component(&bad).is_none());
         }
     }

@@ -103,8 +103,8 @@ impl AppShown {
         let mut shown = Self { inventory, units, processes, specs, bytes: OnceLock::new() };
         let (units, processes) = (&shown.units, &shown.processes);
         for_each_unit(&mut shown.inventory, |key, unit| {
-            let component = || units.get(key)?.code().signed()?.shown().cloned();
-            unit.claims = component().or_else(|| processes.get(key)?.signed.as_deref()?.shown().cloned());
+            let component = || Some(units.get(key)?.code().signed()?.claims.clone());
+            unit.claims = component().or_else(|| Some(processes.get(key)?.signed.as_deref()?.claims.clone()));
         });
         shown
     }

@@ -238,7 +238,9 @@ impl Shared {
 
     /// Whether what an app is to be was started by hand.
     async fn is_by_hand(&self, record: &DesiredRecord) -> bool {
-        let Some(revision) = record.revision else { return false };
+        // Of one that failed at first and was taken back: what that was.
+        let tried = || record.history.first().and_then(|newest| newest.revision);
+        let Some(revision) = record.revision.or_else(tried) else { return false };
         let known = self.context.records.revisions.get(&record.app, revision).await;
         known.is_ok_and(|known| known.spec.as_ref().is_ok_and(|spec| is_by_hand(spec)))
     }

@@ -15,10 +15,13 @@ use lath_control_api::Digest;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use crate::claims::{self, Signed};
+use crate::claims::{Kind, Signed};
 
 /// Most bytes of all compiled code on disk; what was used longest ago goes first.
 const MAX_BYTES: u64 = 2 << 30;
+
+/// Form of what is kept; another one is not found. From the second on a signature is kept with the code.
+const FORM: u32 = 2;
 
 /// The cache of one engine.
 #[derive(Debug, Clone)]
@@ -51,7 +54,7 @@ impl Cache {
         Ok(Self { directory: directory.to_owned(), compatibility })
     }
 
-    /// The code of `digest` when it is here and whole, and its signature when that still holds.
+    /// The code of `digest` when it is here and whole, and its signature.
     pub(crate) fn load(
         &self,
         engine: &wasmtime::Engine,
@@ -87,8 +90,8 @@ impl Cache {
         // and the name with the engine's compatibility confirm. Only this user can write to the directory.
         let component = unsafe { Component::deserialize_file(engine, path) };
         let component = component.map_err(|error| io::Error::other(format!("{error:#}")))?;
-        // It held when the code was compiled; by now it may have expired.
-        Ok((component, token.and_then(|token| Signed::read(token.as_bytes(), claims::now()).ok())))
+        // It is of this code, as was found when that was compiled.
+        Ok((component, token.and_then(|token| Signed::read(token.as_bytes(), Kind::Component).ok())))
     }
 
     /// Keeps compiled code for the next start, with the token of what is signed.
@@ -144,7 +147,7 @@ impl Cache {
     }
 
     fn code_path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(format!("{}-{}.cwasm", digest.hex(), self.compatibility))
+        self.directory.join(format!("{}-{}-{FORM}.cwasm", digest.hex(), self.compatibility))
     }
 }
 

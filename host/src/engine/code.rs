@@ -11,7 +11,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::{Component, InstancePre};
 
-use crate::claims::Signed;
+use crate::claims::{self, Signed};
 use crate::engine::PrepareError;
 use crate::engine::base::{Compilers, Tasks};
 use crate::engine::exports::Exports;
@@ -101,9 +101,9 @@ impl Code {
         self.tasks
     }
 
-    /// What its maker has signed, where the signature holds.
-    pub(crate) const fn signed(&self) -> Option<&Signed> {
-        self.signed.as_ref()
+    /// What its maker has signed, where the signature holds now.
+    pub(crate) fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref().filter(|signed| signed.holds_at(claims::now()).is_ok())
     }
 
     /// Digest of the bytes that it was compiled from.

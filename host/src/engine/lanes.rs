@@ -44,6 +44,8 @@ const SEVERAL: u64 = 500;
 thread_local! {
     /// Whether guests that run on this thread need a turn that they do not have yet.
     static TURN_NEEDED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this is one of the threads of low priority.
+    static APART: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The threads of low priority of one engine. They are started when the first guest needs them.
@@ -91,7 +93,11 @@ impl Lanes {
                 let polled = guest.as_mut().poll(cx);
                 let used = begun.elapsed();
                 computed += used;
-                share.add_here(used, self);
+                if APART.get() {
+                    share.add_apart(used, self)
+                } else {
+                    share.add_here(used, self)
+                }
                 match polled {
                     Poll::Ready(output) => Poll::Ready(Some(output)),
                     Poll::Pending if computed >= QUICK => Poll::Ready(None),
@@ -146,6 +152,7 @@ impl Lanes {
                 .on_thread_start(|| {
                     give_way();
                     TURN_NEEDED.set(true);
+                    APART.set(true);
                 })
                 .enable_all()
                 .build();
@@ -196,14 +203,16 @@ struct Used {
 }
 
 impl Used {
-    /// Adds to what was used in `stretch`, and gives the sum, with that of the stretch before when this is the first of it.
+    /// Adds to what was used in `stretch`, or in a later one that has begun, and gives the sum, with that of the stretch before
+    /// when this is the first of it.
     fn add(&self, used: Duration, stretch: u64) -> (u64, Option<u64>) {
         let used = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
-        if self.stretch.swap(stretch, Ordering::Relaxed) == stretch {
-            (self.us.fetch_add(used, Ordering::Relaxed).saturating_add(used), None)
-        } else {
-            (used, Some(self.us.swap(used, Ordering::Relaxed)))
+        let newest = self.stretch.fetch_max(stretch, Ordering::Relaxed);
+        if newest >= stretch {
+            return (self.us.fetch_add(used, Ordering::Relaxed).saturating_add(used), None);
         }
+        let before = self.us.swap(used, Ordering::Relaxed);
+        (used, Some(if newest + 1 == stretch { before } else { 0 }))
     }
 }
 

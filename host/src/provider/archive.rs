@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use lath_control_api::Reason;
 use sha2::{Digest as _, Sha256};
 
-use crate::claims::{ClaimsError, Signed};
+use crate::claims::{ClaimsError, Kind, Signed};
 use crate::engine::PrepareError;
 
 /// Largest executable, in bytes: some carry a browser or a database.
@@ -130,11 +130,13 @@ fn unpack(reader: impl Read, platform: &str, now: u64) -> Result<Program, Archiv
     let Some(executable) = executable else {
         return Err(ArchiveError::Missing { wanted: platform.to_owned(), there: listed(&there) });
     };
-    let signed = claims.map(|jwt| Signed::read(&jwt, now)).transpose()?;
-    if let Some(signed) = signed.as_ref().and_then(|signed| signed.target_hashes.get(platform)) {
-        let found = hash(&executable);
-        if !found.eq_ignore_ascii_case(signed) {
-            let (platform, signed) = (platform.to_owned(), shown(signed));
+    let signed = claims.map(|jwt| Signed::read(&jwt, Kind::Provider)).transpose()?;
+    if let Some(signed) = &signed {
+        signed.holds_at(now)?;
+        let (found, told) = (hash(&executable), signed.target_hashes.get(platform));
+        if !told.is_some_and(|told| told.eq_ignore_ascii_case(&found)) {
+            let (platform, signed) =
+                (platform.to_owned(), told.map_or("nothing of it".to_owned(), |told| shown(told)));
             return Err(ArchiveError::OtherHash { platform, found, signed });
         }
     }

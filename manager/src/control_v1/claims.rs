@@ -1,6 +1,6 @@
 //! Claims: what makers have signed of what runs, as hosts tell it in their inventories.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,17 +104,25 @@ impl Shared {
     pub(super) async fn copy_claims(self: Arc<Self>, shutdown: CancellationToken) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut copied = BTreeSet::new();
+        let mut copied: BTreeMap<String, StoredClaims> = BTreeMap::new();
         while shutdown.run_until_cancelled(looks.tick()).await.is_some() {
             if !self.context.client.connection().is_up() {
                 continue;
             }
             let snapshot = self.context.observed.snapshot();
-            for (subject, (kind, claims)) in signed(&snapshot.state) {
-                let this = (subject.to_owned(), claims.revision);
-                if !copied.contains(&this) && self.mirror.put_claims(subject, &stored(kind, claims)).await {
-                    copied.insert(this);
+            let signed = signed(&snapshot.state);
+            copied.retain(|subject, _| signed.contains_key(subject.as_str()));
+            for (subject, (kind, claims)) in signed {
+                let claims = stored(kind, claims);
+                if copied.get(subject) == Some(&claims) {
+                    continue;
                 }
+                let put = shutdown.run_until_cancelled(self.mirror.put_claims(subject, &claims)).await;
+                // What cannot be written now is tried again at the next look, with the rest.
+                if put != Some(true) {
+                    break;
+                }
+                copied.insert(subject.to_owned(), claims);
             }
         }
     }

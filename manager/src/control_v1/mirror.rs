@@ -119,7 +119,7 @@ fn told(bucket: &str, key: &str, written: Result<(), String>) {
             bucket,
             key,
             error,
-            "a copy for readers of 1.x is missing; a manager that starts makes it again"
+            "a copy for readers of 1.x is missing; it is made again, by a manager that starts at the latest"
         );
     }
 }

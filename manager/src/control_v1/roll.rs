@@ -113,8 +113,8 @@ impl Shared {
         }
         let record = self.context.records.read(&started.app).await.map_err(|error| error.to_string())?;
         let record = record.map(|stored| stored.value);
-        let runs = record.as_ref().is_some_and(|record| record.wanted == Wanted::Run);
-        if let Some(record) = record.as_ref().filter(|_| runs)
+        let is_stopped = |record: &&DesiredRecord| record.is_stopped_on_request();
+        if let Some(record) = record.as_ref().filter(|record| !is_stopped(record))
             && !self.is_by_hand(record).await
         {
             // Its manifest says more than we do.

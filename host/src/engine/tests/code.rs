@@ -206,11 +206,13 @@ async fn a_signature_is_kept_with_the_code_and_holds_for_its_time_only() {
         let code = compile(&Engine::new(config.clone()).unwrap(), bytes).await.unwrap();
         let first = code.signed().unwrap();
         assert_eq!(first.claims.issuer, signer.public_key());
+        let first = first.clone();
         while !holds && now() <= soon {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let cached = Engine::new(config.clone()).unwrap().cached(&digest).await.expect("it was kept");
-        assert_eq!(cached.signed(), holds.then_some(first));
+        assert_eq!(cached.signed(), holds.then_some(&first));
+        assert_eq!(code.signed().is_some(), holds);
     }
 }
 

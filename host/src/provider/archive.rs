@@ -136,7 +136,7 @@ fn unpack(reader: impl Read, platform: &str, now: u64) -> Result<Program, Archiv
         let (found, told) = (hash(&executable), signed.target_hashes.get(platform));
         if !told.is_some_and(|told| told.eq_ignore_ascii_case(&found)) {
             let (platform, signed) =
-                (platform.to_owned(), told.map_or("nothing of it".to_owned(), |told| shown(told)));
+                (platform.to_owned(), told.map_or_else(|| "nothing of it".to_owned(), |told| shown(told)));
             return Err(ArchiveError::OtherHash { platform, found, signed });
         }
     }

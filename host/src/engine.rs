@@ -47,7 +47,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lath_control_api::{ComponentSpec, Digest};
@@ -84,10 +84,8 @@ use unit::Unit;
 
 /// How often running guests give way, and the grain of every stop.
 const TICK: Duration = Duration::from_millis(10);
-/// The same while some of them compute beside others that are quick.
-const SHORT_TICK: Duration = Duration::from_millis(1);
-/// Time between two looks at instances that nothing calls.
-const SWEEP: Duration = Duration::from_millis(500);
+/// Ticks between two looks at instances that nothing calls: half a second.
+const SWEEP: u32 = 50;
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -190,16 +188,14 @@ impl Engine {
         };
         let instances = bases.allocation.instances(machine);
         let kept = Arc::new(Kept::new(instances / 2));
-        let lanes = Arc::new(Lanes::new());
-        let clock =
-            Clock::start(&bases, Arc::clone(&kept), Arc::clone(&lanes)).map_err(EngineError::Thread)?;
+        let clock = Clock::start(&bases, Arc::clone(&kept)).map_err(EngineError::Thread)?;
         let inner = Inner {
             max_component_bytes: config.max_component_bytes,
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(instances)),
             bases,
-            lanes,
+            lanes: Arc::new(Lanes::new()),
             kept,
             outside,
             files: config.files,
@@ -343,19 +339,18 @@ struct Clock {
 }
 
 impl Clock {
-    fn start(bases: &Bases, kept: Arc<Kept>, lanes: Arc<Lanes>) -> std::io::Result<Self> {
+    fn start(bases: &Bases, kept: Arc<Kept>) -> std::io::Result<Self> {
         let engines = bases.each().map(|(_, base)| base.wasmtime.weak());
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("lath-epoch".into()).spawn(move || {
-            let mut swept = Instant::now();
-            let tick = || if lanes.are_used() { SHORT_TICK } else { TICK };
-            while stopped.recv_timeout(tick()) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let mut ticks = 0_u32;
+            while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
                 for engine in &engines {
                     let Some(engine) = engine.upgrade() else { return };
                     engine.increment_epoch();
                 }
-                if swept.elapsed() >= SWEEP {
-                    swept = Instant::now();
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(SWEEP) {
                     kept.sweep();
                 }
             }

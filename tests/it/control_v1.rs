@@ -335,7 +335,7 @@ async fn what_did_not_start_for_want_of_a_link_starts_when_the_link_is_put() {
     assert!(told["error"].as_str().unwrap().contains("no link carries it"), "{told}");
     eventually(SOON, "the start to be over", async || {
         let history = lattice.lath().run(["history", "front", "-o", "json"]).await.exits(0).json();
-        if history["entries"][0]["outcome"] == "failed" { Ok(()) } else { Err(history.to_string()) }
+        if history["entries"][0]["outcome"] == "Failed" { Ok(()) } else { Err(history.to_string()) }
     })
     .await;
     tool.does("link.put", &link("front", "greeter", "lath:demo", "greeter", &[])).await;

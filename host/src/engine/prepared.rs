@@ -20,7 +20,7 @@ use crate::engine::counts::Counters;
 use crate::engine::exports::Exports;
 use crate::engine::gate::{Gate, Place};
 use crate::engine::kept::{Kept, Live, Shelf};
-use crate::engine::lanes::{Lanes, Share};
+use crate::engine::lanes::{Lanes, Pressure};
 use crate::engine::link::{Beside, Connected};
 use crate::engine::linked::LinkedFunction;
 use crate::engine::room::Room;
@@ -52,7 +52,7 @@ pub struct Prepared {
     instances: Gate,
     /// What all units of the host share.
     places: Places,
-    share: Share,
+    pub(crate) pressure: Pressure,
     /// Instances that stay between calls, where the policy asks for that.
     shelf: Option<Arc<Shelf>>,
     in_flight: AtomicU64,
@@ -102,7 +102,7 @@ impl Prepared {
             instances: Gate::new(spec.max_instances.max(1), spec.limits.max_waiting),
             places,
             shelf,
-            share: Share::default(),
+            pressure: Pressure::default(),
             in_flight: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
@@ -254,7 +254,7 @@ impl Prepared {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.places.lanes.run(&self.share, call).await
+        self.places.lanes.run(&self.pressure, call).await
     }
 
     /// The part of a call in which the guest runs.
@@ -262,7 +262,7 @@ impl Prepared {
         &'a self,
         guest: Pin<&'a mut F>,
     ) -> impl Future<Output = F::Output> + use<'a, F> {
-        self.places.lanes.in_turn(&self.share, guest)
+        self.places.lanes.in_turn(&self.pressure, guest)
     }
 
     /// The store of a call, with an instance in it when one was kept.

@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 use wasmparser::BinaryReader;
 
-/// Names of the section: that of today, and the one of tools before 2021.
+/// Names of the section: that of wascap from 0.9 on, and the one before.
 const SECTIONS: [&str; 2] = ["wasmcloud_jwt", "jwt"];
 /// Id of sections that mean nothing to an engine.
 const CUSTOM: u8 = 0;

@@ -21,7 +21,7 @@ const MAX_TOKEN: usize = 16 << 10;
 const MAX_TEXT: usize = 128;
 const MAX_TOLD: usize = 1 << 10;
 
-/// A signature that holds.
+/// A signature whose signer was checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
     /// What it says.

@@ -106,19 +106,14 @@ impl Lattice {
 
     /// Waits until every unit of a component runs, or fails the test with what does not.
     pub(crate) async fn running(&self, host: &Host, name: &str, count: usize) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
+        reached(&format!("{count} running units of {name}"), async || {
             let units = self.units(host, name).await;
             let failed = units.iter().find(|unit| unit.phase.is_failed());
             assert!(failed.is_none(), "{failed:?}");
             let running = units.iter().filter(|unit| unit.phase == Phase::Running).count();
-            if running == count && units.len() == count {
-                return;
-            }
-            let late = tokio::time::Instant::now() >= deadline;
-            assert!(!late, "no {count} running units of {name} within {PATIENCE:?}: {units:#?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            if running == count && units.len() == count { Ok(()) } else { Err(format!("{units:#?}")) }
+        })
+        .await;
     }
 
     pub(crate) async fn failed(&self, host: &Host, name: &str) -> (Reason, String) {
@@ -213,12 +208,20 @@ impl Drop for Host {
 
 /// Looks until there is an answer; the test fails when there is none in time.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    reached(what, async || look().await.ok_or_else(|| "nothing".to_owned())).await
+}
+
+/// As [`eventually`]; the failure tells what was found last instead.
+async fn reached<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look().await {
-            return found;
+        match look().await {
+            Ok(found) => return found,
+            Err(instead) => {
+                let late = tokio::time::Instant::now() >= deadline;
+                assert!(!late, "no {what} within {PATIENCE:?}; at last: {instead}");
+            }
         }
-        assert!(tokio::time::Instant::now() < deadline, "no {what} within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -312,8 +312,9 @@ fn stop(
     cause: Cause,
     now: Timestamp,
 ) -> Change {
-    let already = |record: &DesiredRecord| {
-        record.wanted == wanted || (wanted == Wanted::Stop && record.wanted == Wanted::Forget)
+    let already = |record: &DesiredRecord| match wanted {
+        Wanted::Stop => record.is_stopped_on_request(),
+        Wanted::Run | Wanted::Forget => record.wanted == wanted,
     };
     let Some(record) = record else { return unchanged(&DesiredRecord::new(app.clone())) };
     if already(record) {

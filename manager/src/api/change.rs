@@ -189,12 +189,7 @@ pub(crate) async fn rollback(context: &Context, ask: RollbackRequest) -> Result<
 /// Stops an app and keeps its revisions.
 pub(crate) async fn undeploy(context: &Context, ask: AppRequest) -> Result<ChangeReply, ApiError> {
     let AppRequest { app, cause, dry_run } = ask;
-    let stop = Ask::Stop { app, cause };
-    let reply = carry_out(context, &stop, dry_run).await?;
-    if !dry_run && let Err(error) = context.kept.forget_app(stop.app()).await {
-        tracing::warn!(app = %stop.app(), error, "what was started by hand of it stays on record");
-    }
-    Ok(reply)
+    carry_out(context, &Ask::Stop { app, cause }, dry_run).await
 }
 
 /// Stops an app and forgets it.

@@ -67,27 +67,16 @@ fn entry(kind: Kind, claims: &Claims) -> ClaimsEntry {
 }
 
 fn stored(kind: Kind, claims: &Claims) -> StoredClaims {
-    let Claims { issuer, subject, .. } = claims.clone();
-    let (name, version) =
-        (claims.name.clone().unwrap_or_default(), claims.version.clone().unwrap_or_default());
-    let revision = claims.revision.to_string();
+    let Claims { issuer, subject, name, version, revision, call_alias, tags, config_schema, .. } =
+        claims.clone();
+    let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
+    let revision = revision.to_string();
     match kind {
         Kind::Component => {
-            let (call_alias, tags) = (claims.call_alias.clone().unwrap_or_default(), claims.tags.clone());
-            StoredClaims::Component {
-                call_alias,
-                issuer,
-                name,
-                revision,
-                subject,
-                tags: Tags::List(tags),
-                version,
-            }
+            let (call_alias, tags) = (call_alias.unwrap_or_default(), Tags::List(tags));
+            StoredClaims::Component { call_alias, issuer, name, revision, subject, tags, version }
         }
-        Kind::Provider => {
-            let config_schema = claims.config_schema.clone();
-            StoredClaims::Provider { issuer, name, revision, subject, version, config_schema }
-        }
+        Kind::Provider => StoredClaims::Provider { issuer, name, revision, subject, version, config_schema },
     }
 }
 

@@ -144,24 +144,6 @@ impl Kept {
     }
 
     /// All of it; what cannot be read is left out.
-    /// Forgets what was started by hand as this app: somebody has asked for it to be stopped.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub(crate) async fn forget_app(&self, app: &AppName) -> Result<(), String> {
-        for (id, started) in all(&self.started, STARTED).await? {
-            let Ok(id) = id.parse::<ComponentId>() else { continue };
-            if started.app == *app {
-                self.change_started(&id, |there| match there.filter(|there| there.app == *app) {
-                    Some(_) => Judged::Delete(()),
-                    None => Judged::Keep(()),
-                })
-                .await?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn everything(&self) -> Result<Everything, String> {
         let started = all(&self.started, STARTED).await?;
         let started = started.into_iter().filter_map(|(id, value)| Some((id.parse().ok()?, value)));

@@ -113,16 +113,15 @@ impl Shared {
         }
         let record = self.context.records.read(&started.app).await.map_err(|error| error.to_string())?;
         let record = record.map(|stored| stored.value);
-        let is_stopped = |record: &&DesiredRecord| record.is_stopped_on_request();
-        if let Some(record) = record.as_ref().filter(|record| !is_stopped(record))
+        // One that failed to start is there: it waits for what it lacks, such as a link.
+        let gone = record.as_ref().is_none_or(DesiredRecord::is_stopped_on_request);
+        if let Some(record) = record.as_ref().filter(|_| !gone)
             && !self.is_by_hand(record).await
         {
             // Its manifest says more than we do.
             self.forget(id).await?;
             return Err(format!("{id} has become a part of the app {}", started.app));
         }
-        // One that failed to start waits for what it lacks, such as a link.
-        let gone = record.as_ref().is_none_or(DesiredRecord::is_stopped_on_request);
         if gone && started.deployed && !commanded {
             tracing::info!(%id, app = %started.app, "its app was stopped; what was started by hand is forgotten");
             self.forget(id).await?;

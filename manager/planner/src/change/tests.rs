@@ -116,6 +116,17 @@ fn what_is_being_forgotten_cannot_be_merely_stopped() {
 }
 
 #[test]
+fn an_app_whose_first_revision_failed_is_stopped_on_request_only_when_somebody_asks() {
+    let (record, _) = deployed("front=1");
+    let app = record.app.clone();
+    let taken_back = DesiredRecord { wanted: Wanted::Stop, rollout: None, revision: None, ..record };
+    assert!(!taken_back.is_stopped_on_request());
+    let stopped = undeploy(&app, Some(&taken_back), Cause::default(), NOW).record.unwrap();
+    assert!(stopped.is_stopped_on_request());
+    assert_eq!(undeploy(&app, Some(&stopped), Cause::default(), NOW).record, None);
+}
+
+#[test]
 fn r13_every_change_takes_a_new_generation() {
     let (record, _) = deployed("front=1");
     let changes = [

@@ -155,8 +155,9 @@ pub(crate) struct Unit {
     pub(crate) failures: u32,
     /// When it is tried again after a failure.
     pub(crate) retry_at: Option<Timestamp>,
-    /// The failed start before the try at hand. It is what readers see until that try has ended.
-    failed_start: Option<Shown>,
+    /// The failure before the try at hand. It is what readers see until that try has ended: what fails for good does not
+    /// seem to make progress once a minute.
+    failed_try: Option<Shown>,
     /// Since when it runs, well or not.
     ran_since: Option<Timestamp>,
     pub(crate) leaving: Option<Leaving>,
@@ -176,7 +177,7 @@ impl Unit {
             ticket: Ticket(0),
             failures: 0,
             retry_at: None,
-            failed_start: None,
+            failed_try: None,
             ran_since: None,
             leaving: None,
         }
@@ -216,9 +217,9 @@ impl Unit {
         self.since = now;
     }
 
-    /// What readers see: a unit whose start is tried once more is one that has failed until it runs.
+    /// What readers see: a unit that is tried once more is one that has failed until it runs.
     pub(crate) fn shown(&self) -> Shown {
-        self.failed_start.clone().unwrap_or_else(|| Shown {
+        self.failed_try.clone().unwrap_or_else(|| Shown {
             phase: self.phase,
             reason: self.reason,
             message: self.message.clone(),
@@ -226,23 +227,21 @@ impl Unit {
         })
     }
 
-    /// It has failed, or is being tried again after a failed start.
+    /// It has failed, or is being tried again.
     pub(crate) fn has_failed(&self) -> bool {
-        self.phase.is_failed() || self.failed_start.is_some()
+        self.phase.is_failed() || self.failed_try.is_some()
     }
 
     /// Its time has come: the next look at the app begins the preparation again.
     pub(crate) fn try_again(&mut self, now: Timestamp) {
-        if retry::is_of_start(self.reason) {
-            self.failed_start = Some(self.shown());
-        }
+        self.failed_try = Some(self.shown());
         self.prepare_again(now);
     }
 
     /// A newer decision asks for it: what was before counts no more.
     pub(crate) fn try_afresh(&mut self, now: Timestamp) {
         self.failures = 0;
-        self.failed_start = None;
+        self.failed_try = None;
         if self.phase.is_failed() {
             self.prepare_again(now);
         }
@@ -287,7 +286,7 @@ impl Unit {
                 true
             }
             News::Ready => {
-                self.failed_start = None;
+                self.failed_try = None;
                 self.ran_since = Some(now);
                 self.move_to(Phase::Running, Reason::AsAsked, String::new(), now);
                 true
@@ -299,10 +298,10 @@ impl Unit {
         }
     }
 
-    /// One step further in its preparation. Nobody sees it of one whose start has failed before.
+    /// One step further in its preparation. Nobody sees it of one that has failed before.
     fn come_to(&mut self, phase: Phase, now: Timestamp) -> bool {
         self.move_to(phase, Reason::AsAsked, String::new(), now);
-        self.failed_start.is_none()
+        self.failed_try.is_none()
     }
 
     fn fail(&mut self, reason: Reason, message: String, heard: &Heard<'_>) {
@@ -311,7 +310,7 @@ impl Unit {
         self.failures = if ran_well { 1 } else { self.failures.saturating_add(1) };
         let looping = retry::is_of_start(reason) && (self.failures >= retry::LOOPING || self.is_running());
         let phase = if looping { Phase::CrashLooping } else { Phase::Failed };
-        let before = self.failed_start.take().filter(|before| before.phase == phase);
+        let before = self.failed_try.take().filter(|before| before.phase == phase);
         self.move_to(phase, reason, message, before.map_or(now, |before| before.since));
         self.retry_at = retry::wait(reason, self.failures, heard.seed, heard.unit).map(|wait| now.plus(wait));
     }

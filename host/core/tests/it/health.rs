@@ -74,6 +74,19 @@ fn a_failed_start_is_shown_since_it_has_been_so() {
 }
 
 #[test]
+fn what_could_not_be_fetched_has_failed_until_it_runs() {
+    let mut host = starting();
+    for _ in 0..3 {
+        host.prepare(|_| Some(Fate::Unfetched));
+        assert_eq!((unit(&host).phase, unit(&host).reason), (Phase::Failed, Reason::FetchFailed));
+        until_tried(&mut host);
+        assert_eq!((unit(&host).phase, unit(&host).reason), (Phase::Failed, Reason::FetchFailed));
+    }
+    host.prepare_all();
+    assert_eq!((unit(&host).phase, unit(&host).reason), (Phase::Running, Reason::AsAsked));
+}
+
+#[test]
 fn what_runs_and_cannot_be_started_any_more_takes_no_calls_until_it_starts() {
     let (mut host, key) = running();
     host.hear(&key, failed());

@@ -118,6 +118,8 @@ pub(crate) fn demo_link(interface: &str, target: &str) -> LinkSpec {
 pub(super) struct Here {
     pub(super) components: Mutex<BTreeMap<ComponentId, Arc<Prepared>>>,
     pub(super) elsewhere: Mutex<Option<Result<Bytes, CallError>>>,
+    /// The status of answers to requests; nobody is there while there is none.
+    pub(super) status: Mutex<Option<::http::StatusCode>>,
     pub(super) asked: Mutex<Vec<String>>,
 }
 
@@ -149,7 +151,12 @@ impl Targets for Here {
         let out = if request.outward.is_some() { "out by " } else { "" };
         let asked = format!("{out}{} {}", request.link.target, request.request.uri());
         self.asked.lock().unwrap().push(asked);
-        Box::pin(async { Err(CallError::Failed("nobody is there".into()).into()) })
+        let answer = self.status.lock().unwrap().map(|status| {
+            let mut response = Response::new(body::empty());
+            *response.status_mut() = status;
+            response
+        });
+        Box::pin(async { answer.ok_or_else(|| CallError::Failed("nobody is there".into()).into()) })
     }
 }
 

@@ -122,6 +122,9 @@ async fn k3_what_leaves_by_way_of_a_provider_is_judged_before_it_leaves() {
     assert!(gone.error().contains("DestinationUnavailable"), "{gone:?}");
     let asked = here.asked.lock().unwrap().clone();
     assert_eq!(asked, ["out by shop-client http://api.example.com:8080/a?b=c"]);
+    *here.status.lock().unwrap() = Some(::http::StatusCode::SWITCHING_PROTOCOLS);
+    let changed = fetch(&guest, "http://api.example.com:8080/").await;
+    assert!(changed.error().contains("HttpUpgradeFailed"), "{changed:?}");
     // The provider looks names up.
     assert!(names.asked().is_empty());
 }

@@ -59,7 +59,8 @@ pub(super) struct Web {
 struct Seen {
     connections: AtomicUsize,
     requests: AtomicUsize,
-    redirect: Mutex<Option<String>>,
+    /// What it answers; the head of the request itself while there is nothing.
+    answer: Mutex<Option<String>>,
 }
 
 impl Web {
@@ -90,17 +91,21 @@ impl Web {
     }
 
     pub(super) fn redirect_to(&self, location: &str) {
-        *self.seen.redirect.lock().unwrap() = Some(location.to_owned());
+        self.answer_with(&format!("302 Found\r\nlocation: {location}\r\ncontent-length: 0"));
+    }
+
+    /// Answers with this status and these headers.
+    pub(super) fn answer_with(&self, head: &str) {
+        *self.seen.answer.lock().unwrap() = Some(format!("HTTP/1.1 {head}\r\n\r\n"));
     }
 }
 
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Seen>) {
     while let Some(head) = head(&mut stream).await {
         seen.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = match seen.redirect.lock().unwrap().clone() {
-            Some(to) => format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"),
-            None => format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len()),
-        };
+        let given = seen.answer.lock().unwrap().clone();
+        let answer = given
+            .unwrap_or_else(|| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len()));
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }

@@ -2,9 +2,9 @@
 //!
 //! Whoever answers a call, a command or a probe of the host needs a thread soon and only for a moment. A guest that
 //! computes would keep it for a whole tick of the epoch, and fifty of them would keep all. So a call that has
-//! computed for [`QUICK`] moves, whole, to threads that give way to the host's own; and when all calls of a component
-//! together use more than half of the machine, its new calls begin there. Nothing else changes for them: they have
-//! the whole machine while nobody else wants it.
+//! computed for [`QUICK`] moves, whole, to threads that give way to the host's own; and while several components are
+//! called and all calls of one together use more than half of the machine, its new calls begin there. Nothing else
+//! changes for them: they have the whole machine while nobody else wants it.
 //!
 //! There, guests take turns in the order in which they ask. There is one thread more than turns, so that deadlines
 //! and the connections of guests are looked after at once, however many guests wait for their turn.
@@ -13,7 +13,8 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::num::NonZero;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::thread;
@@ -31,6 +32,8 @@ use crate::engine::code::give_way;
 const QUICK: Duration = Duration::from_millis(10);
 /// Time over which it is added up what the calls of a component use.
 const WINDOW: Duration = Duration::from_millis(100);
+/// Windows for which it counts that several components were called: a second.
+const SEVERAL: u64 = 10;
 
 thread_local! {
     /// Whether guests that run on this thread need a turn that they do not have yet.
@@ -43,6 +46,11 @@ pub(crate) struct Lanes {
     processors: usize,
     turns: Arc<Semaphore>,
     apart: OnceLock<Option<Runtime>>,
+    /// The component that was called last, by the address of its pressure; 0 before the first call. It is not kept up while
+    /// several are known to be called.
+    last: AtomicUsize,
+    /// The window after the one in which a call of one component came after that of another; 0 while none did.
+    several: AtomicU64,
 }
 
 impl Lanes {
@@ -53,6 +61,8 @@ impl Lanes {
             processors,
             turns: Arc::new(Semaphore::new(processors)),
             apart: OnceLock::new(),
+            last: AtomicUsize::new(0),
+            several: AtomicU64::new(0),
         }
     }
 
@@ -62,7 +72,7 @@ impl Lanes {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        if !pressure.is_high(self) {
+        if !self.gives_way(pressure) {
             let mut computed = Duration::ZERO;
             let quick = poll_fn(|cx| {
                 let begun = Instant::now();
@@ -84,6 +94,21 @@ impl Lanes {
             Some(threads) => AbortOnDropHandle::new(threads.spawn(guest)).await.ok(),
             None => Some(guest.await),
         }
+    }
+
+    /// Whether a new call of a component begins apart: it uses much of the machine, and others want some.
+    fn gives_way(&self, pressure: &Pressure) -> bool {
+        let (now, this) = (self.window(), ptr::from_ref(pressure).addr());
+        let known = self.several.load(Ordering::Relaxed);
+        let mut several = known > 0 && known + SEVERAL > now;
+        // Only looked at while it stays the same: a line of memory that all threads write to costs more.
+        if !several && (known > 0 || self.last.load(Ordering::Relaxed) != this) {
+            let before = self.last.swap(this, Ordering::Relaxed);
+            // What was known is too old: it is found out anew.
+            several = known == 0 && before != 0 && before != this;
+            self.several.store(if several { now + 1 } else { 0 }, Ordering::Relaxed);
+        }
+        several && pressure.is_high(now)
     }
 
     /// `guest`, polled only when it has a turn, where turns are needed.
@@ -134,9 +159,9 @@ pub(crate) struct Pressure {
 }
 
 impl Pressure {
-    /// Whether new calls begin apart.
-    fn is_high(&self, lanes: &Lanes) -> bool {
-        self.high.load(Ordering::Relaxed) && self.window.load(Ordering::Relaxed) + 1 >= lanes.window()
+    /// Whether it is more than half of the machine.
+    fn is_high(&self, now: u64) -> bool {
+        self.high.load(Ordering::Relaxed) && self.window.load(Ordering::Relaxed) + 1 >= now
     }
 
     /// Adds time for which a call has had a thread. Calls of the same moment may put a little of it into the wrong
@@ -232,11 +257,28 @@ mod tests {
 
     #[tokio::test]
     async fn h5_a_component_that_uses_most_of_the_machine_begins_apart_until_it_is_quiet() {
-        let (lanes, pressure) = (Lanes::new(), Pressure::default());
+        let (lanes, pressure, other) = (Lanes::new(), Pressure::default(), Pressure::default());
+        assert_ne!(lanes.run(&other, Box::pin(compute(0))).await.unwrap(), "lath-guests");
         pressure.add(WINDOW * u32::try_from(lanes.processors).unwrap(), &lanes);
         assert_eq!(lanes.run(&pressure, Box::pin(compute(0))).await.unwrap(), "lath-guests");
         tokio::time::sleep(3 * WINDOW).await;
         assert_ne!(lanes.run(&pressure, Box::pin(compute(0))).await.unwrap(), "lath-guests");
+    }
+
+    #[tokio::test]
+    async fn h5_a_component_gives_way_while_another_one_is_called() {
+        let (lanes, pressure, other) = (Lanes::new(), Pressure::default(), Pressure::default());
+        let busy = || {
+            pressure.add(WINDOW * u32::try_from(lanes.processors).unwrap(), &lanes);
+            lanes.gives_way(&pressure)
+        };
+        assert!((0..3).all(|_| !busy()), "nobody else is there");
+        assert!(!lanes.gives_way(&other), "it has used nothing");
+        assert!(busy());
+        // The other one has gone, which shows a second later.
+        tokio::time::sleep((u32::try_from(SEVERAL).unwrap() + 2) * WINDOW).await;
+        assert!((0..3).all(|_| !busy()), "it is alone again");
+        assert!(!lanes.gives_way(&other) && busy(), "and not any more");
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ const BUG_SEEDS: u64 = 2_000;
 
 /// Two fifths of a run are allocations; this allocator takes less time for them than the system's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const USAGE: &str = "usage: simulate --seeds N [--seed FIRST]   so many histories, from that seed on (0)
        simulate --seed N                   one history, and everything that happened in it

@@ -98,17 +98,30 @@ impl Lanes {
 
     /// Whether a new call of a component begins apart: it uses much of the machine, and others want some.
     fn gives_way(&self, pressure: &Pressure) -> bool {
-        let (now, this) = (self.window(), ptr::from_ref(pressure).addr());
-        let known = self.several.load(Ordering::Relaxed);
-        let mut several = known > 0 && known + SEVERAL > now;
-        // Only looked at while it stays the same: a line of memory that all threads write to costs more.
-        if !several && (known > 0 || self.last.load(Ordering::Relaxed) != this) {
+        let this = ptr::from_ref(pressure).addr();
+        let several = self.several.load(Ordering::Relaxed);
+        if several == 0 {
+            // Only looked at while it stays the same: a line of memory that all threads write to costs more.
+            if self.last.load(Ordering::Relaxed) == this {
+                return false;
+            }
             let before = self.last.swap(this, Ordering::Relaxed);
-            // What was known is too old: it is found out anew.
-            several = known == 0 && before != 0 && before != this;
-            self.several.store(if several { now + 1 } else { 0 }, Ordering::Relaxed);
+            if before == 0 || before == this {
+                return false;
+            }
+            self.several.store(self.window() + 1, Ordering::Relaxed);
         }
-        several && pressure.is_high(now)
+        if !pressure.high.load(Ordering::Relaxed) {
+            return false;
+        }
+        let now = self.window();
+        if several > 0 && several + SEVERAL <= now {
+            // That was long ago: it is found out anew.
+            self.last.store(this, Ordering::Relaxed);
+            self.several.store(0, Ordering::Relaxed);
+            return false;
+        }
+        pressure.is_high(now)
     }
 
     /// `guest`, polled only when it has a turn, where turns are needed.

@@ -228,7 +228,8 @@ pub enum Phase {
     Draining,
     /// Gone.
     Stopped,
-    /// It could not be prepared; the reason tells. What may come right by itself is tried again.
+    /// It could not be prepared; the reason tells. What may come right by itself is tried again, and has failed until it
+    /// runs.
     Failed,
     /// It runs and does not answer well. It goes on to take calls.
     Unhealthy,

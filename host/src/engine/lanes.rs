@@ -121,7 +121,8 @@ impl Lanes {
             self.several.store(0, Ordering::Relaxed);
             return false;
         }
-        pressure.is_high(now)
+        // It may have been long ago that it was high, too.
+        pressure.window.load(Ordering::Relaxed) + 1 >= now
     }
 
     /// `guest`, polled only when it has a turn, where turns are needed.
@@ -172,11 +173,6 @@ pub(crate) struct Pressure {
 }
 
 impl Pressure {
-    /// Whether it is more than half of the machine.
-    fn is_high(&self, now: u64) -> bool {
-        self.high.load(Ordering::Relaxed) && self.window.load(Ordering::Relaxed) + 1 >= now
-    }
-
     /// Adds time for which a call has had a thread. Calls of the same moment may put a little of it into the wrong
     /// window, which is no matter.
     fn add(&self, used: Duration, lanes: &Lanes) {
@@ -287,11 +283,13 @@ mod tests {
         };
         assert!((0..3).all(|_| !busy()), "nobody else is there");
         assert!(!lanes.gives_way(&other), "it has used nothing");
-        assert!(busy());
+        // The machine may stand still for as long as it counts.
+        let both = || (0..1_000).any(|_| !lanes.gives_way(&other) && busy());
+        assert!(both());
         // The other one has gone, which shows a second later.
         tokio::time::sleep((u32::try_from(SEVERAL).unwrap() + 2) * WINDOW).await;
         assert!((0..3).all(|_| !busy()), "it is alone again");
-        assert!(!lanes.gives_way(&other) && busy(), "and not any more");
+        assert!(both(), "and not any more");
     }
 
     #[tokio::test]

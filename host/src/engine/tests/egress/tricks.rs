@@ -1,4 +1,5 @@
-//! The tricks, by a guest that plays each of them through `wasi:http`, with one grant and a name server on its side.
+//! The tricks, by a guest that plays each of them through `wasi:http`, with one grant and a name server on its side;
+//! and what the engine keeps a guest from, past it.
 
 use ::http::{Uri, header};
 use http_body_util::{BodyExt as _, Empty};

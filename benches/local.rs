@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use lath_control_api::{
     ComponentId, ComponentSpec, Digest, Grants, Image, InstancePolicy, Limits, LinkName, LinkSpec, Revision,
-    Workload,
+    Transport, Workload,
 };
 use lath_host::engine::{
     Body, CallContext, CallError, Caller, Engine, EngineConfig, InFlight, Prepared, RemoteCall,
@@ -108,6 +108,7 @@ fn local(criterion: &mut Criterion) {
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
+        transport: Transport::default(),
     };
     let front = prepare(&runtime, &engine, "http-front", vec![link], Some(Arc::clone(&greeter)));
     let greet = greeter.exports().find(Some("lath:demo/greeter@0.1.0"), "greet").expect("the export");

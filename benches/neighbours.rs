@@ -3,7 +3,8 @@
 //! A host with a component that answers at once and one that does what a host must survive. Fifty clients ask the second
 //! for one kind of harm after another, and for all kinds at once, while one client asks the first, a hundred times in a
 //! second. Clients are in this process; those that have harm done give way to
-//! everything else, as if they were on another machine.
+//! everything else, as if they were on another machine. One of them does not: its times are those that are told of harmful
+//! calls, as the others wait for a processor themselves before they see an answer.
 //!
 //! Needs the guests of `cargo xtask components` and nats-server. Run with
 //! `cargo bench --workspace --profile dev --bench neighbours`, or name a `lath` of your own in `LATH_BIN`. After `--`, parts of
@@ -106,25 +107,35 @@ impl Times {
 struct Measured {
     neighbour: Times,
     control: Times,
+    /// Of one client.
     harm: Times,
+    /// Harmful calls of all clients.
+    calls: usize,
 }
 
-fn print(name: &str, Measured { neighbour, control, harm }: Measured) {
+fn print(name: &str, Measured { neighbour, control, harm, calls }: Measured) {
     let show = |times: &Times| {
         format!("{:>6.2} {:>7.2} {:>6.1}", times.within(50), times.within(99), times.within(100))
     };
     let harmful = if harm.0.is_empty() { String::new() } else { show(&harm) };
-    println!("{name:<34} {}   {}   {harmful:>21}   {}", show(&neighbour), show(&control), harm.0.len());
+    println!("{name:<34} {}   {}   {harmful:>21}   {calls}", show(&neighbour), show(&control));
 }
 
 /// Measures for some time, while the clients ask for these paths.
 async fn beside(lattice: &Lattice, paths: &'static [&'static str], time: Duration) -> Measured {
     let (address, stop) = (lattice.address, Arc::new(AtomicBool::new(false)));
     let others = elsewhere();
-    let clients: Vec<_> = (0..if paths.is_empty() { 0 } else { CLIENTS })
+    let clients: Vec<_> = (0..if paths.is_empty() { 0 } else { CLIENTS - 1 })
         .filter_map(|client| paths.get(client % paths.len()))
         .map(|path| others.spawn(harm(address, path, Arc::clone(&stop))))
         .collect();
+    let witness = paths.first().map(|path| {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(harm(address, path, stop))
+        })
+    });
     // On a thread of its own, so that it waits for none of the others.
     let neighbour = {
         let stop = Arc::clone(&stop);
@@ -145,12 +156,14 @@ async fn beside(lattice: &Lattice, paths: &'static [&'static str], time: Duratio
     }
     stop.store(true, Ordering::Relaxed);
     let neighbour = neighbour.join().expect("the neighbour was measured");
-    let mut all = Times::default();
+    let mut calls = 0;
     for client in clients {
-        all.0.extend(client.await.expect("a client").0);
+        calls += client.await.expect("a client").0.len();
     }
     others.shutdown_background();
-    Measured { neighbour, control, harm: all }
+    let harm = witness.map(|witness| witness.join().expect("a client")).unwrap_or_default();
+    calls += harm.0.len();
+    Measured { neighbour, control, harm, calls }
 }
 
 /// Threads for the clients that have harm done. Where those are on other machines they take no processor of the host's:

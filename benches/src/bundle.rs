@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, ComponentBundle, ComponentSpec, Digest, DrainPolicy, Epoch, Fence, Generation,
     Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName, LinkSpec, Revision, Step,
-    UnverifiedLinks, Workload,
+    Transport, UnverifiedLinks, Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.
@@ -109,6 +109,7 @@ fn link(
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
+        transport: Transport::default(),
     }
 }
 

@@ -42,7 +42,17 @@ impl Host {
     pub async fn start(lath: &Path, group: Option<&Group>) -> Self {
         let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
         let nats = Arc::new(Nats::start(&folder.path().join("nats")).await);
-        Self::of(lath, group, folder, nats).await
+        Self::of(lath, Around { group, variables: &[] }, folder, nats).await
+    }
+
+    /// As [`Host::start`], with these variables in the environment of the host.
+    ///
+    /// # Panics
+    /// When one of them does not start.
+    pub async fn with(lath: &Path, variables: &[(&str, String)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
+        let nats = Arc::new(Nats::start(&folder.path().join("nats")).await);
+        Self::of(lath, Around { group: None, variables }, folder, nats).await
     }
 
     /// Another host of the same lattice.
@@ -51,14 +61,14 @@ impl Host {
     /// When it does not start.
     pub async fn beside(&self) -> Self {
         let folder = tempfile::Builder::new().prefix("lath-bench-").tempdir().expect("a folder");
-        Self::of(&self.lath, None, folder, Arc::clone(&self.nats)).await
+        Self::of(&self.lath, Around::default(), folder, Arc::clone(&self.nats)).await
     }
 
-    async fn of(lath: &Path, group: Option<&Group>, folder: TempDir, nats: Arc<Nats>) -> Self {
+    async fn of(lath: &Path, around: Around<'_>, folder: TempDir, nats: Arc<Nats>) -> Self {
         let connection = connect(ConnectOptions::new(&nats.url(), "bench")).await.expect("a connection");
         let control = ControlClient::new(connection, "default".parse().expect("a name"));
         let address = ports::free_address();
-        let (process, id) = launch(lath, &folder, &nats, address, group).await;
+        let (process, id) = launch(lath, &folder, &nats, address, around).await;
         Self { address, id, process, control, nats, folder, lath: lath.to_owned() }
     }
 
@@ -72,7 +82,8 @@ impl Host {
     pub async fn restart(&mut self, group: Option<&Group>) -> Duration {
         let _ended = self.process.stop(PATIENCE).await;
         let begun = Instant::now();
-        (self.process, self.id) = launch(&self.lath, &self.folder, &self.nats, self.address, group).await;
+        let around = Around { group, variables: &[] };
+        (self.process, self.id) = launch(&self.lath, &self.folder, &self.nats, self.address, around).await;
         begun.elapsed()
     }
 
@@ -152,12 +163,19 @@ impl Host {
     }
 }
 
+/// What a host runs in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Around<'a> {
+    group: Option<&'a Group>,
+    variables: &'a [(&'a str, String)],
+}
+
 async fn launch(
     lath: &Path,
     folder: &TempDir,
     nats: &Nats,
     address: SocketAddr,
-    group: Option<&Group>,
+    Around { group, variables }: Around<'_>,
 ) -> (Process, HostId) {
     let ready = folder.path().join("ready.json");
     let _absent = std::fs::remove_file(&ready);
@@ -172,6 +190,7 @@ async fn launch(
     };
     command.args(["host", "--nats-url", &nats.url(), "--http-default", &address.to_string()]);
     command.arg("--data-dir").arg(folder.path().join("data")).arg("--ready-file").arg(&ready);
+    command.envs(variables.iter().map(|(name, value)| (*name, value)));
     let mut process = Process::start("host", command, &folder.path().join("host.log"));
     let id = eventually(PATIENCE, "the host to be ready", async || {
         assert!(process.ended().is_none(), "it ended\n{}", process.last_words());

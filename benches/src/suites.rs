@@ -8,8 +8,10 @@ mod lattice;
 mod linked;
 mod micro;
 mod planner;
+mod rollout;
 mod small;
 mod streams;
+mod telemetry;
 mod wrpc;
 
 use std::pin::Pin;
@@ -39,6 +41,8 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "linked", run: |run| Box::pin(linked::measure(run)), is_of_lath: true },
     Suite { name: "streams", run: |run| Box::pin(streams::measure(run)), is_of_lath: true },
     Suite { name: "keyvalue", run: |run| Box::pin(keyvalue::measure(run)), is_of_lath: true },
+    Suite { name: "rollout", run: |run| Box::pin(rollout::measure(run)), is_of_lath: true },
+    Suite { name: "telemetry", run: |run| Box::pin(telemetry::measure(run)), is_of_lath: true },
     Suite { name: "wrpc", run: |run| Box::pin(wrpc::measure(run)), is_of_lath: false },
     Suite { name: "density", run: |run| Box::pin(density::measure(run)), is_of_lath: true },
     Suite { name: "small", run: |run| Box::pin(small::measure(run)), is_of_lath: true },

@@ -53,7 +53,7 @@ pub use inventory::{
 };
 pub use label::{LabelError, Labels, Requirements};
 pub use limits::{InstancePolicy, Limits};
-pub use link::{LinkName, LinkSpec, WitInterface};
+pub use link::{LinkName, LinkSpec, Transport, WitInterface};
 pub use provider::{
     IncomingLink, LinkAnswer, LinkDeleteRequest, LinkHeld, LinkKey, LinkPutRequest, LinkReply, LinksReply,
     LinksRequest, ProviderTarget, WireId,

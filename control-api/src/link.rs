@@ -57,6 +57,49 @@ impl fmt::Display for WitInterface {
     }
 }
 
+/// How calls reach the component that a link leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Within the host where the target serves there too, else over the lattice.
+    #[default]
+    Any,
+    /// Within the host; where the target does not serve there, nothing takes the call.
+    Inprocess,
+    /// Over the lattice, also to a target on the same host.
+    Wrpc,
+}
+
+impl Transport {
+    /// Those that a manifest may name.
+    pub const NAMED: [&str; 2] = ["inprocess", "wrpc"];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "inprocess" => Some(Self::Inprocess),
+            "wrpc" => Some(Self::Wrpc),
+            _ => None,
+        }
+    }
+
+    /// Its name; none of the one that nobody names.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Inprocess => Some("inprocess"),
+            Self::Wrpc => Some("wrpc"),
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    const fn is_any(&self) -> bool {
+        matches!(self, Self::Any)
+    }
+}
+
 /// One link of a component, seen from its source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,6 +135,9 @@ pub struct LinkSpec {
     /// Secrets of this link for its target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_secrets: Vec<SecretRef>,
+    /// How calls reach the target, where that is a component.
+    #[serde(default, skip_serializing_if = "Transport::is_any")]
+    pub transport: Transport,
 }
 
 impl LinkSpec {
@@ -114,5 +160,16 @@ mod tests {
         assert_eq!(parsed.to_string(), "wasi:http/incoming-handler");
         assert_eq!(WitInterface::of_instance("run"), None);
         assert_eq!(WitInterface::of_instance("wasi:http"), None);
+    }
+
+    #[test]
+    fn transports_have_the_names_that_manifests_give_them() {
+        for name in Transport::NAMED {
+            let transport = Transport::named(name).unwrap();
+            assert_eq!(transport.name(), Some(name));
+            assert_eq!(serde_json::to_value(transport).unwrap(), name);
+        }
+        assert_eq!(Transport::named("any"), None);
+        assert_eq!(Transport::default().name(), None);
     }
 }

@@ -27,7 +27,7 @@ use lath_control_api::{
     InventoryPage, InventoryRequest, LabelRequest, Labels, Limits, LinkAnswer, LinkDeleteRequest, LinkHeld,
     LinkInventory, LinkKey, LinkName, LinkPutRequest, LinkReply, LinkSpec, LinkState, LinksReply,
     LinksRequest, ListenerInventory, Phase, PingReply, PingRequest, Probe, ProviderTarget, Reason, Reply,
-    Revision, Role, SecretRef, Step, Timestamp, UnitInventory, UnverifiedLinks, Weight, Workload,
+    Revision, Role, SecretRef, Step, Timestamp, Transport, UnitInventory, UnverifiedLinks, Weight, Workload,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,6 +73,7 @@ fn link() -> LinkSpec {
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
+        transport: Transport::default(),
     }
 }
 

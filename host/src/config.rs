@@ -11,6 +11,7 @@ use clap::Args;
 use lath_artifacts::{Patience, Registries, RegistryArgs};
 use lath_control_api::{Builtin, BuiltinAliases, Labels, LatticeId};
 use lath_control_api_client::{DOMAIN_VARIABLE, JetStreamDomain};
+use lath_telemetry::TelemetryArgs;
 use lath_wasmcloud::subject::{CONTROL_PREFIX_VARIABLE, ControlPrefix};
 
 use crate::capability::preopens::FilesRoot;
@@ -81,6 +82,9 @@ pub struct HostArgs {
     /// What subjects of the control interface of wasmCloud 1.x begin with.
     #[arg(long, value_name = "PREFIX", env = CONTROL_PREFIX_VARIABLE, default_value_t)]
     pub ctl_topic_prefix: ControlPrefix,
+    /// Where spans go.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
 }
 
 /// Everything that a host is configured with.
@@ -128,6 +132,8 @@ pub struct HostConfig {
     pub js_domain: Option<JetStreamDomain>,
     /// What subjects of the control interface of 1.x begin with.
     pub ctl_topic_prefix: ControlPrefix,
+    /// Where spans go.
+    pub telemetry: TelemetryArgs,
 }
 
 /// Longest name for people, in bytes.
@@ -181,6 +187,7 @@ impl HostConfig {
             heartbeat_1x: args.heartbeat_1x,
             js_domain: args.js_domain,
             ctl_topic_prefix: args.ctl_topic_prefix,
+            telemetry: args.telemetry,
         })
     }
 }

@@ -47,10 +47,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lath_control_api::{ComponentSpec, Digest};
+use lath_telemetry::Spans;
 use tokio::sync::Semaphore;
 
 pub use body::{Body, BodyError};
@@ -66,7 +67,6 @@ pub use pool::Pooling;
 pub use prepared::{Closed, InFlight, Prepared};
 pub use targets::{
     CallContext, Caller, FunctionTypes, MAX_HOPS, RemoteCall, RemoteRequest, RequestError, Targets,
-    TraceContext,
 };
 pub(crate) use unit::CallState;
 pub use unit::UnitIdentity;
@@ -80,12 +80,14 @@ use lanes::Lanes;
 use pool::Machine;
 use prepared::Places;
 use room::Room;
-use unit::Unit;
+use unit::{Unit, Ways};
 
 /// How often running guests give way, and the grain of every stop.
 const TICK: Duration = Duration::from_millis(10);
-/// Ticks between two looks at instances that nothing calls: half a second.
-const SWEEP: u32 = 50;
+/// The same while guests take turns: as long as one keeps a processor to itself.
+const SHORT_TICK: Duration = Duration::from_millis(1);
+/// Time between two looks at instances that nothing calls.
+const SWEEP: Duration = Duration::from_millis(500);
 
 /// How the engine is set up.
 #[derive(Debug, Clone)]
@@ -102,6 +104,8 @@ pub struct EngineConfig {
     pub outside: Option<Outside>,
     /// The folder below which components may be given folders; none are given by default.
     pub files: FilesRoot,
+    /// Who records what is called.
+    pub spans: Spans,
 }
 
 impl Default for EngineConfig {
@@ -115,6 +119,7 @@ impl Default for EngineConfig {
             compile_workers: (processors / 2).max(1),
             outside: None,
             files: FilesRoot::default(),
+            spans: Spans::default(),
         }
     }
 }
@@ -163,6 +168,7 @@ struct Inner {
     kept: Arc<Kept>,
     outside: Outside,
     files: FilesRoot,
+    spans: Spans,
     /// Compiled code that somebody uses, and the gate through which one at a time makes it.
     codes: Mutex<HashMap<Digest, Shared>>,
     _clock: Clock,
@@ -188,17 +194,20 @@ impl Engine {
         };
         let instances = bases.allocation.instances(machine);
         let kept = Arc::new(Kept::new(instances / 2));
-        let clock = Clock::start(&bases, Arc::clone(&kept)).map_err(EngineError::Thread)?;
+        let lanes = Arc::new(Lanes::new());
+        let clock =
+            Clock::start(&bases, Arc::clone(&kept), Arc::clone(&lanes)).map_err(EngineError::Thread)?;
         let inner = Inner {
             max_component_bytes: config.max_component_bytes,
             compiler: code::Compiler::start().map_err(EngineError::Thread)?,
             compiling: Arc::new(Semaphore::new(config.compile_workers.max(1))),
             room: Arc::new(Room::new(instances)),
             bases,
-            lanes: Arc::new(Lanes::new()),
+            lanes,
             kept,
             outside,
             files: config.files,
+            spans: config.spans,
             codes: Mutex::new(HashMap::new()),
             _clock: clock,
         };
@@ -290,7 +299,8 @@ impl Engine {
         let base = &self.inner.bases.of(code.tasks()).linker;
         let connected = link::link(base, &code, spec, targets, &bound)?;
         let folders = self.inner.files.grant(&spec.grants.preopens)?;
-        let unit = Arc::new(Unit::new(unit, spec, (bound, folders), &self.inner.outside, targets));
+        let ways = Ways { outside: &self.inner.outside, targets, spans: &self.inner.spans };
+        let unit = Arc::new(Unit::new(unit, spec, (bound, folders), &ways));
         let places = Places {
             room: Arc::clone(&self.inner.room),
             lanes: Arc::clone(&self.inner.lanes),
@@ -339,19 +349,20 @@ struct Clock {
 }
 
 impl Clock {
-    fn start(bases: &Bases, kept: Arc<Kept>) -> std::io::Result<Self> {
+    fn start(bases: &Bases, kept: Arc<Kept>, lanes: Arc<Lanes>) -> std::io::Result<Self> {
         let engines = bases.each().map(|(_, base)| base.wasmtime.weak());
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::Builder::new().name("lath-epoch".into()).spawn(move || {
-            let mut ticks = 0_u32;
-            while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let (mut tick, mut swept) = (TICK, Instant::now());
+            while stopped.recv_timeout(tick) == Err(mpsc::RecvTimeoutError::Timeout) {
                 for engine in &engines {
                     let Some(engine) = engine.upgrade() else { return };
                     engine.increment_epoch();
                 }
-                ticks = ticks.wrapping_add(1);
-                if ticks.is_multiple_of(SWEEP) {
+                tick = if lanes.have_turned() { SHORT_TICK } else { TICK };
+                if swept.elapsed() >= SWEEP {
                     kept.sweep();
+                    swept = Instant::now();
                 }
             }
         })?;

@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 use lath_control_api::Subjects;
 use lath_control_api_client::{ConnectOptions, Connection, connect};
 use lath_host_core::{Core, Transition};
+use lath_telemetry::{Service, Spans};
 use lath_wrpc::{Client, Limits};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ use wrpc_serve::{Server, ServingHandle};
 
 /// How long the last messages may take on their way out.
 const FLUSH: Duration = Duration::from_secs(2);
+/// How long the last spans may take on their way out.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 /// How long tasks may take to end once nothing is asked of them any more.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -118,6 +121,18 @@ struct Host {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     providers: Providers,
     callers: Callers,
+    spans: Spans,
+}
+
+/// Who records what is called on this host.
+fn spans(config: &HostConfig, identity: &Identity) -> Result<Spans> {
+    let service = Service {
+        name: "lath-host",
+        version: env!("CARGO_PKG_VERSION"),
+        instance: identity.id.to_string(),
+        lattice: config.lattice.to_string(),
+    };
+    Ok(Spans::new(&config.telemetry, service)?)
 }
 
 impl Host {
@@ -135,11 +150,14 @@ impl Host {
             .await
             .context("cannot prepare invocations")?;
         let router = Arc::new(Router::default());
+        let spans = spans(&config, &identity)?;
+        let lattice = config.lattice.clone();
         let front =
-            Front { router: Arc::clone(&router), client: wrpc.clone(), lattice: config.lattice.clone() };
+            Front { router: Arc::clone(&router), client: wrpc.clone(), lattice, spans: spans.clone() };
         let ingress = Ingress::new(front);
+        let served_in = (config.lattice.clone(), spans.clone());
         let (server, serving) =
-            Server::new(Arc::clone(&router), wrpc.clone(), config.lattice.clone(), config.drain_deadline);
+            Server::new(Arc::clone(&router), wrpc.clone(), served_in, config.drain_deadline);
         let shown = config.data_dir.display();
         let settings = Settings::load(&config.data_dir, config.labels.clone())
             .with_context(|| format!("cannot use the data folder {shown}"))?;
@@ -157,6 +175,7 @@ impl Host {
             ingress: &ingress,
             snapshots: &snapshots,
             callers: callers.clone(),
+            spans: spans.clone(),
         };
         let (tools, core, restored) = base.tools(serving)?;
         let providers = tools.providers.clone();
@@ -184,6 +203,7 @@ impl Host {
             snapshots,
             providers,
             callers,
+            spans,
         })
     }
 
@@ -254,6 +274,8 @@ impl Host {
             ends,
         };
         stopper.stop(server, tasks, stop_at_once).await;
+        let spans = self.spans;
+        let _sent = tokio::task::spawn_blocking(move || spans.end(LAST_SPANS)).await;
         // The last thing: whoever waits for the folder finds everything written.
         drop(self.identity);
         Ok(())
@@ -271,6 +293,7 @@ struct Base<'a> {
     ingress: &'a Ingress,
     snapshots: &'a watch::Receiver<Arc<Snapshot>>,
     callers: Callers,
+    spans: Spans,
 }
 
 impl Base<'_> {
@@ -282,6 +305,7 @@ impl Base<'_> {
             max_component_bytes: artifact::MAX_BYTES,
             outside: Some(Outside::new(self.config.egress_ca.as_deref()).context("--egress-ca")?),
             files: self.config.files.clone(),
+            spans: self.spans.clone(),
             ..EngineConfig::default()
         };
         let engine = Engine::new(engine)?;

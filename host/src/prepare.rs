@@ -248,7 +248,7 @@ impl Preparer {
             Some(Beside { target, because }) => Err(PrepareError {
                 reason: Reason::ImportUnsatisfied,
                 message: format!(
-                    "{because}, which do not leave a host, and `{target}` is not on this one: let both components be \
+                    "{because}, and `{target}` is not on this one: let both components be \
                      on the same hosts, with a `daemonscaler` each or with the same `requirements` and one host for \
                      each"
                 ),

@@ -233,7 +233,7 @@ pub(crate) fn headers(revision: Option<&AppRevision>, source: &ComponentId, ctx:
         headers.insert(REVISION, revision.to_string());
     }
     headers.insert(HOPS, ctx.hops.to_string());
-    trace::put(ctx.trace.as_ref(), &mut headers);
+    trace::put(ctx.trace.as_deref(), &mut headers);
     headers
 }
 

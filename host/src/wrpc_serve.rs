@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use lath_control_api::{AppName, ComponentId, LatticeId, Revision};
 use lath_host_core::Reach;
+use lath_telemetry::{Open, Spans};
 use lath_wrpc::serve::Call;
 use lath_wrpc::{
     AppRevision, Client, Export, Failure, FailureCode, HeaderMap, ServeAsk, ServeOptions, Service, Serving,
@@ -23,7 +24,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{BodyError, CallContext, CallError, FunctionNames, InFlight, Prepared, Unanswered};
+use crate::engine::{
+    BodyError, CallContext, CallError, FunctionNames, InFlight, Prepared, Unanswered, UnitIdentity,
+};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{HOPS, REVISION, chain};
@@ -178,6 +181,7 @@ pub(crate) struct Server {
     router: Arc<Router>,
     client: Client,
     lattice: LatticeId,
+    spans: Spans,
     drain: Duration,
     asked: watch::Receiver<Asked>,
     followed: watch::Sender<u64>,
@@ -193,7 +197,7 @@ impl Server {
     pub(crate) fn new(
         router: Arc<Router>,
         client: Client,
-        lattice: LatticeId,
+        (lattice, spans): (LatticeId, Spans),
         drain: Duration,
     ) -> (Self, ServingHandle) {
         let (ask, asked) = watch::channel(Asked::default());
@@ -203,6 +207,7 @@ impl Server {
             router,
             client: client.clone(),
             lattice,
+            spans,
             drain,
             asked,
             followed,
@@ -298,7 +303,12 @@ impl Server {
     }
 
     fn service(&self, id: &ComponentId, offer: &Offer) -> Service {
-        let answer = Answer { router: Arc::clone(&self.router), id: id.clone(), unit: offer.unit.clone() };
+        let answer = Answer {
+            router: Arc::clone(&self.router),
+            id: id.clone(),
+            unit: offer.unit.clone(),
+            spans: self.spans.clone(),
+        };
         let handler = move |call: Call| answer.clone().answer(call);
         Service { handler: Arc::new(handler), permits: Arc::new(Semaphore::new(offer.permits.max(1))) }
     }
@@ -335,6 +345,7 @@ struct Answer {
     router: Arc<Router>,
     id: ComponentId,
     unit: Option<Arc<Prepared>>,
+    spans: Spans,
 }
 
 impl Answer {
@@ -363,7 +374,15 @@ impl Answer {
             Failure::new(FailureCode::BadParams, format!("`{}` has no function `{}`", self.id, export.func))
         };
         let function = unit.exports().find(export.instance.as_deref(), &export.func).ok_or_else(unknown)?;
-        let answered = in_flight.call_encoded(function, params, context(call)).await;
+        let (ctx, mut open) = self.enter(call, unit.identity());
+        let answered = in_flight.call_encoded(function, params, ctx).await;
+        if let (Some(open), Err(error)) = (&mut open, &answered) {
+            match error {
+                Unanswered::Call(error) => trace::note_failure(open, error),
+                Unanswered::Params(_) => open.fail("bad_params", error),
+                Unanswered::Results(_) => open.fail("failed", error),
+            }
+        }
         answered.map_err(|error| match error {
             Unanswered::Params(error) => Failure::new(FailureCode::BadParams, chain(&error)),
             Unanswered::Call(error) => failure(&error),
@@ -378,14 +397,40 @@ impl Answer {
             Ok(in_flight) => in_flight,
             Err(failure) => return responder.fail(failure).await,
         };
-        let ctx = context(call);
-        let request =
+        let (ctx, mut open) = self.enter(call, in_flight.prepared().identity());
+        let mut request =
             request.map(|body| body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync());
+        if let (Some(_), Some(context)) = (&open, &ctx.trace) {
+            trace::put_into(request.headers_mut(), context);
+        }
         let answered = in_flight.http(request, ctx).await;
         match answered {
-            Ok(response) => responder.respond(response).await,
-            Err(error) => responder.fail(failure(&error)).await,
+            Ok(response) => {
+                if let Some(open) = &mut open {
+                    trace::note_answer(open, response.status());
+                }
+                responder.respond(response).await
+            }
+            Err(error) => {
+                if let Some(open) = &mut open {
+                    trace::note_failure(open, &error);
+                }
+                responder.fail(failure(&error)).await
+            }
         }
+    }
+
+    /// The context of a call, and the span in which it is answered, if it is recorded.
+    fn enter(&self, call: &Call, unit: &UnitIdentity) -> (CallContext, Option<Open>) {
+        let (trace, mut open) = trace::enter_call(&self.spans, call.headers());
+        if let Some(open) = &mut open {
+            let export = call.export();
+            let instance = export.instance.as_deref().unwrap_or_default();
+            open.rename(|| trace::name_of(instance, &export.func));
+            trace::note_function(open, instance, &export.func);
+            trace::note_unit(open, unit);
+        }
+        (CallContext { trace, ..context(call) }, open)
     }
 
     fn begin(&self, headers: &HeaderMap) -> Result<InFlight, Failure> {
@@ -406,6 +451,7 @@ fn caller(headers: &HeaderMap) -> Option<(AppName, Revision)> {
     Some((app.parse().ok()?, revision.parse().ok()?))
 }
 
+/// The context of a call but for its trace.
 fn context(call: &Call) -> CallContext {
     let headers = call.headers();
     let until = call.deadline().map(Instant::into_std);
@@ -414,7 +460,7 @@ fn context(call: &Call) -> CallContext {
     CallContext {
         deadline,
         answer_by,
-        trace: trace::of_call(headers),
+        trace: None,
         hops: headers.get(HOPS).and_then(|hops| hops.as_str().parse().ok()).unwrap_or(0),
     }
 }

@@ -16,7 +16,7 @@ mod traits;
 use std::collections::BTreeSet;
 
 use lath_control_api::egress::AllowedHost;
-use lath_control_api::{InstancePolicy, Limits};
+use lath_control_api::{InstancePolicy, Limits, Transport};
 
 use crate::code;
 use crate::diagnostic::Diagnostic;
@@ -125,6 +125,7 @@ pub(crate) struct DraftLink<'t> {
     pub(crate) target_config: Vec<DraftConfig<'t>>,
     pub(crate) source_secrets: Vec<DraftSecret<'t>>,
     pub(crate) target_secrets: Vec<DraftSecret<'t>>,
+    pub(crate) transport: Option<Spanned<Transport>>,
 }
 
 /// A policy; those of rollouts are read at once.

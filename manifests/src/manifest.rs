@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use lath_control_api::egress::AllowedHost;
 use lath_control_api::preopen::Preopen;
-use lath_control_api::{AppName, ComponentId, ComponentName, InstancePolicy, Limits, LinkName, Requirements};
+use lath_control_api::{
+    AppName, ComponentId, ComponentName, InstancePolicy, Limits, LinkName, Requirements, Transport,
+};
 
 pub use image::{ImageRef, ImageRefError};
 pub use rollout::{
@@ -211,6 +213,8 @@ pub struct Link {
     pub source_secrets: Vec<SecretUse>,
     /// Secrets handed to the target.
     pub target_secrets: Vec<SecretUse>,
+    /// How calls reach the target; always [`Transport::Any`] where that is a capability.
+    pub transport: Transport,
 }
 
 /// A question that a component must answer well before it gets traffic, and while it runs if there is a period.

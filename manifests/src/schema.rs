@@ -242,6 +242,10 @@ struct Link {
     target: Target,
     /// What this end of the link takes.
     source: Option<LinkSource>,
+    /// How calls reach the target, which is a component then: `inprocess` (within a host; the target has to run beside this
+    /// component) or `wrpc` (over the lattice, also to the same host). Left out: within a host where that can be.
+    #[schemars(extend("enum" = ["inprocess", "wrpc"]))]
+    transport: Option<String>,
     /// Old place of `config` inside `target`.
     #[deprecated]
     target_config: Option<Vec<ConfigProperty>>,

@@ -41,6 +41,7 @@ pub(crate) fn validate<'t>(report: &mut Report<'t>, draft: &Draft<'t>) -> Option
     links::targets_exist(report, draft);
     links::links_are_unique(report, draft);
     links::capabilities_are_not_linked_together(report, draft);
+    links::transports_are_between_components(report, draft);
     config::names_and_values_are_fit(report, draft);
     config::definitions_agree(report, draft);
     config::link_definitions_are_unique(report, draft);

@@ -2,6 +2,7 @@
 //! just below, at and above it is in the host's own tests; how long anything takes is measured in `benches`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -9,7 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use lath_tests::{App, Lattice, Load, Setup};
+use lath_tests::{App, Lattice, Load, Setup, eventually};
 
 /// Calls that do harm at the same time; the app has as many places.
 const CALLS: usize = 50;
@@ -31,13 +32,14 @@ async fn ask(client: &Http, address: SocketAddr, path: &str, body: usize) -> (u1
     (head.status.as_u16(), text.unwrap_or_else(|_| "broke off".to_owned()), again)
 }
 
-async fn with_a_bad_neighbour() -> Lattice {
+/// A lattice with a component that may not compute for longer than `deadline`, and one beside it.
+async fn with_a_bad_neighbour(deadline: &str) -> Lattice {
     let lattice = Setup::default().host(&[]).start().await;
     let good = App::hello("good", lattice.address).host("good.test");
     let bad = App::misbehave("bad", lattice.address)
         .host("bad.test")
         .limit("misbehave", "memory", "64Mi")
-        .limit("misbehave", "invocation_deadline", "2s")
+        .limit("misbehave", "invocation_deadline", deadline)
         .limit("misbehave", "max_waiting", 0)
         .limit("misbehave", "request_body", "1Ki")
         .limit("misbehave", "response_body", "2Ki");
@@ -49,7 +51,7 @@ async fn with_a_bad_neighbour() -> Lattice {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i3_users_are_told_which_limit_was_reached() {
-    let lattice = with_a_bad_neighbour().await;
+    let lattice = with_a_bad_neighbour("5s").await;
     let (client, address) = (http(), lattice.address);
     for (path, body, status, says) in [
         ("/upload", 1_024, 200, "got 1024 bytes"),
@@ -66,6 +68,14 @@ async fn i3_users_are_told_which_limit_was_reached() {
     }
     // The head was there before the limit was met, so nothing is left but to break off.
     assert_eq!(ask(&client, address, "/body?kib=3", 0).await.1, "broke off");
+    // A guest whose answer broke off may still be ending.
+    eventually(Duration::from_secs(20), "all calls to be over", async || {
+        let units = lattice.units().await;
+        let calls = units.iter().map(|unit| &unit["calls"]["inFlight"]);
+        let open: Vec<_> = calls.filter(|calls| calls.as_u64().is_some_and(|calls| calls > 0)).collect();
+        if open.is_empty() { Ok(()) } else { Err(format!("{open:?}")) }
+    })
+    .await;
     // Every place is taken, and nobody may wait.
     let calls = (0..=CALLS).map(|_| ask(&client, address, "/sleep?ms=1500", 0));
     let answers = join_all(calls).await;
@@ -79,7 +89,7 @@ async fn i3_users_are_told_which_limit_was_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h5_a_neighbour_and_the_host_answer_whatever_fifty_calls_do() {
-    let lattice = with_a_bad_neighbour().await;
+    let lattice = with_a_bad_neighbour("2s").await;
     let (client, address) = (http(), lattice.address);
     let good = Load::new(address, "/").host("good.test");
     for path in

@@ -44,6 +44,7 @@ mod registry;
 mod routes;
 mod shared;
 mod strategies;
+mod telemetry;
 mod upgrade;
 mod wash;
 mod words;

@@ -28,6 +28,7 @@ pub struct Setup {
     hosts: Vec<Vec<String>>,
     registries: Vec<String>,
     nats: Option<String>,
+    collector: Option<String>,
 }
 
 impl Setup {
@@ -49,6 +50,13 @@ impl Setup {
     #[must_use]
     pub fn nats(mut self, config: &str) -> Self {
         self.nats = Some(config.to_owned());
+        self
+    }
+
+    /// With hosts that send their spans to this collector.
+    #[must_use]
+    pub fn collector(mut self, url: &str) -> Self {
+        self.collector = Some(url.to_owned());
         self
     }
 
@@ -101,6 +109,8 @@ impl Lattice {
             let name = format!("host-{number}");
             let mut arguments = vec!["host".to_owned(), "--name".to_owned(), name.clone()];
             arguments.extend(["--http-default".to_owned(), address.to_string()]);
+            arguments
+                .extend(setup.collector.iter().flat_map(|url| ["--otlp-endpoint".to_owned(), url.clone()]));
             arguments.extend(labels.iter().flat_map(|label| ["--label".to_owned(), label.clone()]));
             Daemon::new(folder.path(), &name, arguments, &nats)
         });

@@ -28,6 +28,7 @@ pub struct Load {
     url: String,
     host: Option<String>,
     revision: Option<u64>,
+    headers: Vec<(String, String)>,
     rate: u32,
     deadline: Duration,
 }
@@ -37,7 +38,8 @@ impl Load {
     #[must_use]
     pub fn new(address: SocketAddr, path: &str) -> Self {
         let url = format!("http://{address}{path}");
-        Self { url, host: None, revision: None, rate: 50, deadline: Duration::from_secs(10) }
+        let headers = Vec::new();
+        Self { url, host: None, revision: None, headers, rate: 50, deadline: Duration::from_secs(10) }
     }
 
     /// With so many requests a second.
@@ -56,6 +58,13 @@ impl Load {
     #[must_use]
     pub fn revision(self, revision: u64) -> Self {
         Self { revision: Some(revision), ..self }
+    }
+
+    /// With another header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Starts sending: one request at its time, whether those before it are answered or not.

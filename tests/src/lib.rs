@@ -13,6 +13,7 @@
 
 pub mod binary;
 pub mod cli;
+pub mod collector;
 pub mod control_v1;
 mod eventually;
 mod guard;

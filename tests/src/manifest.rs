@@ -56,6 +56,8 @@ struct Component {
     probe: BTreeMap<String, Value>,
     /// Component that answers `lath:demo/greeter`.
     greeter: Option<String>,
+    /// How calls reach it.
+    transport: Option<String>,
     /// Other links.
     links: Vec<Link>,
     allowed_hosts: Option<Vec<String>>,
@@ -143,6 +145,12 @@ impl App {
             allowed_hosts,
             server_of,
         }
+    }
+
+    /// With a `transport` of the link by which `component` asks its greeter.
+    #[must_use]
+    pub fn transport(self, component: &str, transport: &str) -> Self {
+        self.change(component, |component| component.transport = Some(transport.to_owned()))
     }
 
     /// With another built component as the code of `component`.
@@ -320,7 +328,8 @@ impl App {
     }
 
     fn write_component(&self, yaml: &mut String, component: &Component) {
-        let Component { name, image, config, probe, greeter, links, allowed_hosts, env, limits } = component;
+        let Component { name, image, config, probe, greeter, transport, links, allowed_hosts, env, limits } =
+            component;
         let _ = writeln!(yaml, "    - name: {}\n      type: component\n      properties:", quoted(name));
         let _ = writeln!(yaml, "        image: {}", quoted(image));
         if !config.is_empty() {
@@ -343,6 +352,9 @@ impl App {
         }
         if let Some(target) = greeter {
             write_link(yaml, None, ["lath", "demo", "greeter"], target, None);
+            if let Some(transport) = transport {
+                let _ = writeln!(yaml, "            transport: {}", quoted(transport));
+            }
         }
         for Link { name, interface, target } in links {
             write_link(yaml, name.as_deref(), interface.each_ref().map(String::as_str), target, None);
@@ -392,7 +404,8 @@ impl Component {
         let (name, config) = (name.to_owned(), BTreeMap::new());
         let (links, limits) = (Vec::new(), BTreeMap::new());
         let (probe, env) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, image, config, probe, greeter: None, links, allowed_hosts: None, env, limits }
+        let (greeter, transport, allowed_hosts) = (None, None, None);
+        Self { name, image, config, probe, greeter, transport, links, allowed_hosts, env, limits }
     }
 }
 

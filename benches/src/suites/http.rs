@@ -167,7 +167,7 @@ fn at_a_rate(run: &Run, servers: &[Server]) -> Vec<Row> {
     }]
 }
 
-async fn bare(program: &Path, folder: &TempDir) -> Server {
+pub(super) async fn bare(program: &Path, folder: &TempDir) -> Server {
     let address = ports::free_address();
     let mut command = Command::new(program);
     command.arg(address.to_string());
@@ -203,5 +203,10 @@ impl Server {
     /// How it is asked.
     pub(super) const fn ask(&self) -> &Ask {
         &self.ask
+    }
+
+    /// The number of its process.
+    pub(super) const fn process(&self) -> u32 {
+        self.process
     }
 }

@@ -21,6 +21,7 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use lath_control_api::egress::{AllowedHost, RequestHost, Scheme};
 use lath_host_core::egress::{Denial, Destination, Egress};
+use lath_telemetry::{Spans, TraceContext};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -31,6 +32,7 @@ use crate::engine::CallContext;
 use crate::engine::body::keeping;
 use crate::engine::http_link::HttpLink;
 use crate::engine::unit::Unit;
+use crate::trace;
 use body::Timed;
 use connector::{CONNECT, ConnectError, Connector};
 
@@ -190,6 +192,10 @@ pub(crate) struct GuestHttp {
     pub(crate) outside: Arc<HttpClient>,
     /// The way to another component or a provider, which is taken instead where there is one.
     pub(crate) linked: Option<(Arc<HttpLink>, Arc<Unit>, CallContext)>,
+    /// Who records what is sent.
+    pub(crate) spans: Spans,
+    /// The trace of the call.
+    pub(crate) trace: Option<Arc<TraceContext>>,
 }
 
 impl GuestHttp {
@@ -205,6 +211,7 @@ impl GuestHttp {
         if let Some((_, _, held)) = &mut self.linked {
             *held = ctx.clone();
         }
+        self.trace.clone_from(&ctx.trace);
     }
 }
 
@@ -242,7 +249,22 @@ impl WasiHttpHooks for GuestHttp {
         }
         // The client writes it anew from the address: it cannot say another host than the one that was judged.
         request.headers_mut().remove(header::HOST);
-        Box::new(Arc::clone(&self.outside).send(request, options.unwrap_or_default()))
+        let mut ctx = CallContext { trace: self.trace.clone(), ..CallContext::default() };
+        let open = trace::send_request(&self.spans, &mut ctx, &mut request);
+        let sent = Arc::clone(&self.outside).send(request, options.unwrap_or_default());
+        let Some(mut open) = open else { return Box::new(sent) };
+        Box::new(async move {
+            match sent.await {
+                Ok((response, written)) => {
+                    trace::note_status(&mut open, response.status());
+                    Ok((response.map(|body| keeping(body, open)), written))
+                }
+                Err(error) => {
+                    open.fail("outside", &error);
+                    Err(error)
+                }
+            }
+        })
     }
 
     fn set_host_header(&mut self) -> bool {

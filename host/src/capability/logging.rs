@@ -42,7 +42,8 @@ pub(crate) fn add(linker: &mut Linker<CallState>, instance: &str) -> wasmtime::R
     linker.instance(instance)?.func_wrap(
         "log",
         |store: StoreContextMut<'_, CallState>, (level, context, message): (Level, String, String)| {
-            store.data().unit.log.logged(level.into(), &context, &message);
+            let CallState { unit, ctx, .. } = store.data();
+            unit.log.logged(level.into(), ctx.trace.as_deref(), &context, &message);
             Ok(())
         },
     )

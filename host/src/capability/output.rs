@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use lath_control_api::{Limits, Revision};
+use lath_telemetry::TraceContext;
 use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -67,43 +68,49 @@ impl GuestLog {
         }
     }
 
-    /// A line of the logging interface.
-    pub(crate) fn logged(&self, level: Level, context: &str, message: &str) {
+    /// A line of the logging interface, in a call of this trace.
+    pub(crate) fn logged(&self, level: Level, trace: Option<&TraceContext>, context: &str, message: &str) {
         let line = if context.is_empty() { message.to_owned() } else { format!("{context}: {message}") };
-        self.write(level, Source::Logging, line.as_bytes());
+        self.write(level, Source::Logging, trace, line.as_bytes());
     }
 
     /// Something was denied to the component.
     pub(crate) fn denied(&self, message: &str) {
-        self.write(Level::WARN, Source::Host, message.as_bytes());
+        self.write(Level::WARN, Source::Host, None, message.as_bytes());
     }
 
-    /// The component failed in a call; `text` may have several lines.
+    /// The component failed; `text` may have several lines.
     pub(crate) fn failed(&self, text: &str) {
-        self.write(Level::WARN, Source::Host, text.as_bytes());
+        self.write(Level::WARN, Source::Host, None, text.as_bytes());
     }
 
-    fn write(&self, level: Level, source: Source, line: &[u8]) {
+    /// The component failed in a call of this trace; `text` may have several lines.
+    pub(crate) fn failed_in(&self, trace: Option<&TraceContext>, text: &str) {
+        self.write(Level::WARN, Source::Host, trace, text.as_bytes());
+    }
+
+    fn write(&self, level: Level, source: Source, trace: Option<&TraceContext>, line: &[u8]) {
         let (kept, dropped) = self.rate.take(line.len() as u64);
         if dropped > 0 {
             self.emit(
                 Level::WARN,
                 Source::Host,
+                None,
                 &format!("{dropped} bytes of output dropped: more than {} bytes in a second", self.rate.most),
             );
         }
         if kept {
             let line = line.get(..line.len().min(self.longest)).unwrap_or(line);
-            self.emit(level, source, &printable(line));
+            self.emit(level, source, trace, &printable(line));
         }
     }
 
-    fn emit(&self, level: Level, source: Source, line: &str) {
+    fn emit(&self, level: Level, source: Source, trace: Option<&TraceContext>, line: &str) {
         let (app, component, stream) = (self.app.as_str(), self.component.as_str(), source.as_str());
-        let revision = self.revision.0;
+        let (revision, trace_id) = (self.revision.0, trace.map(TraceContext::trace_id));
         macro_rules! emit {
             ($level:expr) => {
-                tracing::event!(target: "guest", $level, app, component, revision, stream, "{line}")
+                tracing::event!(target: "guest", $level, app, component, revision, stream, trace_id, "{line}")
             };
         }
         // A level of the log is a constant of the call site.
@@ -177,7 +184,12 @@ pub(crate) struct GuestStream {
 
 impl GuestStream {
     pub(crate) fn new(log: Arc<GuestLog>, source: Source) -> Self {
-        Self { line: Arc::new(Mutex::new(Line { log, source, text: Vec::new() })) }
+        Self { line: Arc::new(Mutex::new(Line { log, source, trace: None, text: Vec::new() })) }
+    }
+
+    /// A call of this trace begins.
+    pub(crate) fn begin(&self, trace: Option<&Arc<TraceContext>>) {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).trace = trace.cloned();
     }
 
     /// Ends the line that is being written, if there is one.
@@ -210,6 +222,8 @@ impl StdoutStream for GuestStream {
 struct Line {
     log: Arc<GuestLog>,
     source: Source,
+    /// The trace of the call that writes.
+    trace: Option<Arc<TraceContext>>,
     text: Vec<u8>,
 }
 
@@ -233,7 +247,7 @@ impl Line {
     fn end(&mut self) {
         let text = self.text.strip_suffix(b"\r").unwrap_or(&self.text);
         if !text.is_empty() {
-            self.log.write(Level::INFO, self.source, text);
+            self.log.write(Level::INFO, self.source, self.trace.as_deref(), text);
         }
         self.text.clear();
     }

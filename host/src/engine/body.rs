@@ -94,16 +94,40 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body that gives `kept` free when it is dropped.
+/// `body`, which gives `kept` free when it is dropped and is the same in all else: an announced length stays announced.
 pub(crate) fn keeping<B>(body: B, kept: impl Send + 'static) -> UnsyncBoxBody<Bytes, B::Error>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
-    let body = body.map_frame(move |frame| {
-        let _until_dropped = &kept;
-        frame
-    });
-    body.boxed_unsync()
+    Keeping { body: Box::pin(body), _kept: kept }.boxed_unsync()
+}
+
+struct Keeping<B, K> {
+    body: Pin<Box<B>>,
+    _kept: K,
+}
+
+// What is kept is never pinned.
+impl<B, K> Unpin for Keeping<B, K> {}
+
+impl<B: http_body::Body<Data = Bytes>, K> http_body::Body for Keeping<B, K> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Reads a body to its end and keeps its first `most` bytes.
@@ -126,6 +150,17 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+
+    #[test]
+    fn a_body_that_keeps_something_has_the_same_length_and_end() {
+        let kept = std::sync::Arc::new(());
+        let body = keeping(full("12345"), std::sync::Arc::clone(&kept));
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(5));
+        assert!(!http_body::Body::is_end_stream(&body));
+        assert!(http_body::Body::is_end_stream(&keeping(empty(), ())));
+        drop(body);
+        assert_eq!(std::sync::Arc::strong_count(&kept), 1);
+    }
 
     #[tokio::test]
     async fn i3_a_body_may_have_as_many_bytes_as_its_limit() {

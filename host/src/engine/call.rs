@@ -251,7 +251,7 @@ impl Prepared {
                 Ok(results)
             }
             Err(error) => {
-                log_trap(self, &error);
+                log_trap(self, live.store.data(), &error);
                 Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
             }
         }
@@ -277,6 +277,6 @@ pub(crate) fn check_hops(ctx: &CallContext, id: &ComponentId) -> Result<(), Call
 }
 
 /// Leaves the guest's stack where whoever mends it will look. The caller only learns the cause.
-pub(crate) fn log_trap(prepared: &Prepared, error: &wasmtime::Error) {
-    prepared.unit.log.failed(&format!("a call failed: {error:?}"));
+pub(crate) fn log_trap(prepared: &Prepared, state: &CallState, error: &wasmtime::Error) {
+    prepared.unit.log.failed_in(state.ctx.trace.as_deref(), &format!("a call failed: {error:?}"));
 }

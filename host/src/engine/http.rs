@@ -280,7 +280,7 @@ impl Exchange {
                 Ok(())
             }
             Ok(Err(error)) => {
-                log_trap(prepared, &error);
+                log_trap(prepared, live.store.data(), &error);
                 Err(watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal())))
             }
             Err(stopped) => Err(stopped),

@@ -10,15 +10,18 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
-use lath_control_api::LinkSpec;
+use lath_control_api::{LinkSpec, Transport};
+use lath_telemetry::{KeyValue, Open};
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpView, p3};
 
-use crate::engine::body::{Body, BodyError};
+use crate::engine::body::{Body, BodyError, keeping};
 use crate::engine::choice::OneOf;
+use crate::engine::linked::not_beside;
 use crate::engine::unit::{CallState, Unit};
 use crate::engine::{CallContext, CallError, RemoteRequest, RequestError, Targets};
+use crate::trace;
 
 /// Interfaces of `wasi:http` by which a component sends requests.
 const OUTGOING: [&str; 2] = ["outgoing-handler", "client"];
@@ -68,24 +71,47 @@ impl HttpLink {
         options: Option<RequestOptions>,
     ) -> Result<Response<WasiBody>, Error> {
         ctx.hops = ctx.hops.saturating_add(1);
-        let request = with_host(request)
+        let mut request = with_host(request)
             .map(|body| body.map_err(|error: Error| BodyError::Connection(error.to_string())).boxed_unsync());
+        let mut open = self.open(unit, &mut ctx, &mut request);
         let outward = self.leads_out.then(|| options.unwrap_or_default());
-        let callee = match outward {
-            Some(_) => None,
-            None => self.targets.local(unit.caller(), &self.link.target),
+        let callee = match (&outward, self.link.transport) {
+            (Some(_), _) | (None, Transport::Wrpc) => None,
+            (None, Transport::Any | Transport::Inprocess) => {
+                self.targets.local(unit.caller(), &self.link.target)
+            }
         };
+        if let Some(open) = &mut open {
+            let transport = if callee.is_some() { "inprocess" } else { "wrpc" };
+            open.note(|| [KeyValue::new(trace::TRANSPORT, transport)]);
+        }
         let answered = match callee {
             // On the heap: a chain of calls is as many of these futures inside one another.
             Some(callee) => Box::pin(callee.http(request, ctx)).await.map_err(RequestError::from),
+            None if self.link.transport == Transport::Inprocess => {
+                Err(CallError::Failed(not_beside(&self.link.target)).into())
+            }
             None => {
                 let request =
                     RemoteRequest { caller: unit.caller(), link: &self.link, request, outward, ctx };
                 self.targets.remote_http(request).await
             }
         };
+        if let Some(open) = &mut open {
+            match &answered {
+                Ok(response) => trace::note_status(open, response.status()),
+                Err(RequestError::Call(error)) => trace::note_failure(open, error),
+                Err(error @ RequestError::Outside(_)) => open.fail("outside", error),
+            }
+        }
         match answered {
-            Ok(response) => Ok(response.map(|body: Body| body.map_err(Error::from).boxed_unsync())),
+            Ok(response) => Ok(response.map(|body: Body| {
+                let body = body.map_err(Error::from);
+                match open {
+                    Some(open) => keeping(body, open),
+                    None => body.boxed_unsync(),
+                }
+            })),
             Err(error) => {
                 unit.log.failed(&format!("a request to `{}` failed: {error}", self.link.target));
                 Err(match error {
@@ -94,6 +120,18 @@ impl HttpLink {
                 })
             }
         }
+    }
+
+    /// The span of a request, which its answerer is called within; none when the call is not recorded.
+    fn open(&self, unit: &Unit, ctx: &mut CallContext, request: &mut Request<Body>) -> Option<Open> {
+        let mut open = trace::send_request(&unit.spans, ctx, request)?;
+        open.note(|| {
+            [
+                KeyValue::new("lath.target", self.link.target.to_string()),
+                KeyValue::new("lath.link", self.link.name.0.to_string()),
+            ]
+        });
+        Some(open)
     }
 }
 

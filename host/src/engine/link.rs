@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lath_control_api::{Builtin, ComponentId, ComponentSpec, LinkSpec, Reason, WitInterface};
+use lath_control_api::{Builtin, ComponentId, ComponentSpec, LinkSpec, Reason, Transport, WitInterface};
 use wasmtime::AsContextMut as _;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType};
@@ -28,7 +28,7 @@ use crate::engine::{FunctionTypes, PrepareError, Targets};
 pub(crate) struct Beside {
     /// The target of the link.
     pub(crate) target: ComponentId,
-    /// Which interface and function need it, and why.
+    /// Which interface and function, or which link, needs it, and why.
     pub(crate) because: String,
 }
 
@@ -126,11 +126,12 @@ pub(crate) fn link(
         let making = Making { targets, resources: Arc::default(), links: &spec.links };
         let connect = || connect_all(base, component, ways, problems, &making, &mut Vec::new());
         let pre = code.unlinked(connect)?;
-        return Ok(Connected { pre, beside: Vec::new(), linked: Vec::new() });
+        return Ok(Connected { pre, beside: asked_beside(&spec.links), linked: Vec::new() });
     }
     let making = Making { targets, resources: Arc::new(Resources::imported(component)), links: &spec.links };
     problems.extend(misplaced(&ways, &making.resources));
-    let beside = beside(&ways);
+    problems.extend(sent_away(&ways));
+    let beside = [beside(&ways), asked_beside(&spec.links)].concat();
     let mut linked = Vec::new();
     let pre = connect_all(base, component, ways, problems, &making, &mut linked)?;
     Ok(Connected { pre, beside, linked })
@@ -175,11 +176,40 @@ fn beside(ways: &[(&str, Way<'_>)]) -> Vec<Beside> {
     let mut found: Vec<Beside> = Vec::new();
     for (name, link, function, types) in linked_functions(ways) {
         if types.handles.any() && found.iter().all(|other| other.target != link.target) {
-            let because = format!("the function `{function}` of `{name}` has {}", types.handles.name());
+            let because = format!(
+                "the function `{function}` of `{name}` has {}, which do not leave a host",
+                types.handles.name()
+            );
             found.push(Beside { target: link.target.clone(), because });
         }
     }
     found
+}
+
+/// The targets of links that are not to leave the host.
+fn asked_beside(links: &[LinkSpec]) -> Vec<Beside> {
+    let inprocess = links.iter().filter(|link| link.transport == Transport::Inprocess);
+    let asked = inprocess.map(|link| Beside {
+        target: link.target.clone(),
+        because: format!("the link `{}` to `{}` has `transport: inprocess`", link.name, link.target_name),
+    });
+    asked.collect()
+}
+
+/// Functions of links over the lattice that cannot go there.
+fn sent_away(ways: &[(&str, Way<'_>)]) -> Vec<String> {
+    let sent = linked_functions(ways)
+        .filter(|(_, link, _, types)| link.transport == Transport::Wrpc && types.handles.any());
+    let problem = |(name, link, function, types): (&str, &LinkSpec, &str, &FunctionTypes)| {
+        format!(
+            "`{name}`: its function `{function}` has {}, which do not leave a host, and the link `{}` to `{}` has \
+             `transport: wrpc`: leave `transport` out",
+            types.handles.name(),
+            link.name,
+            link.target_name
+        )
+    };
+    sent.map(problem).collect()
 }
 
 /// Every function that goes over a link: interface, link, name, types.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use lath_control_api::{ComponentId, LinkSpec};
+use lath_control_api::{ComponentId, LinkSpec, Transport};
+use lath_telemetry::{KeyValue, Open, SpanKind, Spans};
 use lath_wrpc::codec;
 use wasmtime::component::Val;
 use wasmtime::{AsContextMut, StoreContextMut};
@@ -24,6 +25,7 @@ use crate::engine::session::{Answer, Session};
 use crate::engine::typed::Values;
 use crate::engine::unit::{CallState, Unit};
 use crate::engine::{CallContext, CallError, Caller, FunctionTypes, InFlight, Prepared, RemoteCall, Targets};
+use crate::trace;
 
 /// An imported function and its link.
 pub(crate) struct LinkedFunction {
@@ -140,12 +142,14 @@ impl LinkedFunction {
     ) -> wasmtime::Result<Option<Received>> {
         match begun {
             Begun::Plain(unit, ctx) => {
-                self.call(unit.caller(), ctx, params, results).await?;
+                self.call(&unit, ctx, params, results).await?;
                 Ok(None)
             }
             Begun::InSession(asking) => {
-                let Asking { session, binding, function, params, passed, ctx } = *asking;
+                let Asking { session, binding, function, params, passed, mut ctx } = *asking;
+                let open = self.open(&session.callee().unit.spans, &mut ctx);
                 let answered = session.call(function, params, passed, ctx).await;
+                close(open, Some(session.callee()), &answered);
                 let Answer { results: answer, given } = answered.map_err(|cause| self.failed(cause))?;
                 place(answer, results).map_err(|cause| self.failed(cause))?;
                 Ok(Some(Received { session, binding, given }))
@@ -192,16 +196,48 @@ impl LinkedFunction {
 
     async fn call(
         &self,
-        caller: &Caller,
-        ctx: CallContext,
+        unit: &Unit,
+        mut ctx: CallContext,
         params: &[Val],
         results: &mut [Val],
     ) -> wasmtime::Result<()> {
-        let answered = match self.targets.local(caller, &self.link.target) {
+        let open = self.open(&unit.spans, &mut ctx);
+        let callee = self.callee(unit)?;
+        let local = open.as_ref().and_then(|_| callee.as_ref().map(|callee| Arc::clone(callee.prepared())));
+        let answered = match callee {
             Some(callee) => self.call_local(callee, ctx, params, results).await,
-            None => self.call_elsewhere(caller, ctx, params, results).await,
+            None => self.call_elsewhere(unit.caller(), ctx, params, results).await,
         };
+        close(open, local.as_ref(), &answered);
         answered.map_err(|cause| self.failed(cause))
+    }
+
+    /// Who answers on this host; none when the call goes over the lattice.
+    fn callee(&self, unit: &Unit) -> wasmtime::Result<Option<InFlight>> {
+        let LinkSpec { target, transport, .. } = &*self.link;
+        if *transport == Transport::Wrpc {
+            return Ok(None);
+        }
+        let callee = self.targets.local(unit.caller(), target);
+        if callee.is_none() && *transport == Transport::Inprocess {
+            return Err(self.failed(CallError::Failed(not_beside(target))));
+        }
+        Ok(callee)
+    }
+
+    /// The span of a call, which its callee is called within; none when the call is not recorded.
+    fn open(&self, spans: &Spans, ctx: &mut CallContext) -> Option<Open> {
+        let name = || trace::name_of(&self.instance, &self.name);
+        let mut open = spans.within(ctx.trace.as_deref(), SpanKind::Client, name)?;
+        trace::note_function(&mut open, &self.instance, &self.name);
+        open.note(|| {
+            [
+                KeyValue::new("lath.target", self.link.target.to_string()),
+                KeyValue::new("lath.link", self.link.name.0.to_string()),
+            ]
+        });
+        ctx.trace = Some(Arc::new(open.context().clone()));
+        Some(open)
     }
 
     /// As the three steps with values that pass whole.
@@ -216,13 +252,17 @@ impl LinkedFunction {
         }
         let (unit, mut ctx) = (Arc::clone(&state.unit), state.ctx.clone());
         ctx.hops = ctx.hops.saturating_add(1);
-        let answered = match self.targets.local(unit.caller(), &self.link.target) {
+        let open = self.open(&unit.spans, &mut ctx);
+        let callee = self.callee(&unit)?;
+        let local = open.as_ref().and_then(|_| callee.as_ref().map(|callee| Arc::clone(callee.prepared())));
+        let answered = match callee {
             Some(callee) => match self.find_in(callee.prepared()) {
                 Ok(function) => Box::pin(callee.call_typed(function, params, ctx)).await,
                 Err(error) => Err(error),
             },
             None => self.call_elsewhere_typed(unit.caller(), ctx, params).await,
         };
+        close(open, local.as_ref(), &answered);
         answered.map_err(|cause| self.failed(cause))
     }
 
@@ -342,6 +382,26 @@ impl LinkedFunction {
                 Err(format!("`{id}` has `{}.{}` with other types than its caller", self.instance, self.name))
             }
         }
+    }
+}
+
+/// What a caller learns of a target that its link does not leave the host for.
+pub(crate) fn not_beside(target: &ComponentId) -> String {
+    format!("`{target}` does not serve on this host, and its link has `transport: inprocess`")
+}
+
+/// Ends the span of a call with what came of it: who on this host has answered, or that it went over the lattice.
+fn close<T>(open: Option<Open>, local: Option<&Arc<Prepared>>, answered: &Result<T, CallError>) {
+    let Some(mut open) = open else { return };
+    match local {
+        Some(callee) => {
+            trace::note_unit(&mut open, callee.identity());
+            open.note(|| [KeyValue::new(trace::TRANSPORT, "inprocess")]);
+        }
+        None => open.note(|| [KeyValue::new(trace::TRANSPORT, "wrpc")]),
+    }
+    if let Err(error) = answered {
+        trace::note_failure(&mut open, error);
     }
 }
 

@@ -186,7 +186,7 @@ async fn serve(
             return Ok(());
         }
         Ok(Err(error)) => {
-            log_trap(prepared, &error);
+            log_trap(prepared, live.store.data(), &error);
             watch.verdict(CallError::of_guest(&error, live.store.data().memory.refusal()))
         }
         Err(cause) => cause,

@@ -2,12 +2,14 @@
 //!
 //! No decision about where a call goes is made here; [`Targets`] makes it. The engine only asks.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use lath_control_api::{AppName, ComponentId, LinkSpec, Revision};
+use lath_telemetry::TraceContext;
 use wasmtime::component::Type;
 use wasmtime_wasi_http::{Error, RequestOptions};
 
@@ -37,7 +39,7 @@ pub struct CallContext {
     /// When the head of an HTTP answer must be there, if its caller does not wait as long as the call may take.
     pub answer_by: Option<Instant>,
     /// The caller's trace.
-    pub trace: Option<TraceContext>,
+    pub trace: Option<Arc<TraceContext>>,
     /// Components that the call has passed through before; refused at [`MAX_HOPS`].
     pub hops: u32,
 }
@@ -48,15 +50,6 @@ impl CallContext {
     pub fn within(time: Duration) -> Self {
         Self { deadline: Instant::now().checked_add(time), ..Self::default() }
     }
-}
-
-/// Trace context as W3C headers write it; carried, never read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceContext {
-    /// Value of `traceparent`.
-    pub traceparent: String,
-    /// Value of `tracestate`.
-    pub tracestate: Option<String>,
 }
 
 /// Types of a function, from its component.

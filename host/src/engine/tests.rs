@@ -28,7 +28,8 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use lath_control_api::{
-    ComponentId, ComponentSpec, Digest, Grants, Image, InstancePolicy, LinkName, LinkSpec, Revision, Workload,
+    ComponentId, ComponentSpec, Digest, Grants, Image, InstancePolicy, LinkName, LinkSpec, Revision,
+    Transport, Workload,
 };
 use wasmtime::component::Val;
 
@@ -110,6 +111,7 @@ pub(crate) fn demo_link(interface: &str, target: &str) -> LinkSpec {
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
+        transport: Transport::default(),
     }
 }
 

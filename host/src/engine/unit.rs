@@ -11,6 +11,7 @@ use lath_control_api::{
     AppName, ComponentId, ComponentName, ComponentSpec, LatticeId, Limits, LinkName, Revision,
 };
 use lath_host_core::egress::Egress;
+use lath_telemetry::{Open, SpanKind, Spans};
 use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -67,6 +68,14 @@ pub(crate) struct Unit {
     /// Where its outgoing requests go, when that is another component.
     http_links: Option<OneOf<Arc<HttpLink>>>,
     caller: Caller,
+    pub(crate) spans: Spans,
+}
+
+/// The ways out of a component, and who records what goes there.
+pub(crate) struct Ways<'a> {
+    pub(crate) outside: &'a Outside,
+    pub(crate) targets: &'a Arc<dyn Targets>,
+    pub(crate) spans: &'a Spans,
 }
 
 impl Unit {
@@ -74,8 +83,7 @@ impl Unit {
         identity: UnitIdentity,
         spec: &ComponentSpec,
         (bound, folders): (Bindings, Folders),
-        outside: &Outside,
-        targets: &Arc<dyn Targets>,
+        Ways { outside, targets, spans }: &Ways<'_>,
     ) -> Self {
         let caller =
             Caller { app: identity.app.clone(), id: identity.id.clone(), revision: identity.revision };
@@ -88,12 +96,13 @@ impl Unit {
             env: spec.grants.env.clone().into_iter().collect(),
             arguments: spec.grants.arguments.clone(),
             folders,
-            http: Arc::new(HttpClient::new(Arc::clone(&egress), outside.clone(), Arc::clone(&log))),
-            sockets: Sockets { egress, outside: outside.clone(), log: Arc::clone(&log) },
+            http: Arc::new(HttpClient::new(Arc::clone(&egress), (*outside).clone(), Arc::clone(&log))),
+            sockets: Sockets { egress, outside: (*outside).clone(), log: Arc::clone(&log) },
             http_links: HttpLink::outgoing(&spec.links, targets),
             log,
             bound,
             caller,
+            spans: (*spans).clone(),
             identity,
         }
     }
@@ -148,6 +157,7 @@ impl CallState {
         let mut wasi = WasiCtxBuilder::new();
         let output =
             [Source::Stdout, Source::Stderr].map(|source| GuestStream::new(Arc::clone(&unit.log), source));
+        output.iter().for_each(|stream| stream.begin(ctx.trace.as_ref()));
         let [stdout, stderr] = output.clone();
         wasi.envs(&unit.env)
             .args(&unit.arguments)
@@ -173,6 +183,8 @@ impl CallState {
                     .http_links
                     .as_ref()
                     .map(|links| (Arc::clone(&links.usual), Arc::clone(&unit), ctx.clone())),
+                spans: unit.spans.clone(),
+                trace: ctx.trace.clone(),
             },
             socket_use,
             unit,
@@ -184,6 +196,11 @@ impl CallState {
             pipes: Arc::default(),
             http,
         }
+    }
+
+    /// The span of a host function that does something outside of the host; none when the call is not recorded.
+    pub(crate) fn open_span(&self, name: &'static str) -> Option<Open> {
+        self.unit.spans.within(self.ctx.trace.as_deref(), SpanKind::Client, || name.to_owned())
     }
 
     /// The instance of `target` that the guest holds resources of.
@@ -223,6 +240,7 @@ impl CallState {
             self.choose_http();
         }
         self.outgoing.begin(&ctx);
+        self.output.iter().for_each(|stream| stream.begin(ctx.trace.as_ref()));
         self.ctx = ctx;
         self.socket_use.begin();
     }

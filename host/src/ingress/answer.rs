@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use lath_control_api::LatticeId;
 use lath_host_core::Via;
+use lath_telemetry::{KeyValue, Open, Spans};
 use lath_wrpc::http::HttpError;
 use lath_wrpc::{AppRevision, Client, InvokeError};
 
@@ -30,6 +32,7 @@ pub(crate) struct Front {
     pub(crate) router: Arc<Router>,
     pub(crate) client: Client,
     pub(crate) lattice: LatticeId,
+    pub(crate) spans: Spans,
 }
 
 /// Why a request has no answer of a component.
@@ -76,14 +79,21 @@ impl Front {
         let found = self.router.find(address, host.as_deref(), head.uri.path(), revision);
         let via =
             found.ok_or_else(|| if revision.is_some() { Failed::NoSuchRevision } else { Failed::NoRoute })?;
-        let trace = Some(trace::of_request(&mut head.headers));
+        let (trace, mut open) = trace::enter_request(&self.spans, &mut head.headers);
+        if let Some(open) = &mut open {
+            note_request(open, &head, host.as_deref(), &via);
+        }
         let body = body.map_err(|error| BodyError::Connection(error.to_string())).boxed_unsync();
         let request = Request::from_parts(head, body);
-        let result = self.pass_on(&via, request, CallContext { trace, ..CallContext::default() }).await;
+        let ctx = CallContext { trace: Some(trace), ..CallContext::default() };
+        let result = self.pass_on(&via, request, ctx).await;
         if let Err(Failed::Call(error)) = &result {
             tracing::debug!(target = %via.route.target, %error, "a request failed");
         }
-        result
+        let Some(mut open) = open else { return result };
+        note_answer(&mut open, &result);
+        // It has ended when its last byte was given on.
+        result.map(|response| response.map(|body| body::keeping(body, open)))
     }
 
     async fn pass_on(
@@ -130,9 +140,44 @@ impl Front {
     }
 }
 
+/// Notes what was asked, and by which way it goes on.
+fn note_request(open: &mut Open, head: &Parts, host: Option<&str>, via: &Via) {
+    let method = trace::method_of(&head.method);
+    let route = via.route.path.as_deref().unwrap_or("/");
+    open.rename(|| format!("{method} {route}"));
+    open.note(|| {
+        [
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.route", route.to_owned()),
+            KeyValue::new("url.scheme", "http"),
+            KeyValue::new("url.path", head.uri.path().to_owned()),
+            KeyValue::new("server.address", host.unwrap_or_default().to_owned()),
+            KeyValue::new("lath.app", via.app.to_string()),
+            KeyValue::new("lath.component", via.route.target.to_string()),
+            KeyValue::new("lath.revision", i64::try_from(via.revision.0).unwrap_or(i64::MAX)),
+        ]
+    });
+}
+
+/// Notes what came of a request.
+fn note_answer(open: &mut Open, result: &Result<Response<Body>, Failed>) {
+    match result {
+        Ok(response) => trace::note_answer(open, response.status()),
+        Err(failed) => {
+            let (status, text) = failed.told();
+            trace::note_answer(open, status);
+            match failed {
+                Failed::Call(error) => trace::note_failure(open, error),
+                _ => open.fail("not_served", &text),
+            }
+        }
+    }
+}
+
 impl Failed {
-    fn response(&self) -> Response<Body> {
-        let (status, text) = match self {
+    /// Its status and its words in HTTP.
+    const fn told(&self) -> (StatusCode, &'static str) {
+        match self {
             Self::NoRoute => (StatusCode::NOT_FOUND, "no app of this lattice has a route for this request"),
             Self::NoSuchRevision => {
                 (StatusCode::NOT_FOUND, "the revision that was asked for has no route for this request")
@@ -156,7 +201,11 @@ impl Failed {
                 | CallError::Abandoned
                 | CallError::Failed(_),
             ) => (StatusCode::BAD_GATEWAY, "the component gave no answer"),
-        };
+        }
+    }
+
+    fn response(&self) -> Response<Body> {
+        let (status, text) = self.told();
         let mut response = Response::new(body::full(format!("{text}\n")));
         *response.status_mut() = status;
         let headers = response.headers_mut();

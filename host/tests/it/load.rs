@@ -170,7 +170,7 @@ async fn a_call_that_was_taken_is_finished_by_who_took_it() {
         .apply(&host, &request(1, 1, vec![bundle("app", component(&guest("misbehave-v1"), 1), None), web(1)]))
         .await;
     answered(address, "/ok").await;
-    let slow = tokio::spawn(async move { get(&http(), address, "/sleep?ms=1500").await });
+    let slow = tokio::spawn(async move { get(&http(), address, "/sleep?ms=4000").await });
     eventually("the slow call to begin", async || {
         lattice.units(&host, "app").await.iter().any(|unit| unit.calls.in_flight > 0).then_some(())
     })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lath_control_api::{
     ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentSpec, Digest, DrainPolicy,
     Epoch, Fence, Generation, Grants, HoldPolicy, HttpRoute, Image, InstancePolicy, Limits, LinkName,
-    LinkSpec, Revision, Step, UnverifiedLinks, Weight, Workload,
+    LinkSpec, Revision, Step, Transport, UnverifiedLinks, Weight, Workload,
 };
 
 /// The bytes of a guest that `cargo xtask components` builds.
@@ -81,6 +81,7 @@ impl Change for ComponentSpec {
             provider: None,
             source_secrets: Vec::new(),
             target_secrets: Vec::new(),
+            transport: Transport::default(),
         });
         self
     }

@@ -137,6 +137,8 @@ impl Of<'_> {
                     self.secrets(&format!("{what} secret"), &old.source_secrets, &new.source_secrets);
                     self.secrets(&format!("{what} target secret"), &old.target_secrets, &new.target_secrets);
                     self.compare(&format!("{what} answered by"), answering(old), answering(new));
+                    let named = |link: &LinkSpec| link.transport.name().map(str::to_owned);
+                    self.compare(&format!("{what} transport"), named(old), named(new));
                 }
                 (before, after) => {
                     self.note(&format!("link {name}"), before.map(interfaces), after.map(interfaces));

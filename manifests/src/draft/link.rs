@@ -2,6 +2,8 @@
 //!
 //! Whether the other end exists is not asked here.
 
+use lath_control_api::Transport;
+
 use super::{
     DraftConfig, DraftLink, DraftSecret, bounded_list, deprecated, read_configs, read_secrets, shapes,
 };
@@ -9,8 +11,9 @@ use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::document::{NodeId, Value};
 use crate::limits::MAX_INTERFACES;
-use crate::read::Object;
-use crate::report::{At, Report, Spanned};
+use crate::read::{Object, listed};
+use crate::report::{At, Report, Spanned, shown};
+use crate::suggest::closest;
 
 pub(super) fn read<'t>(report: &mut Report<'t>, id: NodeId, at: At) -> Option<DraftLink<'t>> {
     let object = report.object(id, &shapes::LINK)?;
@@ -20,6 +23,7 @@ pub(super) fn read<'t>(report: &mut Report<'t>, id: NodeId, at: At) -> Option<Dr
     let interfaces = read_interfaces(report, &object);
     let (target, target_config, target_secrets) = read_target(report, &object);
     let (source_config, source_secrets) = read_source(report, &object);
+    let transport = read_transport(report, &object);
     Some(DraftLink {
         at,
         name,
@@ -31,7 +35,23 @@ pub(super) fn read<'t>(report: &mut Report<'t>, id: NodeId, at: At) -> Option<Dr
         target_config,
         source_secrets,
         target_secrets,
+        transport,
     })
+}
+
+fn read_transport(report: &mut Report<'_>, object: &Object<'_>) -> Option<Spanned<Transport>> {
+    let said = object.get(report, "transport").and_then(|id| report.text(id))?;
+    if let Some(value) = Transport::named(said.value) {
+        return Some(Spanned { value, at: said.at });
+    }
+    let message = format!("`transport` cannot be `{}`", shown(said.value));
+    let allowed = format!("it is one of {}, or left out", listed(&Transport::NAMED));
+    let help = match closest(said.value, Transport::NAMED) {
+        Some(near) => format!("did you mean `{near}`? {allowed}"),
+        None => allowed,
+    };
+    report.add(said.at, "", Diagnostic::error(code::LINK, message).help(help));
+    None
 }
 
 fn read_interfaces<'t>(report: &mut Report<'t>, object: &Object<'t>) -> Vec<Spanned<&'t str>> {

@@ -72,7 +72,17 @@ shape!(
     "a link",
     "Link",
     Ignore,
-    ["name", "namespace", "package", "interfaces", "target", "source", "target_config", "source_config"]
+    [
+        "name",
+        "namespace",
+        "package",
+        "interfaces",
+        "target",
+        "source",
+        "transport",
+        "target_config",
+        "source_config"
+    ]
 );
 shape!(LINK_TARGET, "the `target` of a link", "LinkTarget", Ignore, ["name", "config", "secrets"]);
 shape!(LINK_SOURCE, "the `source` of a link", "LinkSource", Ignore, ["config", "secrets"]);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use lath_control_api::{AppName, InstancePolicy, Limits, LinkName, Requirements};
+use lath_control_api::{AppName, InstancePolicy, Limits, LinkName, Requirements, Transport};
 
 use super::{ids, metadata};
 use crate::draft::{Draft, DraftComponent, DraftConfig, DraftLink, DraftScaler, DraftSecret, DraftSpread};
@@ -117,6 +117,7 @@ impl Scope<'_, '_> {
             target_config: self.configs(&draft.target_config),
             source_secrets: self.secrets(&draft.source_secrets)?,
             target_secrets: self.secrets(&draft.target_secrets)?,
+            transport: draft.transport.map_or_else(Transport::default, |transport| transport.value),
         })
     }
 

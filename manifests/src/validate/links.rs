@@ -2,7 +2,7 @@
 //!
 //! Rules E7 to E9, E20, W2 and W3 of 1.x.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lath_control_api::LinkName;
 
@@ -141,6 +141,30 @@ pub(super) fn capabilities_are_not_linked_together(report: &mut Report<'_>, draf
             let diagnostic = Diagnostic::warning(code::CAPABILITY_LINK, message);
             report.add(link.at, "", diagnostic.help("link a component to each of them"));
         }
+    }
+}
+
+/// Requests come to a component by its HTTP server, and capabilities are where they are: only between components is there a choice.
+pub(super) fn transports_are_between_components(report: &mut Report<'_>, draft: &Draft<'_>) {
+    let capabilities: BTreeSet<&str> = draft
+        .components
+        .iter()
+        .filter(|component| component.kind == Some(Kind::Capability))
+        .filter_map(|component| component.name.map(|name| name.value))
+        .collect();
+    for (component, link) in links(draft) {
+        let (Some(transport), Some(target)) = (link.transport, link.target) else { continue };
+        let capability = match component.name {
+            Some(name) if capabilities.contains(name.value) => name.value,
+            _ if capabilities.contains(target.value) => target.value,
+            _ => continue,
+        };
+        let message = format!(
+            "a link with a `transport` is one between components, and `{}` is a capability",
+            shown(capability)
+        );
+        let diagnostic = Diagnostic::error(code::LINK, message);
+        report.add(transport.at, "", diagnostic.help("leave `transport` out"));
     }
 }
 

@@ -59,6 +59,9 @@ async fn exchange(
     if let Some(revision) = load.revision {
         request = request.header("x-lath-revision", revision);
     }
+    for (name, value) in &load.headers {
+        request = request.header(name, value);
+    }
     let request = request.body(Empty::new()).map_err(|error| whole(&error))?;
     let response = client.request(request).await.map_err(|error| whole(&error))?;
     let status = response.status();

@@ -52,6 +52,7 @@ const SIM: &str = "lath-sim";
 const WRPC: &str = "lath-wrpc";
 const ARTIFACTS: &str = "lath-artifacts";
 const WASMCLOUD: &str = "lath-wasmcloud";
+const TELEMETRY: &str = "lath-telemetry";
 const HOST: &str = "lath-host";
 const MANAGER: &str = "lath-manager";
 const CLI: &str = "lath-cli";
@@ -59,7 +60,7 @@ const TESTS: &str = "lath-tests";
 const COUNTED: &str = "lath-counted";
 
 const PURE_AND_EDGE: &[&str] =
-    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, WASMCLOUD];
+    &[CONTROL_API, CLIENT, MANIFESTS, HOST_CORE, PLANNER, WRPC, ARTIFACTS, WASMCLOUD, TELEMETRY];
 const ANY: &[&str] = &[
     CONTROL_API,
     CLIENT,
@@ -70,6 +71,7 @@ const ANY: &[&str] = &[
     WRPC,
     ARTIFACTS,
     WASMCLOUD,
+    TELEMETRY,
     HOST,
     MANAGER,
     CLI,
@@ -87,6 +89,7 @@ const RULES: &[Rule] = &[
     Rule { name: CLIENT, layer: Layer::Edge, may_use: &[CONTROL_API] },
     Rule { name: WRPC, layer: Layer::Edge, may_use: &[CONTROL_API] },
     Rule { name: ARTIFACTS, layer: Layer::Edge, may_use: &[CONTROL_API, MANIFESTS] },
+    Rule { name: TELEMETRY, layer: Layer::Edge, may_use: &[] },
     Rule { name: HOST, layer: Layer::App, may_use: PURE_AND_EDGE },
     Rule { name: MANAGER, layer: Layer::App, may_use: PURE_AND_EDGE },
     // The one binary is the host and the manager too, as subcommands.

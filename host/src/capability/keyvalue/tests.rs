@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lath_control_api::Revision;
+use lath_control_api::{Revision, Transport};
 
 use super::*;
 use crate::capability::bound::Capabilities;
@@ -23,6 +23,7 @@ fn link(name: &str, builtin: Builtin, settings: &[(&str, &str)]) -> LinkSpec {
         provider: None,
         source_secrets: Vec::new(),
         target_secrets: Vec::new(),
+        transport: Transport::default(),
     }
 }
 

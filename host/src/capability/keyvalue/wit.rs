@@ -9,7 +9,7 @@ use wasmtime_wasi::WasiView as _;
 
 use super::{Bucket, Links, MAX_BATCH, NAME, check_key, check_value};
 use crate::capability::bus;
-use crate::engine::CallState;
+use crate::engine::{CallContext, CallState};
 
 /// Why an operation was not done.
 #[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lift, Lower)]
@@ -42,9 +42,22 @@ type Context<'a> = StoreContextMut<'a, CallState>;
 /// A bucket in the table of a call's store.
 struct Open(Held);
 
-fn bucket(store: &mut Context<'_>, handle: &Resource<Open>) -> wasmtime::Result<Held> {
+/// The bucket of a handle, for a call; `open` is the span that it is asked in.
+fn bucket(
+    store: &mut Context<'_>,
+    handle: &Resource<Open>,
+    open: Option<&lath_telemetry::Open>,
+) -> wasmtime::Result<Held> {
     let held = Arc::clone(&store.data_mut().ctx().table.get(handle)?.0);
-    Ok(held.in_call(&store.data().ctx).unwrap_or(held))
+    let ctx = &store.data().ctx;
+    let in_call = match open {
+        Some(open) => {
+            let trace = Some(Arc::new(open.context().clone()));
+            held.in_call(&CallContext { trace, ..ctx.clone() })
+        }
+        None => held.in_call(ctx),
+    };
+    Ok(in_call.unwrap_or(held))
 }
 
 /// Adds the interface under the name that the component imports it by.
@@ -57,16 +70,24 @@ pub(super) fn add(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Res
     }
 }
 
-/// An operation on a bucket, as a host function wants it.
+/// An operation on a bucket, as a host function wants it. `name` is that of its span.
 fn on<'a, T: Send + 'a>(
     mut store: Context<'_>,
+    name: &'static str,
     handle: &Resource<Open>,
     operation: impl FnOnce(Held) -> BoxFuture<'a, Outcome<T>>,
 ) -> Box<dyn Future<Output = wasmtime::Result<(Outcome<T>,)>> + Send + 'a> {
-    match bucket(&mut store, handle) {
+    let open = store.data().open_span(name);
+    match bucket(&mut store, handle, open.as_ref()) {
         Ok(bucket) => {
             let outcome = operation(bucket);
-            Box::new(async move { Ok((outcome.await,)) })
+            Box::new(async move {
+                let outcome = outcome.await;
+                if let (Some(mut open), Err(error)) = (open, &outcome) {
+                    open.fail("keyvalue", &format_args!("{error:?}"));
+                }
+                Ok((outcome,))
+            })
         }
         Err(error) => Box::new(std::future::ready(Err(error))),
     }
@@ -94,31 +115,39 @@ fn add_store(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<(
     instance.func_wrap_async(
         "[method]bucket.get",
         |store: Context<'_>, (handle, key): (Resource<Open>, String)| {
-            on(store, &handle, |bucket| Box::pin(async move { get(&bucket, &key).await }))
+            on(store, "wasi:keyvalue/store.get", &handle, |bucket| {
+                Box::pin(async move { get(&bucket, &key).await })
+            })
         },
     )?;
     instance.func_wrap_async(
         "[method]bucket.set",
         |store: Context<'_>, (handle, key, value): (Resource<Open>, String, Vec<u8>)| {
-            on(store, &handle, |bucket| Box::pin(async move { set(&bucket, key, value).await }))
+            on(store, "wasi:keyvalue/store.set", &handle, |bucket| {
+                Box::pin(async move { set(&bucket, key, value).await })
+            })
         },
     )?;
     instance.func_wrap_async(
         "[method]bucket.delete",
         |store: Context<'_>, (handle, key): (Resource<Open>, String)| {
-            on(store, &handle, |bucket| Box::pin(async move { delete(&bucket, &key).await }))
+            on(store, "wasi:keyvalue/store.delete", &handle, |bucket| {
+                Box::pin(async move { delete(&bucket, &key).await })
+            })
         },
     )?;
     instance.func_wrap_async(
         "[method]bucket.exists",
         |store: Context<'_>, (handle, key): (Resource<Open>, String)| {
-            on(store, &handle, |bucket| Box::pin(async move { Ok(get(&bucket, &key).await?.is_some()) }))
+            on(store, "wasi:keyvalue/store.exists", &handle, |bucket| {
+                Box::pin(async move { Ok(get(&bucket, &key).await?.is_some()) })
+            })
         },
     )?;
     instance.func_wrap_async(
         "[method]bucket.list-keys",
         |store: Context<'_>, (handle, cursor): (Resource<Open>, Option<u64>)| {
-            on(store, &handle, |bucket| {
+            on(store, "wasi:keyvalue/store.list-keys", &handle, |bucket| {
                 Box::pin(async move {
                     let (keys, cursor) = bucket.keys(cursor.unwrap_or(0)).await?;
                     Ok(KeyResponse { keys, cursor })
@@ -132,7 +161,7 @@ fn add_atomics(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result
     linker.instance(import)?.func_wrap_async(
         "increment",
         |store: Context<'_>, (handle, key, delta): (Resource<Open>, String, u64)| {
-            on(store, &handle, |bucket| {
+            on(store, "wasi:keyvalue/atomics.increment", &handle, |bucket| {
                 Box::pin(async move {
                     check_key(&key)?;
                     bucket.increment(key, delta).await
@@ -147,7 +176,7 @@ fn add_batch(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<(
     instance.func_wrap_async(
         "get-many",
         |store: Context<'_>, (handle, keys): (Resource<Open>, Vec<String>)| {
-            on(store, &handle, |bucket| {
+            on(store, "wasi:keyvalue/batch.get-many", &handle, |bucket| {
                 Box::pin(async move {
                     check_batch(keys.len())?;
                     let mut found: Vec<Option<Pair>> = Vec::with_capacity(keys.len());
@@ -163,7 +192,7 @@ fn add_batch(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<(
     instance.func_wrap_async(
         "set-many",
         |store: Context<'_>, (handle, pairs): (Resource<Open>, Vec<Pair>)| {
-            on(store, &handle, |bucket| {
+            on(store, "wasi:keyvalue/batch.set-many", &handle, |bucket| {
                 Box::pin(async move {
                     check_batch(pairs.len())?;
                     for (key, value) in pairs {
@@ -177,7 +206,7 @@ fn add_batch(linker: &mut Linker<CallState>, import: &str) -> wasmtime::Result<(
     instance.func_wrap_async(
         "delete-many",
         |store: Context<'_>, (handle, keys): (Resource<Open>, Vec<String>)| {
-            on(store, &handle, |bucket| {
+            on(store, "wasi:keyvalue/batch.delete-many", &handle, |bucket| {
                 Box::pin(async move {
                     check_batch(keys.len())?;
                     for key in keys {

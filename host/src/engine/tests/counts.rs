@@ -139,7 +139,7 @@ async fn a_head_that_is_late_ends_the_call_and_a_body_may_take_longer() {
     let engine = engine();
     let misbehave = alone(&engine, "misbehave-v1", |_| {}).await;
     let soon = || CallContext {
-        answer_by: Some(std::time::Instant::now() + Duration::from_millis(300)),
+        answer_by: Some(Instant::now() + Duration::from_millis(300)),
         ..CallContext::default()
     };
     let late = misbehave.begin().unwrap().http(get("/sleep?ms=3600000"), soon());

@@ -167,6 +167,7 @@ impl Expander<'_> {
             provider: end.provider,
             source_secrets: self.secrets(&link.source_secrets),
             target_secrets: self.secrets(&link.target_secrets),
+            transport: link.transport,
         }))
     }
 

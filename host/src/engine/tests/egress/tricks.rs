@@ -4,6 +4,7 @@
 use ::http::{Uri, header};
 use http_body_util::{BodyExt as _, Empty};
 use lath_host_core::egress::Egress;
+use lath_telemetry::Spans;
 use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt as _;
 use wasmtime_wasi_http::{Error, WasiHttpHooks as _};
@@ -104,7 +105,8 @@ async fn send(way: &Arc<HttpClient>, uri: Uri, host: Option<&str>) -> Result<Str
     if let Some(host) = host {
         request.headers_mut().insert(header::HOST, host.parse().unwrap());
     }
-    let mut hooks = GuestHttp { outside: Arc::clone(way), linked: None };
+    let outside = Arc::clone(way);
+    let mut hooks = GuestHttp { outside, linked: None, spans: Spans::default(), trace: None };
     let sent = hooks.send_request(request, None, Box::new(std::future::ready(Ok(()))));
     let (response, _) = Box::into_pin(sent).await?;
     let body = response.into_body().collect().await?.to_bytes();

@@ -24,12 +24,13 @@ pub(crate) const TRANSPORT: &str = "lath.transport";
 pub(crate) fn enter_request(spans: &Spans, headers: &mut HeaderMap) -> (Arc<TraceContext>, Option<Open>) {
     let brought = of_headers(headers);
     let open = spans.enter(brought.as_ref(), SpanKind::Server, "HTTP");
-    let context = match (&open, &brought) {
+    let is_new = brought.is_none();
+    let context = match (&open, brought) {
         (Some(open), _) => open.context().clone(),
-        (None, Some(brought)) => return (Arc::new(brought.clone()), None),
+        (None, Some(brought)) => return (Arc::new(brought), None),
         (None, None) => begin(),
     };
-    if brought.is_none() {
+    if is_new {
         headers.remove(TRACESTATE);
     }
     put_into(headers, &context);

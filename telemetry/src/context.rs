@@ -29,7 +29,7 @@ impl TraceContext {
         Some(Self { traceparent, tracestate: tracestate.filter(fits).map(str::to_owned) })
     }
 
-    /// The first span of a trace that nobody here records. `trace` and `span` are any numbers but zero.
+    /// The first span of a trace that nobody here records. `trace` and `span` are any numbers.
     #[must_use]
     pub fn begun(trace: u128, span: u64) -> Self {
         // An id of zeros means "none"; one set bit keeps clear of it.

@@ -7,7 +7,8 @@
 //! the machine. Nothing else changes for them: they have the whole machine while nobody else wants it, but for those that hold
 //! on to a thread ([`HELD`]).
 //!
-//! There, guests take turns in the order in which they ask, and offer the processor to others between them. There is one thread more than turns, so that deadlines
+//! There, guests take turns in the order in which they ask, and offer the processor to others between them. There is one
+//! thread more than turns, so that deadlines
 //! and the connections of guests are looked after at once, however many guests wait for their turn.
 
 mod used;

@@ -89,6 +89,15 @@ pub fn keeping_values(mut bundle: ComponentBundle, app: &str, store: Builtin) ->
     bundle
 }
 
+/// The same bundle with a link to what sends messages, which is `broker` of its app.
+#[must_use]
+pub fn sending_messages(mut bundle: ComponentBundle, app: &str, broker: &str) -> ComponentBundle {
+    if let Some(spec) = &mut bundle.stable {
+        spec.links.push(link(app, broker, ("wasmcloud", "messaging"), &["consumer"], None));
+    }
+    bundle
+}
+
 fn link(
     app: &str,
     target: &str,

@@ -6,6 +6,7 @@ mod keyvalue;
 mod latency;
 mod lattice;
 mod linked;
+mod messaging;
 mod micro;
 mod planner;
 mod rollout;
@@ -41,6 +42,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "linked", run: |run| Box::pin(linked::measure(run)), is_of_lath: true },
     Suite { name: "streams", run: |run| Box::pin(streams::measure(run)), is_of_lath: true },
     Suite { name: "keyvalue", run: |run| Box::pin(keyvalue::measure(run)), is_of_lath: true },
+    Suite { name: "messaging", run: |run| Box::pin(messaging::measure(run)), is_of_lath: true },
     Suite { name: "rollout", run: |run| Box::pin(rollout::measure(run)), is_of_lath: true },
     Suite { name: "telemetry", run: |run| Box::pin(telemetry::measure(run)), is_of_lath: true },
     Suite { name: "wrpc", run: |run| Box::pin(wrpc::measure(run)), is_of_lath: false },

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use lath_telemetry::{KeyValue, Open, SpanKind, Spans, TraceContext};
 
 use crate::engine::{CallContext, CallError, UnitIdentity};
@@ -15,6 +15,10 @@ use crate::random;
 pub(crate) const TRACEPARENT: &str = "traceparent";
 /// Header of the vendors' part of it.
 pub(crate) const TRACESTATE: &str = "tracestate";
+
+/// The same as HTTP has them.
+const PARENT: HeaderName = HeaderName::from_static(TRACEPARENT);
+const STATE: HeaderName = HeaderName::from_static(TRACESTATE);
 
 /// Attribute of spans of links: how the call went.
 pub(crate) const TRANSPORT: &str = "lath.transport";
@@ -31,7 +35,7 @@ pub(crate) fn enter_request(spans: &Spans, headers: &mut HeaderMap) -> (Arc<Trac
         (None, None) => begin(),
     };
     if is_new {
-        headers.remove(TRACESTATE);
+        headers.remove(STATE);
     }
     put_into(headers, &context);
     (Arc::new(context), open.filter(Open::is_recorded))
@@ -106,17 +110,17 @@ pub(crate) fn method_of(method: &Method) -> &'static str {
 
 /// What the headers of a message say.
 pub(crate) fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::of_headers(text(TRACEPARENT), text(TRACESTATE))
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext::of_headers(text(PARENT), text(STATE))
 }
 
 /// Has a message say it.
 pub(crate) fn put_into(headers: &mut HeaderMap, context: &TraceContext) {
     if let Ok(value) = HeaderValue::try_from(context.traceparent()) {
-        headers.insert(TRACEPARENT, value);
+        headers.insert(PARENT, value);
     }
     if let Some(Ok(state)) = context.tracestate().map(HeaderValue::try_from) {
-        headers.insert(TRACESTATE, state);
+        headers.insert(STATE, state);
     }
 }
 

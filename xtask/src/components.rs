@@ -47,6 +47,8 @@ const BATCHES: &[Batch] = &[
             Artefact { package: "needs-missing", file: "needs-missing-v1" },
             Artefact { package: "echoer", file: "echoer-v1" },
             Artefact { package: "http-bench", file: "http-bench-v1" },
+            Artefact { package: "http-least", file: "http-least-v1" },
+            Artefact { package: "http-least-p3", file: "http-least-p3-v1" },
             Artefact { package: "http-hello-p3", file: "http-hello-p3-v1" },
             Artefact { package: "http-front-p3", file: "http-front-p3-v1" },
             Artefact { package: "http-relay-p3", file: "http-relay-p3-v1" },

@@ -43,10 +43,10 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
     let host = Host::start(&run.lath, None).await;
     let reuse = InstancePolicy::Reuse { calls: REUSED };
     let apps = [
-        ("fresh", "http-hello-v1", InstancePolicy::Fresh),
-        ("reuse", "http-hello-v1", reuse),
-        ("fresh3", "http-hello-p3-v1", InstancePolicy::Fresh),
-        ("reuse3", "http-hello-p3-v1", reuse),
+        ("fresh", "http-least-v1", InstancePolicy::Fresh),
+        ("reuse", "http-least-v1", reuse),
+        ("fresh3", "http-least-p3-v1", InstancePolicy::Fresh),
+        ("reuse3", "http-least-p3-v1", reuse),
     ];
     for (app, code, policy) in apps {
         let digest = host.push(&guest(code)).await;
@@ -66,11 +66,11 @@ pub(super) async fn measure(run: &Run) -> Vec<Row> {
         let p2 = ["-Scli,config"];
         let reuse = format!("--max-instance-reuse-count={REUSED}");
         let p3 = ["-Scli,config,p3", "-Wcomponent-model-async"];
-        servers.push(wasmtime_serve("wasmtime fresh", wasmtime, &p2, "http-hello-v1", &folder).await);
+        servers.push(wasmtime_serve("wasmtime fresh", wasmtime, &p2, "http-least-v1", &folder).await);
         servers.push(
-            wasmtime_serve("wasmtime reuse", wasmtime, &[p2[0], &reuse], "http-hello-v1", &folder).await,
+            wasmtime_serve("wasmtime reuse", wasmtime, &[p2[0], &reuse], "http-least-v1", &folder).await,
         );
-        servers.push(wasmtime_serve("wasmtime 0.3", wasmtime, &p3, "http-hello-p3-v1", &folder).await);
+        servers.push(wasmtime_serve("wasmtime 0.3", wasmtime, &p3, "http-least-p3-v1", &folder).await);
     }
     for server in &servers {
         let warm = closed(&server.ask, CONNECTIONS, Duration::from_millis(500));

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::row::{Aim, Row, Value};
 use crate::run::{Run, middle};
+use crate::suites::messaging;
 
 const SUITE: &str = "wrpc";
 const IN_FLIGHT: usize = 64;
@@ -67,7 +68,9 @@ fn target() -> Target {
 /// When there is no server at `url`, or `kind` is none.
 pub async fn serve(kind: &str, url: &str) {
     let nats = async_nats::connect(url).await.expect("a connection");
-    if kind == Kind::Raw.name() {
+    if kind == messaging::PEER {
+        messaging::serve(nats).await;
+    } else if kind == Kind::Raw.name() {
         let mut calls = nats.subscribe(RAW).await.expect("a subscription");
         while let Some(call) = calls.next().await {
             let Some(reply) = call.reply else { continue };

@@ -1,6 +1,7 @@
 //! Bodies of HTTP messages on their way into and out of components.
 //!
-//! A body is never collected here: frames pass one by one, and whoever reads slowly holds up only the writer.
+//! A body is never collected: frames pass one by one, and whoever reads slowly holds up only the writer. Only what of an
+//! answer is there with its head stays together with it (`http/answer.rs`).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -6,20 +6,21 @@
 //! flight until the guest has ended and the body was read or dropped. A failure is counted when it happens, a good
 //! end when all of that is over.
 
+mod answer;
+
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Frame;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -35,6 +36,8 @@ use crate::engine::kept::Live;
 use crate::engine::prepared::Admitted;
 use crate::engine::watch::Watch;
 use crate::engine::{CallContext, CallError, InFlight, Outcome, Prepared};
+
+use answer::Answer;
 
 /// Authority of a request that names none, as HTTP/1.0 allows.
 const NO_AUTHORITY: http::HeaderValue = http::HeaderValue::from_static("localhost");
@@ -126,46 +129,51 @@ impl Exchange {
         let run = AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender, read)).catch_unwind();
         let (prepared, run) = (Arc::clone(&self.call.prepared), Box::pin(run));
         let mut guest = Guest::begin(async move { drop(prepared.run(run).await) }, apart);
-        let answered = tokio::select! {
-            // The guest first: when it ends at once, there is nothing to leave to a task.
-            biased;
-            _ended = &mut guest => head.await,
-            answered = &mut head => {
-                if answered.is_ok() {
-                    // `Prepared::idle` waits for it; its deadline, a stop of its unit, or a reader that is gone
-                    // ends it.
-                    guest.leave();
-                } else {
-                    // It has thrown the place for its answer away; how it ends says more.
-                    let _ended = guest.await;
-                }
-                answered
-            }
+        guest.go_on();
+        let answered = match head.try_recv() {
+            Ok(answered) => Some(answered),
+            Err(TryRecvError::Closed) => None,
+            Err(TryRecvError::Empty) => tokio::select! {
+                biased;
+                () = &mut guest => head.await.ok(),
+                answered = &mut head => answered.ok(),
+            },
         };
+        if answered.is_none() {
+            // It has thrown the place for its answer away; how it ends says more.
+            (&mut guest).await;
+        }
         let oversized = self.oversized.load(Ordering::Relaxed);
-        match answered {
+        let answer = match answered {
             // A guest that could not read on has mostly nothing better to say than that it failed.
-            Ok(Ok(response)) if oversized && response.status().is_server_error() => Err(self.too_large()),
-            Ok(Ok(response)) => {
+            Some(Ok(response)) if oversized && response.status().is_server_error() => Err(self.too_large()),
+            Some(Ok(response)) => {
                 let missing = if head_only { Some(0) } else { announced(&response) };
-                let left = self.call.prepared.unit.limits.response_body_bytes;
-                Ok(response.map(|inner| {
-                    let told = Some(told);
-                    Answer { inner, exchange: self, ended: false, missing, left, told }.boxed_unsync()
-                }))
+                let (head, inner) = response.into_parts();
+                let mut answer = Answer::new(inner, self, missing, told);
+                let body = if head_only {
+                    answer.boxed_unsync()
+                } else {
+                    let ready = answer.ready(&mut guest);
+                    answer.after(ready)
+                };
+                Ok(Response::from_parts(head, body))
             }
-            Ok(Err(_)) | Err(_) if oversized => Err(self.too_large()),
-            Ok(Err(NoAnswer::TooLarge(bytes))) => Err(CallError::Failed(format!(
+            Some(Err(_)) | None if oversized => Err(self.too_large()),
+            Some(Err(NoAnswer::TooLarge(bytes))) => Err(CallError::Failed(format!(
                 "the body of the answer has {bytes} bytes, which is too large"
             ))),
-            Ok(Err(NoAnswer::Error(code))) => {
+            Some(Err(NoAnswer::Error(code))) => {
                 Err(CallError::Failed(bounded(&format!("the component answered with the error {code}"))))
             }
-            Err(_no_head) => match self.ended.get() {
+            None => match self.ended.get() {
                 Some(Err(error)) => Err(error.clone()),
                 Some(Ok(())) | None => Err(CallError::Trap("its handler ended without an answer".into())),
             },
-        }
+        };
+        // `Prepared::idle` waits for it; its deadline, a stop of its unit, or a reader that is gone ends it.
+        guest.leave();
+        answer
     }
 
     /// Runs the guest to its end.
@@ -360,7 +368,10 @@ async fn run_p2(
     let answer = http.new_response_outparam_from_callback(move |head| {
         on_head(head.map_err(|code| format!("{code:?}")));
     })?;
-    let handler = proxy.load(&mut live.store, &instance)?;
+    let handler = match &mut live.handler.incoming {
+        Some(found) => found,
+        none => none.insert(proxy.load(&mut live.store, &instance)?),
+    };
     handler.wasi_http_incoming_handler().call_handle(&mut live.store, request, answer).await
 }
 
@@ -369,6 +380,7 @@ enum Guest {
     /// On the heap, because it may move into a task.
     Here(BoxFuture<'static, ()>),
     Apart(AbortOnDropHandle<()>),
+    Ended,
 }
 
 impl Guest {
@@ -377,11 +389,22 @@ impl Guest {
         if apart { Self::Apart(AbortOnDropHandle::new(tokio::spawn(run))) } else { Self::Here(run) }
     }
 
+    const fn has_ended(&self) -> bool {
+        matches!(self, Self::Ended)
+    }
+
+    /// Has it go on as far as it comes at once. What it waits for then wakes nobody: it is for whoever polls it next. The task that
+    /// is here anyway would otherwise be woken by each step of the guest, and other threads with it.
+    fn go_on(&mut self) {
+        let _ended = self.poll_unpin(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Lets it go on by itself.
     fn leave(self) {
         match self {
             Self::Here(run) => drop(tokio::spawn(run)),
             Self::Apart(task) => drop(task.detach()),
+            Self::Ended => {}
         }
     }
 }
@@ -390,10 +413,15 @@ impl Future for Guest {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut *self {
+        let polled = match &mut *self {
             Self::Here(run) => run.as_mut().poll(cx),
             Self::Apart(task) => Pin::new(task).poll(cx).map(drop),
+            Self::Ended => Poll::Ready(()),
+        };
+        if polled.is_ready() {
+            *self = Self::Ended;
         }
+        polled
     }
 }
 
@@ -421,110 +449,5 @@ fn announced(head: &Response<WasiBody>) -> Option<u64> {
 fn name_authority(request: &mut Request<Body>) {
     if request.uri().authority().is_none() && !request.headers().contains_key(http::header::HOST) {
         request.headers_mut().insert(http::header::HOST, NO_AUTHORITY);
-    }
-}
-
-/// The body of an answer as the guest writes it.
-struct Answer {
-    inner: WasiBody,
-    exchange: Arc<Exchange>,
-    ended: bool,
-    /// Bytes that are still to come, if the head says how many there are: who has them all need not ask for the end.
-    missing: Option<u64>,
-    /// Bytes that may still come by the limit of the component.
-    left: u64,
-    /// Told when it has been read to its end.
-    told: Option<oneshot::Sender<()>>,
-}
-
-impl Answer {
-    /// Tells the guest that its answer was read.
-    fn tell(&mut self) {
-        if let Some(told) = self.told.take() {
-            // A guest that has ended does not ask.
-            let _unheard = told.send(());
-        }
-    }
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(frame) => frame,
-        };
-        self.ended = !matches!(frame, Some(Ok(_)));
-        if frame.is_none() {
-            self.tell();
-        } else if self.ended {
-            self.told = None;
-        }
-        Poll::Ready(match frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.missing = self.missing.map(|missing| missing.saturating_sub(bytes));
-                match self.left.checked_sub(bytes) {
-                    Some(left) => {
-                        self.left = left;
-                        Some(Ok(frame))
-                    }
-                    None => Some(Err(self.too_long())),
-                }
-            }
-            // The engine ends the body in the same way when the guest has finished it and when its store went
-            // away. A guest that fails right after it has finished is not told apart: the call failed anyway.
-            None => match self.exchange.ended.get() {
-                Some(Err(error)) => Some(Err(BodyError::Call(error.clone()))),
-                Some(Ok(())) | None => None,
-            },
-            Some(Err(error)) => Some(Err(match self.exchange.ended.get() {
-                Some(Err(error)) => BodyError::Call(error.clone()),
-                Some(Ok(())) | None => {
-                    self.exchange.broken.store(true, Ordering::Relaxed);
-                    BodyError::Call(CallError::Failed(format!("the body broke off: {error}")))
-                }
-            })),
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Answer {
-    /// The guest writes on where its answer must end: that is its failure, and it is stopped like one that nobody reads.
-    fn too_long(&mut self) -> BodyError {
-        self.ended = true;
-        self.exchange.broken.store(true, Ordering::Relaxed);
-        self.exchange.unread.store(true, Ordering::Relaxed);
-        let most = self.exchange.call.prepared.unit.limits.response_body_bytes;
-        BodyError::Call(CallError::Failed(format!("the body of the answer has more than {most} bytes")))
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        if !self.ended {
-            let whole = self.missing == Some(0);
-            self.exchange.left.store(!whole, Ordering::Relaxed);
-            self.exchange.unread.store(true, Ordering::Relaxed);
-            if whole {
-                self.tell();
-            }
-        }
     }
 }

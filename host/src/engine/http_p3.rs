@@ -40,7 +40,10 @@ pub(super) async fn run(
     answered: impl FnOnce(Result<Response<WasiBody>, String>) + Send,
 ) -> wasmtime::Result<()> {
     let instance = live.instance(prepared).await?;
-    let service = service.load(&mut live.store, &instance)?;
+    let service = match &mut live.handler.service {
+        Some(found) => found,
+        none => none.insert(service.load(&mut live.store, &instance)?),
+    };
     let request = addressed(request);
     live.store
         .run_concurrent(async |accessor| {

@@ -11,13 +11,26 @@ use std::time::{Duration, Instant};
 use lath_control_api::InstancePolicy;
 use wasmtime::Store;
 use wasmtime::component::Instance;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+use wasmtime_wasi_http::p3::bindings::Service;
 
 use crate::engine::unit::CallState;
 use crate::engine::{CallContext, Prepared};
 
+/// Handlers of an instance: to find one again for each call takes as long as a few host calls.
+#[derive(Default)]
+pub(crate) struct Handler {
+    /// Of WASI 0.2.
+    pub(crate) incoming: Option<Proxy>,
+    /// Of WASI 0.3.
+    pub(crate) service: Option<Service>,
+}
+
 /// A store and what lives in it.
 pub(crate) struct Live {
     pub(crate) store: Store<CallState>,
+    /// The handler of HTTP requests in it, once it was looked for.
+    pub(crate) handler: Handler,
     instance: Option<Instance>,
     /// Calls that it has begun.
     calls: u32,
@@ -27,7 +40,7 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(store: Store<CallState>) -> Self {
-        Self { store, instance: None, calls: 1, idle_since: Instant::now() }
+        Self { store, handler: Handler::default(), instance: None, calls: 1, idle_since: Instant::now() }
     }
 
     /// The instance of the store, made when it is not there yet.

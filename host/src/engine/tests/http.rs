@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
+use http_body::Body as _;
 use http_body_util::{BodyExt, StreamBody};
 use lath_control_api::{Probe, Reason};
 use tokio::time::timeout;
@@ -42,6 +43,51 @@ async fn bodies_stream_both_ways() {
     let echoed = timeout(SOON, body::beginning(response.into_body(), usize::MAX)).await.unwrap().unwrap();
     let expected: Vec<u8> = (0..64_u8).flat_map(|n| vec![n; 16 << 10]).collect();
     assert!(echoed == expected, "{} bytes came back of {}", echoed.len(), expected.len());
+}
+
+/// What comes of a body without waiting for anything; none when it breaks off.
+fn there(body: &mut Body) -> Option<usize> {
+    let mut bytes = 0;
+    while let Some(Some(frame)) = body.frame().now_or_never() {
+        bytes += frame.ok()?.data_ref().map_or(0, Bytes::len);
+    }
+    Some(bytes)
+}
+
+#[tokio::test]
+async fn a_short_answer_is_there_with_its_head() {
+    let engine = engine();
+    for code in ["http-least-v1", "http-least-p3-v1", "http-hello-v1", "http-hello-p3-v1"] {
+        let least = alone(&engine, code, |_| {}).await;
+        // No task can run until the next await: whatever is there needed none.
+        let mut body = request(&least, get("/")).await.unwrap().into_body();
+        let length = body.size_hint().exact();
+        assert!(length.is_some_and(|length| length > 0), "{code}: {length:?}");
+        assert_eq!(there(&mut body).map(|bytes| bytes as u64), length, "{code}");
+        assert!(body.is_end_stream(), "{code}");
+        drop(body);
+        assert_eq!((least.in_flight(), least.counts().succeeded), (0, 1), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_long_answer_only_the_beginning_is_there_with_its_head() {
+    let engine = engine();
+    let misbehave = alone(&engine, "misbehave-v1", |_| {}).await;
+    let mut body = request(&misbehave, get("/body?kib=1000000")).await.unwrap().into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    let bytes = there(&mut body).unwrap();
+    assert!((1..=256 << 10).contains(&bytes), "{bytes} bytes");
+}
+
+#[tokio::test]
+async fn what_breaks_off_after_its_head_has_no_length_and_no_end() {
+    let engine = engine();
+    let hello = alone(&engine, "http-hello-p3-v1", |_| {}).await;
+    let body = request(&hello, get("/late-trap")).await.unwrap().into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    let broken = timeout(SOON, body.collect()).await.unwrap().unwrap_err();
+    assert!(matches!(broken, BodyError::Call(CallError::Trap(_))), "{broken:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lath_control_api::{
@@ -65,7 +66,7 @@ pub fn server(app: &str, address: SocketAddr, host: &str, target: &str) -> Compo
 #[must_use]
 pub fn keeping(mut bundle: ComponentBundle, policy: InstancePolicy) -> ComponentBundle {
     if let Some(spec) = &mut bundle.stable {
-        spec.instance_policy = policy;
+        Arc::make_mut(spec).instance_policy = policy;
     }
     bundle
 }
@@ -74,7 +75,7 @@ pub fn keeping(mut bundle: ComponentBundle, policy: InstancePolicy) -> Component
 #[must_use]
 pub fn linked(mut bundle: ComponentBundle, app: &str, target: &str, interface: &str) -> ComponentBundle {
     if let Some(spec) = &mut bundle.stable {
-        spec.links.push(link(app, target, ("lath", "bench"), &[interface], None));
+        Arc::make_mut(spec).links.push(link(app, target, ("lath", "bench"), &[interface], None));
     }
     bundle
 }
@@ -84,7 +85,7 @@ pub fn linked(mut bundle: ComponentBundle, app: &str, target: &str, interface: &
 pub fn keeping_values(mut bundle: ComponentBundle, app: &str, store: Builtin) -> ComponentBundle {
     if let Some(spec) = &mut bundle.stable {
         let interfaces = ["store", "atomics", "batch"];
-        spec.links.push(link(app, "store", ("wasi", "keyvalue"), &interfaces, Some(store)));
+        Arc::make_mut(spec).links.push(link(app, "store", ("wasi", "keyvalue"), &interfaces, Some(store)));
     }
     bundle
 }
@@ -93,7 +94,7 @@ pub fn keeping_values(mut bundle: ComponentBundle, app: &str, store: Builtin) ->
 #[must_use]
 pub fn sending_messages(mut bundle: ComponentBundle, app: &str, broker: &str) -> ComponentBundle {
     if let Some(spec) = &mut bundle.stable {
-        spec.links.push(link(app, broker, ("wasmcloud", "messaging"), &["consumer"], None));
+        Arc::make_mut(spec).links.push(link(app, broker, ("wasmcloud", "messaging"), &["consumer"], None));
     }
     bundle
 }
@@ -141,7 +142,7 @@ fn bundle(app: &str, name: &str, workload: Workload, routes: Vec<HttpRoute>) -> 
     ComponentBundle {
         component: name.parse().expect("a name"),
         id: format!("{app}-{name}").parse().expect("an id"),
-        stable: Some(spec),
+        stable: Some(Arc::new(spec)),
         candidate: None,
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),

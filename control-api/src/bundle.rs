@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +30,9 @@ pub struct ComponentBundle {
     pub component: ComponentName,
     /// Lattice-wide id: names the invocation subjects.
     pub id: ComponentId,
-    /// What serves.
+    /// What serves. A host holds thousands of specs, each in several places: they are shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stable: Option<ComponentSpec>,
+    pub stable: Option<Arc<ComponentSpec>>,
     /// What is prepared beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
@@ -51,7 +52,7 @@ pub struct ComponentBundle {
 #[serde(rename_all = "camelCase")]
 pub struct Candidate {
     /// What to prepare.
-    pub spec: ComponentSpec,
+    pub spec: Arc<ComponentSpec>,
     /// Share of new calls that it takes once it is ready; the stable spec takes the rest.
     pub weight: Weight,
 }

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lath_control_api::app::{
     AppList, AppRequest, AppState, AppStatus, Cause, ChangeKind, ChangeReply, ComponentStatus, DeployRequest,
@@ -150,7 +151,7 @@ fn apply_with_provider() -> ApplyRequest {
     let bundle = |name: &str, spec| ComponentBundle {
         component: name.parse().unwrap(),
         id: format!("shop-{name}").parse().unwrap(),
-        stable: Some(spec),
+        stable: Some(Arc::new(spec)),
         candidate: None,
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
@@ -177,8 +178,8 @@ fn apply() -> ApplyRequest {
     let api = ComponentBundle {
         component: "api".parse().unwrap(),
         id: "shop-api".parse().unwrap(),
-        stable: Some(spec(4, code())),
-        candidate: Some(Candidate { spec: spec(5, code()), weight: Weight::try_from(25).unwrap() }),
+        stable: Some(Arc::new(spec(4, code()))),
+        candidate: Some(Candidate { spec: Arc::new(spec(5, code())), weight: Weight::try_from(25).unwrap() }),
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),
         unverified_links: UnverifiedLinks::default(),
@@ -186,7 +187,7 @@ fn apply() -> ApplyRequest {
     let http = ComponentBundle {
         component: "http".parse().unwrap(),
         id: "shop-http".parse().unwrap(),
-        stable: Some(server()),
+        stable: Some(Arc::new(server())),
         candidate: None,
         drain: DrainPolicy { deadline_ms: 1_000 },
         hold: HoldPolicy { max_time_ms: 10, max_queue: 1 },

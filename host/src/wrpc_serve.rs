@@ -6,7 +6,7 @@
 //! it has traffic, and until its last unit closes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -79,9 +79,9 @@ impl Offer {
         self.permits = self.permits.max(max_instances as usize).min(Semaphore::MAX_PERMITS);
     }
 
-    fn exports(&self) -> Vec<Export> {
-        let functions = self.functions.iter().map(|(instance, name)| Export::plain(instance.clone(), name));
-        functions.chain(self.http.then(http::incoming_export)).collect()
+    fn exports(&self) -> Vec<Arc<Export>> {
+        static HTTP: LazyLock<Arc<Export>> = LazyLock::new(|| Arc::new(http::incoming_export()));
+        self.functions.iter().chain(self.http.then_some(&*HTTP)).cloned().collect()
     }
 }
 

@@ -24,11 +24,11 @@ pub use call::{Call, Responding};
 
 use crate::client::Client;
 use crate::subject::{AppRevision, SubjectError, Target};
-use accept::{AcceptLoop, CONFIRM_WITHIN, Command};
+use accept::{CONFIRM_WITHIN, Command, Standby};
 use desk::Desk;
 
 /// One function to serve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Export {
     /// The WIT instance, such as `demo:greet/greeter@0.1.0`; none for a function at the root of a component.
     pub instance: Option<String>,
@@ -140,7 +140,12 @@ pub async fn serve(
     service: Service,
     options: ServeOptions,
 ) -> Result<Serving, ServeError> {
-    let ask = ServeAsk { id: id.clone(), exports: exports.to_vec(), service, options };
+    let ask = ServeAsk {
+        id: id.clone(),
+        exports: exports.iter().cloned().map(Arc::new).collect(),
+        service,
+        options,
+    };
     let serving = begin(client, lattice, ask).await?;
     confirm(client).await;
     Ok(serving)
@@ -151,8 +156,8 @@ pub async fn serve(
 pub struct ServeAsk {
     /// The component or provider.
     pub id: ComponentId,
-    /// Its functions.
-    pub exports: Vec<Export>,
+    /// Its functions. Components of the same code share them.
+    pub exports: Vec<Arc<Export>>,
     /// Who answers.
     pub service: Service,
     /// Which calls are taken.
@@ -176,11 +181,10 @@ pub async fn serve_all(
 async fn begin(client: &Client, lattice: &LatticeId, ask: ServeAsk) -> Result<Serving, ServeError> {
     let ServeAsk { id, exports, service, options } = ask;
     let desk = Arc::new(Desk::new(service));
-    let mut accept =
-        AcceptLoop::new(client.clone(), Place { lattice: lattice.clone(), id }, Arc::clone(&desk), options);
-    accept.subscribe(&exports).await?;
-    let task = tokio::spawn(accept.run());
-    Ok(Serving { desk, _task: AbortOnDropHandle::new(task) })
+    let mut standby =
+        Standby::new(client.clone(), Place { lattice: lattice.clone(), id }, Arc::clone(&desk), options);
+    standby.subscribe(exports).await?;
+    Ok(Serving { desk, _task: standby.spawn() })
 }
 
 /// Waits until the server has all subscriptions that were made before, while there is a connection.
@@ -220,7 +224,8 @@ impl Serving {
     ///
     /// # Errors
     /// As [`serve`].
-    pub async fn extend(&self, exports: Vec<Export>) -> Result<(), ServeError> {
+    pub async fn extend<E: Into<Arc<Export>>>(&self, exports: Vec<E>) -> Result<(), ServeError> {
+        let exports = exports.into_iter().map(Into::into).collect();
         let (done, answer) = oneshot::channel();
         if !self.desk.tell(Command::Extend(exports, done)) {
             return Err(ServeError::Stopped);

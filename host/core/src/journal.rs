@@ -3,6 +3,8 @@
 //! One entry for each app, so that a command costs what its app costs. Every entry carries its schema; a reader
 //! refuses a newer one without harming it.
 
+use std::sync::Arc;
+
 use lath_control_api::{ApplyRequest, Candidate, ComponentBundle, ComponentId, Epoch, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +87,7 @@ impl JournalEntry {
 fn serving(app: &App) -> Vec<ComponentBundle> {
     let bundle = |(id, slot): (&ComponentId, &Slot)| {
         let unit = |spec: &SpecKey| app.units.get(&(id.clone(), spec.clone()));
-        let spec = |key: &SpecKey| Some((*unit(key)?.spec).clone());
+        let spec = |key: &SpecKey| Some(Arc::clone(&unit(key)?.spec));
         let stable = slot.stable.as_ref().and_then(spec);
         let candidate = slot
             .candidate

@@ -55,11 +55,11 @@ pub(crate) type Specs = BTreeMap<(ComponentId, SpecKey), UnitAsk>;
 pub(crate) fn sort(bundles: &[ComponentBundle]) -> (Slots, Specs) {
     let (mut slots, mut specs) = (Slots::new(), Specs::new());
     for bundle in bundles {
-        let mut note = |spec: &ComponentSpec| {
+        let mut note = |spec: &Arc<ComponentSpec>| {
             let key = SpecKey::of(spec);
             let (component, drain) = (bundle.component.clone(), bundle.drain);
             let terms = LinkTerms { unverified: bundle.unverified_links, hold: bundle.hold };
-            let ask = UnitAsk { component, spec: Arc::new(spec.clone()), drain, terms };
+            let ask = UnitAsk { component, spec: Arc::clone(spec), drain, terms };
             specs.insert((bundle.id.clone(), key.clone()), ask);
             key
         };
@@ -135,7 +135,7 @@ pub(crate) fn check(request: &ApplyRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-pub(crate) fn specs(bundle: &ComponentBundle) -> impl Iterator<Item = &ComponentSpec> {
+pub(crate) fn specs(bundle: &ComponentBundle) -> impl Iterator<Item = &Arc<ComponentSpec>> {
     bundle.stable.iter().chain(bundle.candidate.as_ref().map(|candidate| &candidate.spec))
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lath_wrpc::Export;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -33,8 +34,8 @@ pub struct Exports {
     pub(crate) http: Option<HttpExport>,
 }
 
-/// Functions by instance and name.
-pub(crate) type FunctionNames = BTreeSet<(Option<String>, String)>;
+/// Functions by instance and name, as the lattice is told of them.
+pub(crate) type FunctionNames = BTreeSet<Arc<Export>>;
 
 /// How a component answers HTTP requests.
 pub(crate) enum HttpExport {
@@ -116,7 +117,7 @@ impl Exports {
         let names = functions
             .iter()
             .filter(|function: &&ExportedFunction| !function.types.handles.any())
-            .map(|function| (function.instance.clone(), function.name.clone()))
+            .map(|function| Arc::new(Export::plain(function.instance.clone(), function.name.clone())))
             .collect();
         Self { handles_http: http.is_some(), functions, names: Arc::new(names), resources, http }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use lath_control_api::{
@@ -104,12 +105,12 @@ pub(crate) fn bundle(
     stable: ComponentSpec,
     candidate: Option<(ComponentSpec, u8)>,
 ) -> ComponentBundle {
-    let candidate =
-        candidate.map(|(spec, weight)| Candidate { spec, weight: Weight::try_from(weight).unwrap() });
+    let candidate = candidate
+        .map(|(spec, weight)| Candidate { spec: Arc::new(spec), weight: Weight::try_from(weight).unwrap() });
     ComponentBundle {
         component: name.parse().unwrap(),
         id: id(name),
-        stable: Some(stable),
+        stable: Some(Arc::new(stable)),
         candidate,
         drain: DrainPolicy { deadline_ms: 10_000 },
         hold: HoldPolicy::default(),

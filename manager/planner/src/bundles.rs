@@ -97,7 +97,7 @@ impl Composer<'_> {
         let Some(spec) = self.new else { return Vec::new() };
         let on = self.record.assignment.on(self.host);
         on.filter_map(|(name, instances)| {
-            let candidate = Candidate { spec: spec.spec_for(name, instances)?, weight };
+            let candidate = Candidate { spec: Arc::new(spec.spec_for(name, instances)?), weight };
             bundle(spec, name, None, Some(candidate))
         })
         .collect()
@@ -129,7 +129,7 @@ impl Composer<'_> {
                 let stable = spec(self.old, &old, name);
                 let candidate = spec(self.new, &new, name);
                 let owner = self.new.filter(|spec| spec.components.contains_key(name)).or(self.old)?;
-                bundle(owner, name, stable, candidate.map(|spec| Candidate { spec, weight }))
+                bundle(owner, name, stable, candidate.map(|spec| Candidate { spec: Arc::new(spec), weight }))
             })
             .collect()
     }
@@ -145,5 +145,6 @@ fn bundle(
     let id = owner.components.get(name)?.id.clone();
     let (component, drain, hold) = (name.clone(), owner.drain(), owner.hold(name));
     let unverified_links = owner.unverified_links(name);
+    let stable = stable.map(Arc::new);
     Some(ComponentBundle { component, id, stable, candidate, drain, hold, unverified_links })
 }

@@ -106,7 +106,7 @@ impl FakeHost {
         let request = state.apps.get(&app.parse::<AppName>().unwrap())?;
         let bundle = request.bundles.iter().find(|bundle| bundle.component.as_str() == component)?;
         let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
-        candidate.or(bundle.stable.as_ref()).cloned()
+        candidate.or(bundle.stable.as_ref()).map(|spec| ComponentSpec::clone(spec))
     }
 
     /// Sends no more events, whatever happens; requests are still answered.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lath_control_api::{
     ApplyRequest, Builtin, Candidate, ComponentBundle, ComponentId, ComponentSpec, DrainPolicy, Epoch, Fence,
@@ -89,13 +90,13 @@ fn compare(scene: &Scene<'_>) {
 fn command(scene: &Scene<'_>) -> ApplyRequest {
     let id: ComponentId = "shop-web".parse().expect("an id");
     let candidate = (!scene.candidate.is_empty()).then(|| Candidate {
-        spec: server(CANDIDATE, &scene.candidate),
+        spec: Arc::new(server(CANDIDATE, &scene.candidate)),
         weight: Weight::try_from(scene.weight).expect("at most 100"),
     });
     let bundle = ComponentBundle {
         component: "web".parse().expect("a name"),
         id,
-        stable: Some(server(STABLE, &scene.stable)),
+        stable: Some(Arc::new(server(STABLE, &scene.stable))),
         candidate,
         drain: DrainPolicy::default(),
         hold: HoldPolicy::default(),

@@ -15,6 +15,7 @@ use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::call::{Arrived, Call, Unanswered};
 use super::desk::{Desk, Told};
@@ -22,7 +23,7 @@ use super::{Drained, Export, Load, Place, ServeError, ServeOptions, Service};
 use crate::client::{Client, NoRoundTrip};
 use crate::failure::{Failure, FailureCode};
 use crate::peer::LathCall;
-use crate::subject::{Target, queue_group};
+use crate::subject::{Target, queue_group, wire_function};
 
 /// How long a caller that needs no accept waits for one, when the results are not there before.
 const ACCEPT_WITHIN: Duration = Duration::from_millis(5);
@@ -34,7 +35,7 @@ pub(super) const CONFIRM_WITHIN: Duration = Duration::from_secs(2);
 const UNSUBSCRIBE_NOW: u64 = i64::MAX as u64;
 
 pub(super) enum Command {
-    Extend(Vec<Export>, oneshot::Sender<Result<(), ServeError>>),
+    Extend(Vec<Arc<Export>>, oneshot::Sender<Result<(), ServeError>>),
     Drain(Instant, oneshot::Sender<Drained>),
 }
 
@@ -42,6 +43,14 @@ pub(super) enum Command {
 struct Subscription {
     export: Arc<Export>,
     subscriber: Subscriber,
+}
+
+impl Subscription {
+    /// Whether it takes the calls of `export`.
+    fn serves(&self, export: &Export) -> bool {
+        let name = |export: &Export| wire_function(&export.func).to_owned();
+        self.export.instance == export.instance && name(&self.export) == name(export)
+    }
 }
 
 /// All of them. There are as many as a component has functions, mostly a few: looking at each is quick, and what idle
@@ -91,16 +100,20 @@ struct Draining {
     confirm: Option<BoxFuture<'static, Result<(), NoRoundTrip>>>,
 }
 
-pub(super) struct AcceptLoop {
+/// What is served and waits for its first call. There is one for each component of a host, most of which are idle: it
+/// holds what waiting takes, and nothing else.
+pub(super) struct Standby {
     client: Client,
     place: Place,
     options: ServeOptions,
     desk: Arc<Desk>,
+    subscriptions: Subscriptions,
+}
+
+struct AcceptLoop {
+    standby: Standby,
     /// What the desk had when it was last looked at.
     service: Service,
-    /// The invocation subjects that are served.
-    subscribed: Vec<String>,
-    subscriptions: Subscriptions,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
     /// A place in the line for a permit, kept until it is given so that others cannot overtake for ever.
@@ -128,33 +141,19 @@ impl Event {
     }
 }
 
-impl AcceptLoop {
+impl Standby {
     pub(super) fn new(client: Client, place: Place, desk: Arc<Desk>, options: ServeOptions) -> Self {
-        Self {
-            client,
-            place,
-            options,
-            service: desk.service(),
-            desk,
-            subscribed: Vec::new(),
-            subscriptions: Subscriptions::default(),
-            queue: VecDeque::new(),
-            queued_bytes: 0,
-            acquire: None,
-            running: JoinSet::new(),
-            draining: None,
-        }
+        Self { client, place, options, desk, subscriptions: Subscriptions::default() }
     }
 
     /// Asks the server for the subscriptions that are missing; whoever needs to know that it has them confirms it.
-    pub(super) async fn subscribe(&mut self, exports: &[Export]) -> Result<(), ServeError> {
+    pub(super) async fn subscribe(&mut self, exports: Vec<Arc<Export>>) -> Result<(), ServeError> {
         for export in exports {
             let target =
                 Target::new(&self.place.lattice, &self.place.id, export.instance.as_deref(), &export.func)?;
-            if self.subscribed.iter().any(|subject| subject == target.as_str()) {
+            if self.subscriptions.all.iter().any(|held| held.serves(&export)) {
                 continue;
             }
-            self.subscribed.push(target.as_str().to_owned());
             let subject = match &self.options.revision {
                 Some(revision) => target.clone().preferring(revision).preferred(),
                 None => None,
@@ -166,20 +165,46 @@ impl AcceptLoop {
                 .queue_subscribe(subject, queue_group(&self.place.lattice, &self.place.id))
                 .await;
             let subscriber = subscribed.map_err(|_| ServeError::Subscribe(target))?;
-            self.subscriptions.all.push(Subscription { export: Arc::new(export.clone()), subscriber });
+            self.subscriptions.all.reserve_exact(1);
+            self.subscriptions.all.push(Subscription { export, subscriber });
         }
         Ok(())
     }
 
-    /// Runs until it is drained or dropped. What has nothing to do yet is small: the state of the work is made when there
-    /// is some.
-    pub(super) async fn run(mut self) {
-        let first = tokio::select! {
-            biased;
-            told = self.desk.next(true) => Event::of(told),
-            Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
+    /// Serves until it is drained or the task is dropped.
+    // An `async fn` for it would have room for `self` twice.
+    pub(super) fn spawn(mut self) -> AbortOnDropHandle<()> {
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            let first = tokio::select! {
+                biased;
+                told = self.desk.next(true) => Event::of(told),
+                Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
+            };
+            AcceptLoop::begin(self, first).await;
+        }))
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        self.desk.close();
+    }
+}
+
+impl AcceptLoop {
+    /// What there is to do from the first event on. In a box, for which nothing has to be kept free before.
+    fn begin(standby: Standby, first: Event) -> BoxFuture<'static, ()> {
+        let service = standby.desk.service();
+        let accept = Self {
+            standby,
+            service,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            acquire: None,
+            running: JoinSet::new(),
+            draining: None,
         };
-        Box::pin(self.work(first)).await;
+        accept.work(first).boxed()
     }
 
     async fn work(mut self, first: Event) {
@@ -191,8 +216,8 @@ impl AcceptLoop {
             };
             match event {
                 Event::Command(Command::Extend(exports, done)) => {
-                    let result = self.subscribe(&exports).await;
-                    super::confirm(&self.client).await;
+                    let result = self.standby.subscribe(exports).await;
+                    super::confirm(&self.standby.client).await;
                     // Whoever asked may have gone.
                     let _ = done.send(result);
                 }
@@ -201,7 +226,7 @@ impl AcceptLoop {
                 Event::Message(export, message) => self.enqueue(export, message),
                 // A place in the line of the old permits is of no use.
                 Event::ServiceChanged => {
-                    self.service = self.desk.service();
+                    self.service = self.standby.desk.service();
                     self.acquire = None;
                 }
                 Event::Finished(ended) => self.note(&ended),
@@ -231,12 +256,12 @@ impl AcceptLoop {
         tokio::select! {
             biased;
             () = maybe_sleep(deadline) => Event::DrainOver,
-            told = self.desk.next(!draining) => Event::of(told),
+            told = self.standby.desk.next(!draining) => Event::of(told),
             permit = maybe(self.acquire.as_mut()), if waiting => {
                 self.acquire = None;
                 Event::Permit(permit)
             }
-            Some((export, message)) = self.subscriptions.next() => Event::Message(export, message),
+            Some((export, message)) = self.standby.subscriptions.next() => Event::Message(export, message),
             _ = maybe(confirm) => Event::Confirmed,
             Some(ended) = self.running.join_next() => Event::Finished(ended),
         }
@@ -247,9 +272,9 @@ impl AcceptLoop {
         let caller = LathCall::from_headers(message.headers.as_ref());
         let deadline = caller.map(|caller| Instant::now() + caller.timeout);
         let arrived = Arrived { export, caller, deadline };
-        let message = Unanswered { client: self.client.clone(), message: Some(message) };
-        let full = self.queue.len() >= self.options.max_queue
-            || self.queued_bytes.saturating_add(bytes) > self.options.max_queue_bytes;
+        let message = Unanswered { client: self.standby.client.clone(), message: Some(message) };
+        let full = self.queue.len() >= self.standby.options.max_queue
+            || self.queued_bytes.saturating_add(bytes) > self.standby.options.max_queue_bytes;
         if full {
             let text = format!("{} calls wait already", self.queue.len());
             return message.refuse(&Failure::new(FailureCode::Overloaded, text));
@@ -260,8 +285,8 @@ impl AcceptLoop {
 
     /// Who takes calls now. A call that is not taken yet goes to the newest, also before the loop has heard of it.
     fn service(&mut self) -> &Service {
-        if self.desk.has_word() {
-            self.service = self.desk.service();
+        if self.standby.desk.has_word() {
+            self.service = self.standby.desk.service();
         }
         &self.service
     }
@@ -274,8 +299,10 @@ impl AcceptLoop {
             return waiting.message.refuse(&failure);
         };
         let message = waiting.message.message.take();
-        let Some(call) = message.and_then(|message| Call::new(&self.client, waiting.arrived, message)) else {
-            tracing::debug!(component = %self.place.id, "a call without a reply subject was ignored");
+        let Some(call) =
+            message.and_then(|message| Call::new(&self.standby.client, waiting.arrived, message))
+        else {
+            tracing::debug!(component = %self.standby.place.id, "a call without a reply subject was ignored");
             return;
         };
         let handler = Arc::clone(&self.service().handler);
@@ -299,11 +326,11 @@ impl AcceptLoop {
     }
 
     async fn begin_drain(&mut self, deadline: Instant, done: oneshot::Sender<Drained>) {
-        for subscription in &mut self.subscriptions.all {
+        for subscription in &mut self.standby.subscriptions.all {
             // This fails only when the client is closed, and then nothing arrives either.
             let _ = subscription.subscriber.unsubscribe_after(UNSUBSCRIBE_NOW).await;
         }
-        let client = self.client.clone();
+        let client = self.standby.client.clone();
         let within = deadline.min(Instant::now() + CONFIRM_WITHIN);
         let confirm = async move { client.round_trip(within).await }.boxed();
         self.draining = Some(Draining { deadline, done, confirm: Some(confirm) });
@@ -311,10 +338,10 @@ impl AcceptLoop {
 
     /// Nothing can arrive any more: takes in what has, and lets go of the subscriptions.
     fn confirmed(&mut self) {
-        while let Some(Some((export, message))) = self.subscriptions.next().now_or_never() {
+        while let Some(Some((export, message))) = self.standby.subscriptions.next().now_or_never() {
             self.enqueue(export, message);
         }
-        self.subscriptions = Subscriptions::default();
+        self.standby.subscriptions = Subscriptions::default();
         if let Some(draining) = &mut self.draining {
             draining.confirm = None;
         }
@@ -346,18 +373,12 @@ impl AcceptLoop {
     /// A handler that panicked has failed its call, whose caller was told when the call was dropped.
     fn note(&self, ended: &Result<(), JoinError>) {
         if ended.as_ref().is_err_and(JoinError::is_panic) {
-            tracing::error!(component = %self.place.id, "the handler of a call panicked");
+            tracing::error!(component = %self.standby.place.id, "the handler of a call panicked");
         }
     }
 
     fn publish_load(&self) {
-        self.desk.set_load(Load { queued: self.queue.len(), running: self.running.len() });
-    }
-}
-
-impl Drop for AcceptLoop {
-    fn drop(&mut self) {
-        self.desk.close();
+        self.standby.desk.set_load(Load { queued: self.queue.len(), running: self.running.len() });
     }
 }
 

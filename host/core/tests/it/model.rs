@@ -3,6 +3,7 @@
 //! After every step it checks what must hold in every state, so each test checks it too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lath_control_api::{
     AppInventory, AppName, ApplyReply, ApplyRequest, Builtin, CallCounts, Candidate, ComponentBundle,
@@ -46,14 +47,14 @@ pub(crate) fn bundle(
     stable: Option<ComponentSpec>,
     candidate: Option<(ComponentSpec, u8)>,
 ) -> ComponentBundle {
-    let candidate =
-        candidate.map(|(spec, weight)| Candidate { spec, weight: Weight::try_from(weight).unwrap() });
+    let candidate = candidate
+        .map(|(spec, weight)| Candidate { spec: Arc::new(spec), weight: Weight::try_from(weight).unwrap() });
     let drain = DrainPolicy { deadline_ms: DRAIN_MS };
     let (component, id) = (name.parse().unwrap(), id(name));
     ComponentBundle {
         component,
         id,
-        stable,
+        stable: stable.map(Arc::new),
         candidate,
         drain,
         hold: HoldPolicy::default(),

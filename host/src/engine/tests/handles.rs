@@ -330,7 +330,7 @@ async fn what_does_not_leave_a_host_fails_where_nobody_is_on_it() {
 async fn functions_with_handles_are_not_served_to_others() {
     let engine = engine();
     let keeper = alone(&engine, "flows-p3-v1", |_| {}).await;
-    let names: Vec<_> = keeper.exports().names.iter().map(|(_, name)| name.as_str()).collect();
+    let names: Vec<_> = keeper.exports().names.iter().map(|export| export.func.as_str()).collect();
     assert_eq!(names, ["[static]tally.living", "calls"], "plain values alone");
     let flows = Some("lath:handles/flows@0.1.0");
     let count = keeper.exports().find(flows, "count").unwrap();

@@ -35,7 +35,7 @@ fn stable(world: &World, component: &str) -> BTreeSet<(u64, String, String)> {
         let app = APP.parse().unwrap();
         let entry = host.core.journal(&app).unwrap();
         let bundles = entry.request.bundles.iter().filter(|bundle| bundle.component.as_str() == component);
-        found.extend(bundles.filter_map(|bundle| bundle.stable.as_ref()).map(of));
+        found.extend(bundles.filter_map(|bundle| bundle.stable.as_deref()).map(of));
     }
     found
 }

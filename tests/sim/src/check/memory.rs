@@ -223,7 +223,7 @@ impl Memory {
 /// Specs of a bundle, each with its bundle.
 pub(super) fn specs_of(bundle: &ComponentBundle) -> impl Iterator<Item = (&ComponentBundle, &ComponentSpec)> {
     let candidate = bundle.candidate.as_ref().map(|candidate| &candidate.spec);
-    bundle.stable.iter().chain(candidate).map(move |spec| (bundle, spec))
+    bundle.stable.iter().chain(candidate).map(move |spec| (bundle, &**spec))
 }
 
 /// The stage of a rollout without what changes within it.

@@ -7,6 +7,7 @@
 mod answer;
 mod connection;
 mod listener;
+mod pulse;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};

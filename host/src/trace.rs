@@ -111,7 +111,8 @@ pub(crate) fn method_of(method: &Method) -> &'static str {
 /// What the headers of a message say.
 pub(crate) fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::of_headers(text(PARENT), text(STATE))
+    let parent = text(PARENT)?;
+    TraceContext::of_headers(Some(parent), text(STATE))
 }
 
 /// Has a message say it.

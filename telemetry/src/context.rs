@@ -85,13 +85,14 @@ impl TraceContext {
 /// A `traceparent` of version 00. Every request gets one: the formatter of the standard library would take a few percent of a
 /// short one.
 fn parent(trace: u128, span: u64, flags: u8) -> String {
-    let mut text = String::with_capacity(PARENT);
-    text.push_str("00");
-    for field in [&trace.to_be_bytes()[..], &span.to_be_bytes(), &[flags]] {
-        text.push('-');
-        HEXLOWER.encode_append(field, &mut text);
-    }
-    text
+    let (mut of_trace, mut of_span, mut of_flags) = ([0; 32], [0; 16], [0; 2]);
+    let fields = [
+        "00",
+        HEXLOWER.encode_mut_str(&trace.to_be_bytes(), &mut of_trace),
+        HEXLOWER.encode_mut_str(&span.to_be_bytes(), &mut of_span),
+        HEXLOWER.encode_mut_str(&[flags], &mut of_flags),
+    ];
+    fields.join("-")
 }
 
 /// Version 00, or a later one that begins in the same way.

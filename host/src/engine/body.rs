@@ -100,18 +100,26 @@ pub(crate) fn keeping<B>(body: B, kept: impl Send + 'static) -> UnsyncBoxBody<By
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
-    Keeping { body: Box::pin(body), _kept: kept }.boxed_unsync()
+    Keeping::new(Box::pin(body), kept).boxed_unsync()
 }
 
-struct Keeping<B, K> {
-    body: Pin<Box<B>>,
+/// A body that gives something free when it is dropped, as [`keeping`] makes them.
+#[derive(Debug)]
+pub(crate) struct Keeping<B, K> {
+    body: B,
     _kept: K,
 }
 
-// What is kept is never pinned.
-impl<B, K> Unpin for Keeping<B, K> {}
+impl<B, K> Keeping<B, K> {
+    pub(crate) const fn new(body: B, kept: K) -> Self {
+        Self { body, _kept: kept }
+    }
+}
 
-impl<B: http_body::Body<Data = Bytes>, K> http_body::Body for Keeping<B, K> {
+// What is kept is never pinned.
+impl<B: Unpin, K> Unpin for Keeping<B, K> {}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin, K> http_body::Body for Keeping<B, K> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -119,7 +127,7 @@ impl<B: http_body::Body<Data = Bytes>, K> http_body::Body for Keeping<B, K> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.body.as_mut().poll_frame(cx)
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

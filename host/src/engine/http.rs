@@ -31,7 +31,7 @@ use crate::engine::call::{check_hops, log_trap};
 use crate::engine::counts::{Answered, unfinished};
 use crate::engine::exports::HttpExport;
 use crate::engine::failure::bounded;
-use crate::engine::http_p3::{self, Read, reading};
+use crate::engine::http_p3;
 use crate::engine::kept::Live;
 use crate::engine::prepared::Admitted;
 use crate::engine::watch::Watch;
@@ -42,8 +42,15 @@ use answer::Answer;
 /// Authority of a request that names none, as HTTP/1.0 allows.
 const NO_AUTHORITY: http::HeaderValue = http::HeaderValue::from_static("localhost");
 
+/// An answer whose head is there.
+pub(super) struct Given {
+    pub(super) response: Response<WasiBody>,
+    /// Learns that the body was read, where the guest asks for that.
+    pub(super) told: Option<oneshot::Sender<()>>,
+}
+
 /// The head of an answer, or why there is none.
-type Head = Result<Response<WasiBody>, NoAnswer>;
+type Head = Result<Given, NoAnswer>;
 
 /// Why a guest that has answered gave no answer.
 #[derive(Debug)]
@@ -101,9 +108,10 @@ impl InFlight {
 
 impl Exchange {
     fn new(call: InFlight, ctx: &CallContext, counts: bool) -> Arc<Self> {
+        let begun = Instant::now();
         Arc::new(Self {
-            begun: Instant::now(),
-            due: call.prepared.deadline(ctx),
+            begun,
+            due: call.prepared.deadline_from(begun, ctx),
             counts: AtomicBool::new(counts),
             head: OnceLock::new(),
             ended: OnceLock::new(),
@@ -122,11 +130,10 @@ impl Exchange {
         ctx: CallContext,
     ) -> Result<Response<Body>, CallError> {
         let (sender, mut head) = oneshot::channel();
-        let (told, read) = reading();
         let head_only = request.method() == Method::HEAD;
         let apart = self.call.prepared.runs_apart(&ctx);
         // A panic of the host is that request's alone (I2).
-        let run = AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender, read)).catch_unwind();
+        let run = AssertUnwindSafe(Arc::clone(&self).run(request, ctx, sender)).catch_unwind();
         let (prepared, run) = (Arc::clone(&self.call.prepared), Box::pin(run));
         let mut guest = Guest::begin(async move { drop(prepared.run(run).await) }, apart);
         guest.go_on();
@@ -146,8 +153,10 @@ impl Exchange {
         let oversized = self.oversized.load(Ordering::Relaxed);
         let answer = match answered {
             // A guest that could not read on has mostly nothing better to say than that it failed.
-            Some(Ok(response)) if oversized && response.status().is_server_error() => Err(self.too_large()),
-            Some(Ok(response)) => {
+            Some(Ok(given)) if oversized && given.response.status().is_server_error() => {
+                Err(self.too_large())
+            }
+            Some(Ok(Given { response, told })) => {
                 let missing = if head_only { Some(0) } else { announced(&response) };
                 let (head, inner) = response.into_parts();
                 let mut answer = Answer::new(inner, self, missing, told);
@@ -177,14 +186,8 @@ impl Exchange {
     }
 
     /// Runs the guest to its end.
-    async fn run(
-        self: Arc<Self>,
-        request: Request<Body>,
-        ctx: CallContext,
-        head: oneshot::Sender<Head>,
-        read: Read,
-    ) {
-        let ended = self.handle(request, ctx, head, read).await;
+    async fn run(self: Arc<Self>, request: Request<Body>, ctx: CallContext, head: oneshot::Sender<Head>) {
+        let ended = self.handle(request, ctx, head).await;
         match (ended, self.head.get()) {
             // Its answer may still be read, and break off.
             (Ok(()), Some(_)) => {}
@@ -196,14 +199,14 @@ impl Exchange {
     /// Notes the head of the answer and passes it on.
     fn answered(&self, head: Head, head_only: bool, asker: oneshot::Sender<Head>) {
         let most = self.call.prepared.unit.limits.response_body_bytes;
-        let head = head.and_then(|response| match announced(&response) {
+        let head = head.and_then(|given| match announced(&given.response) {
             Some(bytes) if bytes > most && !head_only => Err(NoAnswer::TooLarge(bytes)),
-            Some(_) | None => Ok(response),
+            Some(_) | None => Ok(given),
         });
         let outcome = match &head {
-            Ok(response) if response.status().is_server_error() => self.blame(Outcome::Answered5xx),
+            Ok(given) if given.response.status().is_server_error() => self.blame(Outcome::Answered5xx),
             // Such a head announces another one, which does not come.
-            Ok(response) if response.status().is_informational() => Outcome::Failed,
+            Ok(given) if given.response.status().is_informational() => Outcome::Failed,
             Ok(_) => Outcome::Succeeded,
             Err(_) => self.blame(Outcome::Failed),
         };
@@ -242,7 +245,6 @@ impl Exchange {
         request: Request<Body>,
         mut ctx: CallContext,
         asker: oneshot::Sender<Head>,
-        read: Read,
     ) -> Result<(), CallError> {
         let prepared = &*self.call.prepared;
         let watch = prepared
@@ -275,8 +277,9 @@ impl Exchange {
             let guest = pin!(async {
                 match export {
                     HttpExport::Incoming(proxy) => run_p2(proxy, prepared, &mut live, request, on_head).await,
+                    // On the heap: whatever moves the call about would move the room for this, too.
                     HttpExport::Handler(service) => {
-                        http_p3::run(service, prepared, &mut live, request, read, on_head).await
+                        Box::pin(http_p3::run(service, prepared, &mut live, request, on_head)).await
                     }
                 }
             });
@@ -360,13 +363,14 @@ async fn run_p2(
     prepared: &Prepared,
     live: &mut Live,
     request: Request<Body>,
-    on_head: impl FnOnce(Result<Response<WasiBody>, String>) + Send + Sync + 'static,
+    on_head: impl FnOnce(Result<Given, String>) + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
     let instance = live.instance(prepared).await?;
     let mut http = live.store.data_mut().http();
     let request = http.new_incoming_request(Scheme::Http, request)?;
     let answer = http.new_response_outparam_from_callback(move |head| {
-        on_head(head.map_err(|code| format!("{code:?}")));
+        let given = head.map(|response| Given { response, told: None });
+        on_head(given.map_err(|code| format!("{code:?}")));
     })?;
     let handler = match &mut live.handler.incoming {
         Some(found) => found,
@@ -430,6 +434,9 @@ struct Cut<'a>(&'a Exchange);
 
 impl Drop for Cut<'_> {
     fn drop(&mut self) {
+        if self.0.ended.get().is_some() {
+            return;
+        }
         let failed = CallError::Failed("the host failed in the call".into());
         if self.0.ended.set(Err(failed)).is_ok() && std::thread::panicking() {
             self.0.count(Outcome::Failed);

@@ -7,24 +7,19 @@
 use futures::FutureExt as _;
 use futures::future::Shared;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
-use http::{Request, Response, header};
+use http::{Request, header};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView, p3};
+use wasmtime_wasi_http::{Error, WasiHttpView, p3};
 
 use crate::engine::Prepared;
 use crate::engine::body::Body;
+use crate::engine::http::Given;
 use crate::engine::kept::Live;
 use crate::engine::pipes;
 
 /// Resolves when nobody reads the answer any more: well, when it was read to its end.
-pub(super) type Read = Shared<oneshot::Receiver<()>>;
-
-/// Tells when the answer of an exchange has been read.
-pub(super) fn reading() -> (oneshot::Sender<()>, Read) {
-    let (told, read) = oneshot::channel();
-    (told, read.shared())
-}
+type Read = Shared<oneshot::Receiver<()>>;
 
 /// Has the guest answer `request`, and gives the head of the answer to `answered`. Returns when the guest has ended
 /// and its answer was read or dropped.
@@ -36,8 +31,7 @@ pub(super) async fn run(
     prepared: &Prepared,
     live: &mut Live,
     request: Request<Body>,
-    read: Read,
-    answered: impl FnOnce(Result<Response<WasiBody>, String>) + Send,
+    answered: impl FnOnce(Result<Given, String>) + Send,
 ) -> wasmtime::Result<()> {
     let instance = live.instance(prepared).await?;
     let service = match &mut live.handler.service {
@@ -45,6 +39,8 @@ pub(super) async fn run(
         none => none.insert(service.load(&mut live.store, &instance)?),
     };
     let request = addressed(request);
+    let (told, read) = oneshot::channel();
+    let read = read.shared();
     live.store
         .run_concurrent(async |accessor| {
             // The guest need not be told how the reading of its request went: it reads it itself.
@@ -54,9 +50,12 @@ pub(super) async fn run(
                 Ok(response) => {
                     let sent = sent(read.clone());
                     let response = accessor.with(|store| response.into_http(store, sent))?;
-                    answered(Ok(response));
+                    answered(Ok(Given { response, told: Some(told) }));
                 }
-                Err(code) => answered(Err(format!("{code:?}"))),
+                Err(code) => {
+                    drop(told);
+                    answered(Err(format!("{code:?}")));
+                }
             }
             pipes::settled(accessor).await;
             // Nobody reads an answer that never came: its sender is gone, which is an end too.

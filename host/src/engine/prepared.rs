@@ -287,7 +287,12 @@ impl Prepared {
 
     /// When a call that begins now must have ended.
     pub(crate) fn deadline(&self, ctx: &CallContext) -> Instant {
-        let own = Instant::now() + Duration::from_millis(self.unit.limits.invocation_deadline_ms);
+        self.deadline_from(Instant::now(), ctx)
+    }
+
+    /// When a call that has begun at that time must have ended.
+    pub(crate) fn deadline_from(&self, begun: Instant, ctx: &CallContext) -> Instant {
+        let own = begun + Duration::from_millis(self.unit.limits.invocation_deadline_ms);
         ctx.deadline.map_or(own, |deadline| deadline.min(own))
     }
 

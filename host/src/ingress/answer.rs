@@ -17,7 +17,7 @@ use lath_wrpc::http::HttpError;
 use lath_wrpc::{AppRevision, Client, InvokeError};
 
 use crate::engine::{Body, BodyError, CallContext, CallError, body};
-use crate::ingress::request::{Refusal, admit, asked_revision, drop_connection_headers};
+use crate::ingress::request::{AskedHost, Refusal, admit, asked_revision, drop_connection_headers};
 use crate::routes::Router;
 use crate::trace;
 use crate::wrpc_call::{chain, failure, headers};
@@ -75,6 +75,7 @@ impl Front {
     ) -> Result<Response<Body>, Failed> {
         let (mut head, body) = request.into_parts();
         let host = admit(&mut head).map_err(Failed::Refused)?;
+        let host = host.as_ref().map(AskedHost::name);
         let revision = asked_revision(&head.headers).map_err(Failed::Refused)?;
         let found = self.router.find(address, host.as_deref(), head.uri.path(), revision);
         let via =
@@ -105,7 +106,9 @@ impl Front {
         let patience = via.route.timeout_ms.map(Duration::from_millis);
         let caller = (&via.app, via.revision);
         let Some(call) = self.router.begin_own(&via.route.target, caller, &self.client) else {
-            return self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME)).await;
+            // On the heap: its room would be moved about with every request that stays here.
+            let forwarded = self.forward(via, request, ctx, patience.unwrap_or(REMOTE_TIME));
+            return Box::pin(forwarded).await;
         };
         let answer_by = patience.map(|patience| Instant::now() + patience);
         let answered = call.http(request, CallContext { answer_by, ..ctx }).await;

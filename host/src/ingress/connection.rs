@@ -19,13 +19,10 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::engine::body::Keeping;
 use crate::ingress::answer::Front;
+use crate::ingress::pulse::Pulse;
 
-/// Longest time from a connection to its first request: who says nothing holds nothing.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
-/// Longest time for the head of a later request, idle time between requests included. Longer than common clients
-/// keep an idle connection, so that it is mostly they who close it, and no request meets a closing connection.
-const NEXT_REQUEST: Duration = Duration::from_secs(90);
 /// Largest head of a request, in bytes; also the most that is buffered of one.
 const HEAD: usize = 64 << 10;
 /// Streams of one HTTP/2 connection at the same time.
@@ -37,6 +34,31 @@ const PONG_WITHIN: Duration = Duration::from_secs(15);
 /// would break the request that its client is just sending.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// What the requests of one connection share. Nothing in it is written to by other connections.
+struct Talk {
+    address: SocketAddr,
+    front: Arc<Front>,
+    pulse: Pulse,
+    /// We leave: answers say that they are the last. Whoever asked the token would take a lock for each request.
+    leaving: AtomicBool,
+}
+
+/// A request whose answer is not written.
+struct UnderWay(Arc<Talk>);
+
+impl UnderWay {
+    fn begin(talk: &Arc<Talk>) -> Self {
+        talk.pulse.begin();
+        Self(Arc::clone(talk))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.pulse.end();
+    }
+}
+
 /// Serves the requests of a connection until it ends, or until `stop` and what is under way is finished.
 pub(crate) async fn serve(
     stream: TcpStream,
@@ -45,38 +67,38 @@ pub(crate) async fn serve(
     stop: CancellationToken,
     tasks: TaskTracker,
 ) {
-    let spoken = Arc::new(AtomicBool::new(false));
+    let talk = Arc::new(Talk { address, front, pulse: Pulse::default(), leaving: AtomicBool::new(false) });
     let service = service_fn(|request: Request<Incoming>| {
-        spoken.store(true, Ordering::Relaxed);
-        let (front, stop) = (Arc::clone(&front), stop.clone());
+        let under_way = UnderWay::begin(&talk);
         async move {
+            let talk = &under_way.0;
             let old = request.version() < Version::HTTP_2;
-            let mut response = front.answer(address, request).await;
-            if old && stop.is_cancelled() {
+            if !old {
+                talk.pulse.multiplexed();
+            }
+            let mut response = talk.front.answer(talk.address, request).await;
+            if old && talk.leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| Keeping::new(body, under_way)))
         }
     });
     let builder = builder(tasks);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let silent = async {
-        tokio::time::sleep(FIRST_REQUEST).await;
-        if spoken.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    };
     let leaving = async {
         stop.cancelled().await;
+        talk.leaving.store(true, Ordering::Relaxed);
         tokio::time::sleep(LINGER).await;
     };
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = silent => return,
+        // First what the next answer is to know.
+        biased;
         () = leaving => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        ended = connection.as_mut() => ended,
+        () = talk.pulse.lost() => return,
     };
     if let Err(error) = ended {
         // Clients come and go; what they were promised is counted with the call.
@@ -86,7 +108,7 @@ pub(crate) async fn serve(
 
 fn builder(tasks: TaskTracker) -> Builder<Owned> {
     let mut builder = Builder::new(Owned(tasks));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(NEXT_REQUEST).max_buf_size(HEAD);
+    builder.http1().max_buf_size(HEAD);
     let header_list = u32::try_from(HEAD).unwrap_or(u32::MAX);
     builder
         .http2()

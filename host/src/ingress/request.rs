@@ -3,13 +3,15 @@
 //! Its host has one source, the same for choosing the route and for the component. Headers that belong to the
 //! connection end here.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use lath_control_api::Revision;
 
 /// Headers of a connection and not of a message, beside those that `Connection` names.
-const OF_CONNECTION: [HeaderName; 6] = [
+static OF_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -32,9 +34,24 @@ const fn refuse<T>(status: StatusCode, text: &'static str) -> Result<T, Refusal>
     Err(Refusal { status, text })
 }
 
-/// Checks the head and gives the host that it asks for, lower-case and without port; none when it names none, as
-/// HTTP/1.0 may. Removes the headers of the connection.
-pub(crate) fn admit(head: &mut Parts) -> Result<Option<String>, Refusal> {
+/// The host that a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct AskedHost(Authority);
+
+impl AskedHost {
+    /// Its name, lower-case and without port.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        let name = self.0.host();
+        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Cow::Owned(name.to_ascii_lowercase());
+        }
+        Cow::Borrowed(name)
+    }
+}
+
+/// Checks the head and gives the host that it asks for; none when it names none, as HTTP/1.0 may. Removes the headers of
+/// the connection.
+pub(crate) fn admit(head: &mut Parts) -> Result<Option<AskedHost>, Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "this method is not served here");
     }
@@ -49,7 +66,7 @@ pub(crate) fn admit(head: &mut Parts) -> Result<Option<String>, Refusal> {
         }
         Some(_) | None => {}
     }
-    Ok(authority.map(|authority| authority.host().to_ascii_lowercase()))
+    Ok(authority.map(AskedHost))
 }
 
 /// The one authority of a request: of its target, or of its only `Host`. They may not differ.
@@ -92,6 +109,10 @@ pub(crate) fn asked_revision(headers: &HeaderMap) -> Result<Option<Revision>, Re
 
 /// Removes what belongs to the connection that a message came over.
 pub(crate) fn drop_connection_headers(headers: &mut HeaderMap) {
+    // Most messages have none, and looking for each by name would cost them more than looking at each that is there.
+    if !headers.keys().any(|name| OF_CONNECTION.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -117,10 +138,10 @@ mod tests {
     #[test]
     fn the_host_has_one_source() {
         let mut plain = head(|request| request.uri("/x").header("host", "Shop.Test:8000"));
-        assert_eq!(admit(&mut plain).unwrap().as_deref(), Some("shop.test"));
+        assert_eq!(admit(&mut plain).unwrap().unwrap().name(), "shop.test");
         let mut absolute = head(|request| request.uri("http://shop.test/x"));
         absolute.version = Version::HTTP_2;
-        assert_eq!(admit(&mut absolute).unwrap().as_deref(), Some("shop.test"));
+        assert_eq!(admit(&mut absolute).unwrap().unwrap().name(), "shop.test");
         assert_eq!(absolute.headers.get("host").unwrap(), "shop.test");
         let mut old = head(|request| request.uri("/x").version(Version::HTTP_10));
         assert_eq!(admit(&mut old), Ok(None));

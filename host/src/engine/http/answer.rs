@@ -41,15 +41,16 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The answer of `exchange`. `missing`: as many bytes as its head announces, if it does; `told`: who learns that it was read.
+    /// The answer of `exchange`. `missing`: as many bytes as its head announces, if it does; `told`: who learns that it was
+    /// read, if anybody does.
     pub(super) fn new(
         inner: WasiBody,
         exchange: Arc<Exchange>,
         missing: Option<u64>,
-        told: oneshot::Sender<()>,
+        told: Option<oneshot::Sender<()>>,
     ) -> Self {
         let left = exchange.call.prepared.unit.limits.response_body_bytes;
-        Self { inner, exchange, ended: false, missing, left, told: Some(told) }
+        Self { inner, exchange, ended: false, missing, left, told }
     }
 
     /// What of it is there already, or comes as soon as `guest` gets to it without waiting. Never waits itself.

@@ -19,10 +19,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// How long one server is loaded in one round.
+    /// How long one server is loaded in one round. A whole run fits into half an hour with it.
     #[must_use]
     pub const fn time(&self) -> Duration {
-        if self.quick { Duration::from_millis(1_500) } else { Duration::from_secs(5) }
+        if self.quick { Duration::from_millis(1_500) } else { Duration::from_secs(3) }
     }
 
     /// Rounds in which all servers come in turn. What is told is the middle one of each.

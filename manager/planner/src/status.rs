@@ -6,7 +6,7 @@ use lath_control_api::app::{
     AppState, AppStatus, ComponentStatus, Outcome, Place, Problem, RolloutPhase, RolloutStatus,
 };
 use lath_control_api::{
-    CallCounts, ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory, Weight,
+    AppInventory, CallCounts, ComponentName, Digest, HostId, Reason, Revision, Role, UnitInventory, Weight,
 };
 
 use crate::assess::Assessment;
@@ -237,11 +237,13 @@ fn components(
     spec: &AppSpec,
     assignment: &Assignment,
 ) -> Vec<ComponentStatus> {
+    // Found once: a lattice has many hosts, and an app is on few of them.
+    let on: Vec<(&HostId, &AppInventory)> =
+        input.observed.hosts().filter_map(|(id, host)| Some((id, host.app(&record.app)?))).collect();
     let of_component = |(name, plan): (&ComponentName, &ComponentPlan)| {
-        let mut places: Vec<Place> = input
-            .observed
-            .hosts()
-            .flat_map(|(host, _)| places(input, record, name, host))
+        let mut places: Vec<Place> = on
+            .iter()
+            .flat_map(|(host, entry)| places(input, name, host, entry))
             .chain(silent_places(input, record, name, assignment))
             .collect();
         places.sort_by(|a, b| (&a.host_name, &a.host, a.revision).cmp(&(&b.host_name, &b.host, b.revision)));
@@ -286,20 +288,20 @@ fn units<'a>(
     host: &HostId,
 ) -> impl Iterator<Item = &'a UnitInventory> {
     let entry = input.observed.host(host).and_then(|known| known.app(&record.app));
-    let components = entry.into_iter().flat_map(|entry| &entry.components);
-    components.filter(move |component| component.component == *name).flat_map(|component| &component.units)
+    entry.into_iter().flat_map(|entry| units_of(entry, name))
 }
 
-fn places<'a>(
-    input: &PlanInput<'a>,
-    record: &'a DesiredRecord,
-    name: &'a ComponentName,
-    host: &HostId,
-) -> Vec<Place> {
+fn units_of<'a>(entry: &'a AppInventory, name: &'a ComponentName) -> impl Iterator<Item = &'a UnitInventory> {
+    let components = entry.components.iter().filter(move |component| component.component == *name);
+    components.flat_map(|component| &component.units)
+}
+
+/// Where a component is by the word of a host, whose entry of the app this is.
+fn places(input: &PlanInput<'_>, name: &ComponentName, host: &HostId, entry: &AppInventory) -> Vec<Place> {
     let host_name = input.observed.name_of(host);
     // What a silent host said last is no news of what it runs now.
     let silent = !input.observed.is_alive(host, input.now, input.limits.lost_after);
-    units(input, record, name, host)
+    units_of(entry, name)
         .map(|unit| Place {
             host: host.clone(),
             host_name: host_name.clone(),
